@@ -1,0 +1,82 @@
+"""The native core as Python sees it: one engine, reports by eventfd, no callbacks.
+
+All times are nanoseconds of CLOCK_BOOTTIME, all sizes bytes. Every method may be called from any thread; calls release
+the GIL. A failed call raises a subclass of :class:`twindisk.errors.EngineError` and has changed nothing.
+"""
+
+from typing import Any, TypedDict, final
+
+__version__: str
+
+class CopyFacts(TypedDict):
+    """What one copy durably knows about itself (docs/formats/copy-metadata.md)."""
+
+    current: int
+    base: int
+    epoch: int
+    role: str  # "master" | "slave"
+    inconsistent: bool
+    stopped_clean: bool
+    active: int  # extents in the activity log
+    dirty: int  # dirty chunks
+    size_bytes: int
+    seq: int  # changes with every change of these facts while the daemon runs
+
+@final
+class Engine:
+    """The engine of one node: iSCSI portals, mirror links and VDisk copies."""
+
+    def __init__(self, *, heartbeat_ms: int = 200, silence_ms: int = 2000, lease_ms: int = 2000) -> None: ...
+    def event_fd(self) -> int:
+        """Return the eventfd that becomes readable when :meth:`take_events` has something."""
+    def take_events(self) -> list[dict[str, Any]]:
+        """Take all queued events, oldest first; each has ``kind`` (see docs/architecture.md, engine events)."""
+    def open_portal(self, host: str, port: int) -> int:
+        """Listen for initiators; return the bound port."""
+    def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
+        """Listen for peers' data links (TCP) and heartbeats (UDP, same port); return the bound port."""
+    def add_peer(self, address: str, port: int, *, dial: bool) -> None:
+        """Begin to keep a link with a peer, known by its mirror address; ``dial``: this side connects."""
+    def remove_peer(self, address: str) -> None:
+        """Close the link and forget the peer."""
+    def create_copy(self, directory: str, *, serial: str, size_bytes: int, generation: int, role: str, blank: bool) -> None:
+        """Make the files of a new copy. ``blank``: it holds nothing yet and may only become a resync target."""
+    def delete_copy(self, directory: str) -> None:
+        """Remove the files of a copy that is not open."""
+    def open_vdisk(
+        self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
+    ) -> CopyFacts:
+        """Open a copy; initiators see the target, not ready, until a serve command."""
+    def close_vdisk(self, name: str) -> None:
+        """Stop serving, end its sessions, close the files."""
+    def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:
+        """Set or clear the VDisk's mirror peer; the copy stops serving until told anew."""
+    def resize_vdisk(self, name: str, size_bytes: int) -> None:
+        """Grow a VDisk (never shrink); initiators get CAPACITY DATA HAS CHANGED."""
+    def facts(self, name: str) -> CopyFacts:
+        """Return the copy's facts as they are now."""
+    def serve_single(self, name: str) -> None:
+        """Serve a VDisk that has no mirror."""
+    def attach(self, name: str, *, role: str, sync: str, epoch: int, generation: int, local_seq: int, remote_seq: int) -> None:
+        """Agree to mirror with the peer on the basis of both sides' facts.
+
+        ``role``: master|slave. ``sync``: none|source|target|full-source|full-target. ``generation``: for a source whose
+        base is 0, the new id under which the peer counts as outdated. Both sides must have been told matching plans.
+        Outcome by event: ``attached`` or ``attach_refused``.
+        """
+    def go_alone(self, name: str, *, generation: int, epoch: int, fenced: bool) -> None:
+        """Become Master without the peer: mark it outdated durably, then let held I/O go on.
+
+        ``fenced``: the peer is known to be dead; otherwise the engine first waits until the peer's lease is over.
+        Event: ``alone``. Raises if the copy is inconsistent.
+        """
+    def stop_serving(self, name: str, *, state: str) -> None:
+        """Answer held and new I/O with NOT READY; ``state``: transitioning|standby|unavailable."""
+    def leave(self, name: str) -> None:
+        """Hand over cleanly: drain, flush, tell the peer. Event: ``left``."""
+    def switch_roles(self, name: str) -> None:
+        """On an attached Master: drain, swap the durable roles with the peer, exchange facts anew (event ``peer_facts``)."""
+    def status(self) -> dict[str, Any]:
+        """Return vdisks (mode, role, sync, resync progress, counters, sessions) and peers (link, lease) as they are now."""
+    def shutdown(self) -> None:
+        """Close all portals, links and copies; idempotent."""
