@@ -1,1 +1,13 @@
-//! twindisk-python
+//! The one crate that knows Python: the module `twindisk._native`.
+
+use pyo3::prelude::*;
+
+/// The native core of Twindisk; `src/twindisk/_native.pyi` is its documentation.
+#[pymodule(gil_used = true)]
+#[pyo3(name = "_native")]
+mod native {
+    /// The version of the native core, the same as the package's.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

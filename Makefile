@@ -1,0 +1,76 @@
+# The one front door: the same targets for people and for CI. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEEDS ?= 300
+NATIVE_SOURCES := Cargo.toml Cargo.lock $(shell find native -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: deps
+deps: ## Install the system packages that are missing (apt-get)
+	@tools/install_system_packages.sh demo
+
+$(VENV)/.environment: pyproject.toml tools/install_system_packages.sh
+	@tools/install_system_packages.sh build
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python tools/python_requirements.py | xargs -d '\n' $(BIN)/python -m pip install --quiet --disable-pip-version-check
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.environment $(NATIVE_SOURCES)
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" PIP_QUIET=1 $(BIN)/maturin develop --release --quiet
+	@touch $@
+
+.PHONY: build
+build: $(VENV)/.native ## Build the native core and install the commands into .venv/bin
+
+.PHONY: demo
+demo: build deps ## Run the main job on this machine: mirror, kill a node under load, take over, resync
+	$(BIN)/twindisk demo
+
+.PHONY: fmt
+fmt: $(VENV)/.environment ## Format everything
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+.PHONY: lint
+lint: build ## Check formats, lints, types and the stub of the native module
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest twindisk._native
+
+.PHONY: test-native
+test-native: ## Run the native core's tests
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --no-tests=pass --status-level=fail --final-status-level=fail; \
+	else cargo test --workspace --quiet; fi
+
+.PHONY: test
+test: build deps lint test-native ## Run every check and test
+	$(BIN)/python -m pytest
+
+.PHONY: sim
+sim: build ## Run the simulator: make sim SEEDS=n
+	$(BIN)/python -m twindisk.sim --seeds $(SEEDS)
+
+.PHONY: bench
+bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/
+	@tools/install_system_packages.sh demo bench
+	$(BIN)/python -m bench
+
+.PHONY: clean
+clean: ## Remove everything built
+	cargo clean --quiet
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis src/twindisk/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Install what is missing of the system packages for the given purposes, and nothing when nothing is missing.
+#
+#   tools/install_system_packages.sh build|demo|bench ...
+#
+#   build  a Python that can make virtual environments
+#   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver (also all that the tests need)
+#   bench  tgt, the target we measure ourselves against; it is never started as a service
+set -eu
+
+updated=""
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+    else echo "twindisk: need root (or sudo) to run: $*" >&2; exit 1
+    fi
+}
+
+apt_install() {
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "twindisk: no apt-get here; install these Debian packages' counterparts by hand: $*" >&2
+        exit 1
+    fi
+    echo "Installing $*" >&2
+    if [ -z "$updated" ] && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends --allow-downgrades "$@" >/dev/null 2>&1; then
+        return
+    fi
+    refresh_lists
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends --allow-downgrades "$@" >/dev/null
+}
+
+refresh_lists() {
+    if [ -z "$updated" ]; then as_root apt-get update -qq >/dev/null; updated=yes; fi
+}
+
+candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
+
+# QEMU's tools can be there without the iSCSI driver, or with one of another version that they refuse to load.
+qemu_speaks_iscsi() {
+    command -v qemu-img >/dev/null 2>&1 || return 1
+    ! LC_ALL=C qemu-img info iscsi://127.0.0.1:1/iqn.1994-05.invalid:none/0 2>&1 | grep -qi 'unknown protocol'
+}
+
+install_qemu() {
+    qemu_speaks_iscsi && return
+    [ -n "$(candidate qemu-block-extra)" ] || refresh_lists
+    # Both at one version, even if that takes a newer qemu-utils back: the driver must match its tools.
+    local version
+    version=$(candidate qemu-block-extra)
+    apt_install "qemu-utils${version:+=$version}" "qemu-block-extra${version:+=$version}"
+    qemu_speaks_iscsi || { echo "twindisk: qemu-img still lacks its iSCSI driver" >&2; exit 1; }
+}
+
+# Debian starts a service as soon as its package is installed, unless policy-rc.d says no.
+install_tgt() {
+    command -v tgtd >/dev/null 2>&1 && command -v tgtadm >/dev/null 2>&1 && return
+    local policy=/usr/sbin/policy-rc.d made=""
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
+        made=yes
+    fi
+    local failed=""
+    (apt_install tgt) || failed=yes
+    if [ -n "$made" ]; then as_root rm -f "$policy"; fi
+    [ -z "$failed" ] || exit 1
+    if [ -d /run/systemd/system ]; then as_root systemctl disable --now tgt >/dev/null 2>&1 || true; fi
+}
+
+for purpose in "$@"; do
+    case "$purpose" in
+    build)
+        python="${PYTHON:-python3}"
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "twindisk: needs Python 3.11 or later" >&2; exit 1; }
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+        command -v cargo >/dev/null 2>&1 || { echo "twindisk: needs Rust (cargo) and a C linker" >&2; exit 1; }
+        ;;
+    demo)
+        if ! { command -v iscsi-ls && command -v iscsi-inq && command -v iscsi-readcapacity16; } >/dev/null 2>&1; then
+            apt_install libiscsi-bin
+        fi
+        install_qemu
+        ;;
+    bench) install_tgt ;;
+    *) echo "unknown purpose: $purpose" >&2; exit 2 ;;
+    esac
+done
