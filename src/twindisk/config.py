@@ -1,0 +1,275 @@
+"""A node's configuration: ``ndrecv.conf``, ``quadstor.conf`` and ``secret`` in the configuration directory.
+
+Rules:
+
+* ``KEY=VALUE`` lines, ``#`` comments, keys without regard to case. An unknown key is a warning, never an error: files
+  written for the described product must load.
+* A file that is not there is an empty file. A value that makes no sense is an error and the node does not start;
+  a time out of its range is a warning, and the nearest value in range counts.
+* Nothing here opens a socket or writes a file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twindisk.errors import ConfigError, ConfigProblem
+
+DEFAULT_ETC = Path("/etc/twindisk")
+DEFAULT_STATE_DIR = Path("/var/lib/twindisk")
+DEFAULT_POOL = "Default"
+ISCSI_PORT = 3260
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """An address where initiators connect."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeKey:
+    """A time in seconds that ndrecv.conf may set, with the range and the default of the described product."""
+
+    low_s: int
+    high_s: int
+    default_s: int
+
+
+TIME_KEYS = {
+    "MirrorRecvTimeout": TimeKey(20, 120, 30),
+    "MirrorConnectTimeout": TimeKey(5, 70, 5),
+    "MirrorSendTimeout": TimeKey(20, 120, 30),
+    "MirrorSyncTimeout": TimeKey(15, 90, 8),
+    "MirrorSyncRecvTimeout": TimeKey(15, 90, 14),
+    "MirrorSyncSendTimeout": TimeKey(15, 90, 20),
+}
+"""The first three bound requests to the peer's REST API. The ``Sync`` three are superseded by ``SilenceMs``."""
+
+_LINK_KEYS = {"HeartbeatMs": (10, 10_000), "SilenceMs": (100, 120_000), "LeaseMs": (100, 120_000)}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """How the engine watches the peer."""
+
+    heartbeat_ms: int = 200
+    silence_ms: int = 2000
+    lease_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTimes:
+    """How long one request to the peer's REST API may take."""
+
+    connect_s: int = 5
+    receive_s: int = 30
+    send_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigWarning:
+    """Something in a file that does not stop the node. ``reason``: unknown-key | out-of-range | superseded."""
+
+    file: str
+    line: int
+    key: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Everything a node is told by files. ``recv_address`` None: this node does not mirror."""
+
+    etc: Path
+    state_dir: Path
+    node_name: str
+    portals: tuple[Portal, ...]
+    recv_address: str | None
+    control_port: int
+    data_port: int
+    link: LinkTimes
+    peer: PeerTimes
+    trap_address: str | None
+    default_pool: str
+    secret: bytes | None = field(repr=False)
+    """The pair's shared secret; None when the file is not there: then this node does not mirror either."""
+    warnings: tuple[ConfigWarning, ...] = ()
+
+    @property
+    def socket_path(self) -> Path:
+        """The UNIX socket of the REST API."""
+        return self.state_dir / "control.sock"
+
+
+def etc_directory() -> Path:
+    """Return the configuration directory: ``TWINDISK_ETC``, or /etc/twindisk."""
+    return Path(os.environ.get("TWINDISK_ETC") or DEFAULT_ETC)
+
+
+@dataclass(slots=True)
+class _File:
+    """One parsed file: values by lower-case key; repeated keys keep every value."""
+
+    path: Path
+    values: dict[str, list[tuple[int, str]]]
+
+    def last(self, key: str) -> tuple[int, str] | None:
+        found = self.values.get(key.lower())
+        return found[-1] if found else None
+
+    def text(self, key: str) -> str | None:
+        found = self.last(key)
+        return found[1] if found and found[1] else None
+
+    def error(self, problem: ConfigProblem, line: int, key: str, value: str) -> ConfigError:
+        return ConfigError(problem, file=str(self.path), line=line, key=key, value=value)
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        found = self.last(key)
+        if found is None:
+            return default
+        line, value = found
+        if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
+            raise self.error(ConfigProblem.BAD_NUMBER, line, key, value)
+        return int(value)
+
+    def address(self, key: str) -> str | None:
+        found = self.last(key)
+        if found is None or not found[1]:
+            return None
+        try:
+            return str(ipaddress.ip_address(found[1]))
+        except ValueError:
+            raise self.error(ConfigProblem.BAD_ADDRESS, found[0], key, found[1]) from None
+
+
+def load(etc: Path) -> NodeConfig:
+    """Read the configuration directory. Raises ConfigError."""
+    recv = _read(etc / "ndrecv.conf")
+    node = _read(etc / "quadstor.conf")
+    warnings = [
+        *_unknown(recv, {"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS}),
+        *_unknown(node, {"TrapAddr", "DefaultPool", "Portal", "StateDir", "NodeName"}),
+    ]
+    times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
+    link = [recv.number(key, default, *_LINK_KEYS[key]) for key, default in zip(_LINK_KEYS, (200, 2000, 2000), strict=True)]
+    state_dir = node.text("StateDir")
+    return NodeConfig(
+        etc=etc,
+        state_dir=(etc / state_dir).resolve() if state_dir else default_state_dir(etc),
+        node_name=node.text("NodeName") or socket.gethostname(),
+        portals=_portals(node),
+        recv_address=recv.address("RecvAddr"),
+        control_port=recv.number("ControlPort", 9953, 1, 65535),
+        data_port=recv.number("DataPort", 9955, 1, 65535),
+        link=LinkTimes(*link),
+        peer=PeerTimes(times["MirrorConnectTimeout"], times["MirrorRecvTimeout"], times["MirrorSendTimeout"]),
+        trap_address=node.text("TrapAddr"),
+        default_pool=node.text("DefaultPool") or DEFAULT_POOL,
+        secret=read_secret(etc / "secret"),
+        warnings=tuple(warnings),
+    )
+
+
+def default_state_dir(etc: Path) -> Path:
+    """Return where the state lies when the files do not say: beside a configuration directory of one's own."""
+    return DEFAULT_STATE_DIR if etc == DEFAULT_ETC else etc.resolve().parent / "var"
+
+
+def read_secret(path: Path) -> bytes | None:
+    """Return the pair's secret, None when there is no file.
+
+    Raises ConfigError when the file is empty, or when others than its owner may read it.
+    """
+    try:
+        mode = path.stat().st_mode
+        secret = path.read_bytes().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(ConfigProblem.UNREADABLE, file=str(path), value=error.strerror) from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise ConfigError(ConfigProblem.SECRET_EXPOSED, file=str(path))
+    if not secret:
+        raise ConfigError(ConfigProblem.NO_SECRET, file=str(path))
+    return secret
+
+
+def _read(path: Path) -> _File:
+    file = _File(path, {})
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return file
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(ConfigProblem.UNREADABLE, file=str(path), value=str(error)) from error
+    for line, raw in enumerate(text.splitlines(), start=1):
+        content = raw.split("#", 1)[0].strip()
+        if not content:
+            continue
+        key, equals, value = content.partition("=")
+        if not equals or not key.strip():
+            raise file.error(ConfigProblem.NOT_KEY_VALUE, line, key.strip(), content)
+        file.values.setdefault(key.strip().lower(), []).append((line, value.strip()))
+    return file
+
+
+def _unknown(file: _File, known: set[str]) -> list[ConfigWarning]:
+    lower = {key.lower() for key in known}
+    return [
+        ConfigWarning(str(file.path), line, key, value, "unknown-key")
+        for key, entries in file.values.items()
+        if key not in lower
+        for line, value in entries
+    ]
+
+
+def _seconds(file: _File, key: str, times: TimeKey, warnings: list[ConfigWarning]) -> int:
+    found = file.last(key)
+    if found is None:
+        return times.default_s
+    line, value = found
+    if not (value.isascii() and value.isdigit()):
+        raise file.error(ConfigProblem.BAD_NUMBER, line, key, value)
+    seconds = min(max(int(value), times.low_s), times.high_s)
+    if seconds != int(value):
+        warnings.append(ConfigWarning(str(file.path), line, key, value, "out-of-range"))
+    elif key.startswith("MirrorSync"):
+        warnings.append(ConfigWarning(str(file.path), line, key, value, "superseded"))
+    return seconds
+
+
+def _portals(file: _File) -> tuple[Portal, ...]:
+    found = [
+        _portal(file, line, part.strip())
+        for line, value in file.values.get("portal", [])
+        for part in value.split(",")
+        if part.strip()
+    ]
+    return tuple(dict.fromkeys(found)) or (Portal("0.0.0.0", ISCSI_PORT),)  # noqa: S104 - every address is the default
+
+
+def _portal(file: _File, line: int, text: str) -> Portal:
+    """Parse ``ip``, ``ip:port`` or ``[ip6]:port``."""
+    host, port = text, str(ISCSI_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        address = str(ipaddress.ip_address(host))
+    except ValueError:
+        raise file.error(ConfigProblem.BAD_ADDRESS, line, "Portal", text) from None
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 - the highest port
+        raise file.error(ConfigProblem.BAD_NUMBER, line, "Portal", text)
+    return Portal(address, int(port))
