@@ -1,1 +1,21 @@
-//! twindisk-scsi
+//! The SCSI block device that a VDisk is (SPC-4, SBC-3), without I/O: CDBs come in, answers or requests for I/O go out.
+//!
+//! Rules
+//! 1. [`LogicalUnit::execute`] either finishes a command or hands out one [`IoRequest`] that has been checked in full:
+//!    inside the disk, within the limits that the block limits VPD page reports, with all of its data.
+//! 2. A refused command has changed nothing.
+//! 3. No input makes it panic.
+//!
+//! docs/protocols/scsi.md has the tables of commands, pages and limits.
+
+mod alua;
+mod logical_unit;
+mod response;
+mod sense;
+
+pub use alua::{AccessState, PeerGroup};
+pub use logical_unit::{
+    BLOCK_BYTES, Identity, LogicalUnit, MAX_TRANSFER_BYTES, NexusId, SizeTooSmall,
+};
+pub use response::{IoRequest, Response, Status, Step};
+pub use sense::{FieldPointer, Sense, SenseKey};

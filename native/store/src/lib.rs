@@ -1,1 +1,17 @@
-//! twindisk-store
+//! The files of a VDisk copy: thin segments that hold its content, and the facts that it durably knows about itself.
+//!
+//! Rules
+//! 1. One directory per copy; one opener at a time. docs/formats has the byte tables.
+//! 2. What is acknowledged as durable survives a crash at any moment; a crash in between leaves the old or the new state.
+//! 3. After a failed sync nothing is known about what the kernel still holds: the copy has failed, for good.
+
+mod copy_files;
+mod error;
+mod record;
+
+pub use copy_files::{CopyFiles, OpenWarning, Opened};
+pub use error::{RecordProblem, SlotProblem, StoreError};
+pub use record::{
+    ACTIVE_MAX, CHUNK_BYTES, CopyRecord, EXTENT_BYTES, HISTORY_LEN, Role, extent_count,
+    valid_chunks,
+};

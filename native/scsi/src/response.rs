@@ -1,0 +1,113 @@
+//! What a command ends with, or what must be done for it first.
+
+use bytes::Bytes;
+
+use crate::alua::AccessState;
+use crate::sense::Sense;
+
+/// Status codes in use (SAM-5 §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Status {
+    /// Done.
+    Good = 0x00,
+    /// Not done, or not fully; sense data says why.
+    CheckCondition = 0x02,
+    /// Come again later.
+    Busy = 0x08,
+    /// No room for another command.
+    TaskSetFull = 0x28,
+    /// The command was aborted by another I_T nexus.
+    TaskAborted = 0x40,
+}
+
+/// A finished command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status.
+    pub status: Status,
+    /// Sense data; always there with [`Status::CheckCondition`], never otherwise.
+    pub sense: Option<Sense>,
+    /// Data-in, already cut to the CDB's allocation or transfer length. The transport cuts it to the expected length.
+    pub data: Vec<Bytes>,
+}
+
+impl Response {
+    /// GOOD without data: writes, UNMAP, flushes.
+    #[must_use]
+    pub fn good() -> Self {
+        Self {
+            status: Status::Good,
+            sense: None,
+            data: Vec::new(),
+        }
+    }
+
+    /// GOOD with data-in: reads and parameter data.
+    #[must_use]
+    pub fn with_data(data: Vec<Bytes>) -> Self {
+        Self {
+            status: Status::Good,
+            sense: None,
+            data,
+        }
+    }
+
+    /// CHECK CONDITION with sense data.
+    #[must_use]
+    pub fn check(sense: Sense) -> Self {
+        Self {
+            status: Status::CheckCondition,
+            sense: Some(sense),
+            data: Vec::new(),
+        }
+    }
+
+    /// What a held or new command gets in a state that does not serve it; `Serving` gives a condition worth a retry.
+    #[must_use]
+    pub fn not_serving(state: AccessState) -> Self {
+        Self::check(state.sense().unwrap_or(Sense::RETRY))
+    }
+
+    /// Bytes of data-in.
+    #[must_use]
+    pub fn data_len(&self) -> usize {
+        self.data.iter().map(Bytes::len).sum()
+    }
+}
+
+/// Disk I/O that a command needs. Every range lies inside the disk, in bytes; lengths are never 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IoRequest {
+    /// Read; answer with [`Response::with_data`] of exactly `len_bytes`.
+    Read {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length, at most [`crate::MAX_TRANSFER_BYTES`].
+        len_bytes: u32,
+        /// Force unit access: what is read must be on the medium (flush first, or read what is known to be flushed).
+        fua: bool,
+    },
+    /// Write the first `len_bytes` of data-out (there may be more; there is never less).
+    Write {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length, at most [`crate::MAX_TRANSFER_BYTES`].
+        len_bytes: u32,
+        /// Force unit access: durable before the answer.
+        fua: bool,
+    },
+    /// Punch these (offset, length) ranges: ascending, disjoint, not touching, at least one.
+    Unmap(Vec<(u64, u64)>),
+    /// Make every write answered so far durable.
+    Flush,
+}
+
+/// What [`crate::LogicalUnit::execute`] came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The command is finished.
+    Done(Response),
+    /// The command is valid and needs I/O; the caller answers it with a [`Response`] of its own.
+    Io(IoRequest),
+}

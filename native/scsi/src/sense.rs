@@ -1,0 +1,182 @@
+//! Sense data (SPC-4 §4.5): what went wrong, as a value; bytes are made at the edge.
+//!
+//! Rules
+//! 1. A [`Sense`] is complete: key, additional code and, where the standard asks for one, a pointer to the field at fault.
+//! 2. Status replies carry the fixed format, because the control mode page reports D_SENSE = 0. REQUEST SENSE may ask for
+//!    the descriptor format.
+
+/// Sense keys in use (SPC-4 table 46).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SenseKey {
+    /// Nothing to report.
+    NoSense = 0x0,
+    /// The logical unit cannot be reached in its present state.
+    NotReady = 0x2,
+    /// The medium failed; used for reads and writes that the disk of a pool could not do.
+    MediumError = 0x3,
+    /// Something other than the medium failed.
+    HardwareError = 0x4,
+    /// The command is at fault.
+    IllegalRequest = 0x5,
+    /// Something happened that the initiator must hear of before it goes on.
+    UnitAttention = 0x6,
+    /// The command was given up.
+    AbortedCommand = 0xb,
+}
+
+/// Where the field at fault begins (SPC-4 §4.5.2.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FieldPointer {
+    /// True: the field is in the CDB. False: it is in the parameter list.
+    pub in_cdb: bool,
+    /// Byte offset of the field.
+    pub byte: u16,
+    /// Most significant bit of the field, or `None` when the whole byte is meant.
+    pub bit: Option<u8>,
+}
+
+/// One report of sense data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sense {
+    /// What kind of condition.
+    pub key: SenseKey,
+    /// Additional sense code.
+    pub asc: u8,
+    /// Additional sense code qualifier.
+    pub ascq: u8,
+    /// The field at fault, for an illegal request.
+    pub field: Option<FieldPointer>,
+}
+
+/// Bytes of fixed format sense data.
+pub const FIXED_LEN: usize = 18;
+
+impl Sense {
+    /// NO ADDITIONAL SENSE INFORMATION.
+    pub const NONE: Self = Self::new(SenseKey::NoSense, 0x00, 0x00);
+    /// LOGICAL UNIT NOT ACCESSIBLE, ASYMMETRIC ACCESS STATE TRANSITION.
+    pub const TRANSITIONING: Self = Self::new(SenseKey::NotReady, 0x04, 0x0a);
+    /// LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE.
+    pub const STANDBY: Self = Self::new(SenseKey::NotReady, 0x04, 0x0b);
+    /// LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE.
+    pub const UNAVAILABLE: Self = Self::new(SenseKey::NotReady, 0x04, 0x0c);
+    /// UNRECOVERED READ ERROR.
+    pub const READ_ERROR: Self = Self::new(SenseKey::MediumError, 0x11, 0x00);
+    /// WRITE ERROR.
+    pub const WRITE_ERROR: Self = Self::new(SenseKey::MediumError, 0x0c, 0x00);
+    /// INTERNAL TARGET FAILURE.
+    pub const INTERNAL_FAILURE: Self = Self::new(SenseKey::HardwareError, 0x44, 0x00);
+    /// SPACE ALLOCATION FAILED WRITE PROTECT (SBC-3 §4.7.3.6): the pool has no room for a thin VDisk's write.
+    pub const SPACE_EXHAUSTED: Self = Self::new(SenseKey::HardwareError, 0x27, 0x07);
+    /// LOGICAL UNIT COMMUNICATION FAILURE, as an aborted command: the initiator may try again.
+    pub const RETRY: Self = Self::new(SenseKey::AbortedCommand, 0x08, 0x00);
+    /// INVALID COMMAND OPERATION CODE; the pointer is at byte 0 of the CDB.
+    pub const INVALID_OPCODE: Self = Self::illegal_at(0x20, 0x00, true, 0, None);
+    /// LOGICAL UNIT NOT SUPPORTED.
+    pub const LUN_NOT_SUPPORTED: Self = Self::new(SenseKey::IllegalRequest, 0x25, 0x00);
+    /// LOGICAL BLOCK ADDRESS OUT OF RANGE.
+    pub const LBA_OUT_OF_RANGE: Self = Self::new(SenseKey::IllegalRequest, 0x21, 0x00);
+    /// PARAMETER LIST LENGTH ERROR.
+    pub const PARAMETER_LIST_LENGTH: Self = Self::new(SenseKey::IllegalRequest, 0x1a, 0x00);
+    /// INVALID FIELD IN COMMAND INFORMATION UNIT: the initiator sent less data than its CDB asks for.
+    pub const DATA_OUT_TOO_SHORT: Self = Self::new(SenseKey::IllegalRequest, 0x0e, 0x03);
+    /// SAVING PARAMETERS NOT SUPPORTED.
+    pub const SAVING_NOT_SUPPORTED: Self = Self::new(SenseKey::IllegalRequest, 0x39, 0x00);
+
+    /// Make sense data without a field pointer.
+    #[must_use]
+    pub const fn new(key: SenseKey, asc: u8, ascq: u8) -> Self {
+        Self {
+            key,
+            asc,
+            ascq,
+            field: None,
+        }
+    }
+
+    const fn illegal_at(asc: u8, ascq: u8, in_cdb: bool, byte: u16, bit: Option<u8>) -> Self {
+        Self {
+            key: SenseKey::IllegalRequest,
+            asc,
+            ascq,
+            field: Some(FieldPointer { in_cdb, byte, bit }),
+        }
+    }
+
+    /// INVALID FIELD IN CDB, pointing at the field that begins in `byte` (and `bit`, counted from the least significant).
+    #[must_use]
+    pub const fn invalid_cdb_field(byte: u16, bit: Option<u8>) -> Self {
+        Self::illegal_at(0x24, 0x00, true, byte, bit)
+    }
+
+    /// INVALID FIELD IN PARAMETER LIST, pointing at `byte` of the data-out buffer.
+    #[must_use]
+    pub const fn invalid_parameter(byte: u16) -> Self {
+        Self::illegal_at(0x26, 0x00, false, byte, None)
+    }
+
+    fn field_bytes(&self) -> Option<[u8; 3]> {
+        self.field.map(|field| {
+            let bit = field.bit.map_or(0, |bit| 0x08 | (bit & 0x07));
+            let [high, low] = field.byte.to_be_bytes();
+            [0x80 | if field.in_cdb { 0x40 } else { 0 } | bit, high, low]
+        })
+    }
+
+    /// Fixed format, current error, response code 70h (SPC-4 §4.5.3).
+    #[must_use]
+    pub fn to_fixed(&self) -> [u8; FIXED_LEN] {
+        let mut bytes = [0; FIXED_LEN];
+        bytes[0] = 0x70;
+        bytes[2] = self.key as u8;
+        bytes[7] = (FIXED_LEN - 8) as u8;
+        bytes[12] = self.asc;
+        bytes[13] = self.ascq;
+        if let Some(field) = self.field_bytes() {
+            bytes[15..18].copy_from_slice(&field);
+        }
+        bytes
+    }
+
+    /// Descriptor format, current error, response code 72h (SPC-4 §4.5.2).
+    #[must_use]
+    pub fn to_descriptor(&self) -> Vec<u8> {
+        let mut bytes = vec![0x72, self.key as u8, self.asc, self.ascq, 0, 0, 0, 0];
+        if let Some(field) = self.field_bytes() {
+            bytes[7] = 8;
+            bytes.extend_from_slice(&[0x02, 0x06, 0, 0, field[0], field[1], field[2], 0]);
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_format_holds_key_code_and_field_pointer() {
+        let bytes = Sense::invalid_cdb_field(1, Some(7)).to_fixed();
+        assert_eq!(
+            (bytes[0], bytes[2], bytes[7], bytes[12], bytes[13]),
+            (0x70, 0x05, 10, 0x24, 0x00)
+        );
+        assert_eq!(bytes[15..18], [0xcf, 0x00, 0x01]);
+    }
+
+    #[test]
+    fn descriptor_format_holds_a_sense_key_specific_descriptor() {
+        let bytes = Sense::invalid_parameter(0x0102).to_descriptor();
+        assert_eq!(
+            bytes,
+            [
+                0x72, 0x05, 0x26, 0, 0, 0, 0, 8, 0x02, 0x06, 0, 0, 0x80, 0x01, 0x02, 0
+            ]
+        );
+        assert_eq!(
+            Sense::STANDBY.to_descriptor(),
+            [0x72, 0x02, 0x04, 0x0b, 0, 0, 0, 0]
+        );
+    }
+}
