@@ -23,6 +23,15 @@ pub enum OpenWarning {
     },
 }
 
+/// What becomes of the dirty bitmap. Words are (extent, 64 chunk bits), extents in any order and each at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BitmapChange<'a> {
+    /// These words take new values; all others stay.
+    Words(&'a [(u64, u64)]),
+    /// These words take new values; all others become 0.
+    Replace(&'a [(u64, u64)]),
+}
+
 /// A copy that was opened.
 #[derive(Debug)]
 pub struct Opened {
@@ -151,12 +160,13 @@ impl CopyFiles {
         todo!()
     }
 
-    /// Make durable a record and the bitmap words that changed, words first. `words`: (extent, whole new word), in any order.
+    /// Make durable a record and a change of the bitmap. At every moment between, the bitmap on the disk has at least the
+    /// bits that belong to the record in force there: bits are gained before the record and lost after it.
     ///
     /// # Errors
     /// [`StoreError::InvalidRecord`]: nothing was written. [`StoreError::Io`]: old or new state, and the copy counts as failed.
-    pub fn persist(&self, record: &CopyRecord, words: &[(u64, u64)]) -> Result<(), StoreError> {
-        let _ = (record, words);
+    pub fn persist(&self, record: &CopyRecord, bitmap: BitmapChange<'_>) -> Result<(), StoreError> {
+        let _ = (record, bitmap);
         todo!()
     }
 

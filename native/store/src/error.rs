@@ -104,6 +104,12 @@ pub enum RecordProblem {
         /// Extents given.
         count: usize,
     },
+    /// The lineage is too long or holds a 0.
+    #[error("lineage of {count} generations")]
+    Lineage {
+        /// Generations given.
+        count: usize,
+    },
     /// An extent lies outside the copy.
     #[error("extent {extent} is outside the copy")]
     Extent {

@@ -9,9 +9,9 @@ mod copy_files;
 mod error;
 mod record;
 
-pub use copy_files::{CopyFiles, OpenWarning, Opened};
+pub use copy_files::{BitmapChange, CopyFiles, OpenWarning, Opened};
 pub use error::{RecordProblem, SlotProblem, StoreError};
 pub use record::{
-    ACTIVE_MAX, CHUNK_BYTES, CopyRecord, EXTENT_BYTES, HISTORY_LEN, Role, extent_count,
+    ACTIVE_MAX, CHUNK_BYTES, CopyRecord, EXTENT_BYTES, LINEAGE_MAX, Role, extent_count,
     valid_chunks,
 };

@@ -6,8 +6,8 @@ pub const EXTENT_BYTES: u64 = 4 << 20;
 pub const CHUNK_BYTES: u64 = 64 << 10;
 /// Most extents that the activity log holds.
 pub const ACTIVE_MAX: usize = 2048;
-/// Past generations that are kept.
-pub const HISTORY_LEN: usize = 4;
+/// Most generations that a lineage holds.
+pub const LINEAGE_MAX: usize = 4;
 
 /// Role that the copy had last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,14 +29,16 @@ pub struct CopyRecord {
     pub current: u64,
     /// What `current` was when this copy went on alone; 0: in sync.
     pub base: u64,
-    /// Earlier generations, youngest first; 0: none.
-    pub history: [u64; HISTORY_LEN],
+    /// Generations passed through since `base`, oldest first, at most [`LINEAGE_MAX`], none of them 0.
+    pub lineage: Vec<u64>,
     /// Epoch of the last attach.
     pub epoch: u64,
     /// Role that the copy had last.
     pub role: Role,
     /// The copy is in the middle of a resync towards it: its content is of no one time.
     pub inconsistent: bool,
+    /// The end of a resync was offered to the peer: it may have become current again.
+    pub ending: bool,
     /// The last stop was clean: both copies flushed and nothing in flight.
     pub stopped_clean: bool,
     /// Activity log: extents that may differ between the copies after a crash, at most [`ACTIVE_MAX`], in any order.
