@@ -1,0 +1,105 @@
+"""The engine as the node uses it: the protocol that ``twindisk._native.Engine`` and the tests' fake both satisfy.
+
+Calls that may wait for disk or network run in a thread (``asyncio.to_thread``); the engine is safe to call from any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from twindisk._native import CopyFacts
+
+
+class EnginePort(Protocol):
+    """See ``_native.pyi`` for what each method does; this repeats only the shapes."""
+
+    def event_fd(self) -> int:
+        """Return the eventfd that becomes readable when there are events."""
+        ...
+
+    def take_events(self) -> list[dict[str, Any]]:
+        """Take all queued events, oldest first."""
+        ...
+
+    def open_portal(self, host: str, port: int) -> int:
+        """Listen for initiators."""
+        ...
+
+    def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
+        """Listen for peers."""
+        ...
+
+    def add_peer(self, address: str, port: int, *, dial: bool) -> None:
+        """Keep a link with a peer."""
+        ...
+
+    def remove_peer(self, address: str) -> None:
+        """Forget a peer."""
+        ...
+
+    def create_copy(
+        self, directory: str, *, serial: str, size_bytes: int, generation: int, role: str, blank: bool
+    ) -> None:
+        """Make a copy's files."""
+        ...
+
+    def delete_copy(self, directory: str) -> None:
+        """Remove a copy's files."""
+        ...
+
+    def open_vdisk(
+        self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
+    ) -> CopyFacts:
+        """Open a copy, not serving yet."""
+        ...
+
+    def close_vdisk(self, name: str) -> None:
+        """Close a copy."""
+        ...
+
+    def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:
+        """Set or clear a VDisk's peer."""
+        ...
+
+    def resize_vdisk(self, name: str, size_bytes: int) -> None:
+        """Grow a VDisk."""
+        ...
+
+    def facts(self, name: str) -> CopyFacts:
+        """Return a copy's facts."""
+        ...
+
+    def serve_single(self, name: str) -> None:
+        """Serve without a mirror."""
+        ...
+
+    def attach(
+        self, name: str, *, role: str, sync: str, epoch: int, generation: int, local_seq: int, remote_seq: int
+    ) -> None:
+        """Begin to mirror."""
+        ...
+
+    def go_alone(self, name: str, *, generation: int, epoch: int, fenced: bool) -> None:
+        """Serve without the peer."""
+        ...
+
+    def stop_serving(self, name: str, *, state: str) -> None:
+        """Answer NOT READY."""
+        ...
+
+    def leave(self, name: str) -> None:
+        """Hand over cleanly."""
+        ...
+
+    def switch_roles(self, name: str) -> None:
+        """Swap Master and Slave."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Return counters and modes."""
+        ...
+
+    def shutdown(self) -> None:
+        """Close everything."""
+        ...
