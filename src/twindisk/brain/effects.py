@@ -1,0 +1,265 @@
+"""What a decision asks the shell to do.
+
+Contract with the shell:
+
+1. Run the effects of one decision in order, before the next event is decided.
+2. An engine effect that raises is reported back as ``CommandFailed``; the effects after it still run.
+3. One timer per :class:`Timer` value: ``StartTimer`` replaces it, ``CancelTimer`` of an unknown one does nothing.
+4. One fence command per peer at a time: a run starts only after the commands of an older, cancelled run are gone.
+   The outcome of a cancelled run may be reported or not; its number keeps it apart.
+5. Texts are made from :class:`Message` by :mod:`twindisk.messages`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+from twindisk.brain.model import PeerAddress, Role, Sync, VDiskName
+
+# --- timers ---
+
+
+@unique
+class TimerKind(StrEnum):
+    """What a timer is for; the subject is a VDisk's name or a peer's address."""
+
+    STARTUP_WAIT = "startup-wait"
+    """VDisk: the peer had its time to connect."""
+    HEAD_START = "head-start"
+    """Peer: its time to fence first is over."""
+    ATTACH_RETRY = "attach-retry"
+    """VDisk: try the same facts again."""
+    SETTLE = "settle"
+    """VDisk: the link is back, the facts should have come."""
+    LEAVE_LIMIT = "leave-limit"
+    """The node: hand-overs take too long; the subject is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Names one timer."""
+
+    kind: TimerKind
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Report ``TimerExpired(timer)`` after this time."""
+
+    timer: Timer
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer."""
+
+    timer: Timer
+
+
+# --- engine commands (the methods of twindisk._native.Engine) ---
+
+
+@unique
+class NotReady(StrEnum):
+    """The answer to I/O that is not served; the values are the engine's ``stop_serving`` states."""
+
+    TRANSITIONING = "transitioning"
+    STANDBY = "standby"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSingle:
+    """``serve_single``."""
+
+    vdisk: VDiskName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """``attach``; the outcome comes as ``Attached`` or ``AttachRefused``."""
+
+    vdisk: VDiskName
+    role: Role
+    sync: Sync
+    epoch: int
+    generation: int
+    """New generation of a sender whose base is 0; 0: keep."""
+    local_seq: int
+    remote_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoAlone:
+    """``go_alone``; confirmed by ``Alone``."""
+
+    vdisk: VDiskName
+    generation: int
+    """The copy's ``current`` from then on; equal to its present one if the peer is already marked outdated."""
+    epoch: int
+    fenced: bool
+    """The peer is known to serve nothing: no wait for its lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopServing:
+    """``stop_serving``."""
+
+    vdisk: VDiskName
+    state: NotReady
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """``leave``; confirmed by ``Left``."""
+
+    vdisk: VDiskName
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRoles:
+    """``switch_roles``."""
+
+    vdisk: VDiskName
+
+
+# --- fencing ---
+
+
+@dataclass(frozen=True, slots=True)
+class RunFence:
+    """Run the commands in turn until one exits 0; report ``FenceSucceeded`` or ``FenceFailed`` with the run's number."""
+
+    peer: PeerAddress
+    run: int
+    commands: tuple[str, ...]
+    limit_ms: int
+    """Time limit of each command."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFence:
+    """End the commands of a run; its outcome no longer counts."""
+
+    peer: PeerAddress
+    run: int
+
+
+# --- telling people ---
+
+
+@unique
+class Severity(StrEnum):
+    """As in the SNMP notifications."""
+
+    INFORMATION = "information"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@unique
+class Message(StrEnum):
+    """Every message of the brain; :mod:`twindisk.messages` holds the texts."""
+
+    SWITCHING_TO_MASTER = "switching-to-master"
+    PEER_FAILED = "peer-failed"
+    MANUAL_MASTER = "manual-master"
+    FENCE_FAILED = "fence-failed"
+    WENT_ALONE_UNCHECKED = "went-alone-unchecked"
+    """Mirror check ``ignore``: went on without knowing whether the peer serves."""
+    STOPPED_WITHOUT_CHECKS = "stopped-without-checks"
+    AWAITS_OPERATOR = "awaits-operator"
+    FORCED_MASTER = "forced-master"
+    STARTED_ALONE = "started-alone"
+    PEER_CONNECTED = "peer-connected"
+    PEER_LOST = "peer-lost"
+    PEER_HANDED_OVER = "peer-handed-over"
+    RESYNC_STARTED = "resync-started"
+    RESYNC_ENDED = "resync-ended"
+    RESYNC_INTERRUPTED = "resync-interrupted"
+    ROLES_SWITCHED = "roles-switched"
+    COPIES_MISMATCH = "copies-mismatch"
+    """``detail`` is the :class:`~twindisk.brain.model.Fault`."""
+    DISK_FAILED = "disk-failed"
+    """``detail``: operation and errno."""
+    GO_ALONE_FAILED = "go-alone-failed"
+    TAKEOVER_CONTINUES = "takeover-continues"
+    """Held commands go on."""
+    ATTACH_REFUSED = "attach-refused"
+    COMMAND_FAILED = "command-failed"
+    UNEXPECTED_REPORT = "unexpected-report"
+    """An engine report that the phase does not expect; ``detail`` names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Tell the operator (SNMP notification and log)."""
+
+    severity: Severity
+    message: Message
+    vdisk: VDiskName | None = None
+    peer: PeerAddress | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Write to the log only."""
+
+    severity: Severity
+    message: Message
+    vdisk: VDiskName | None = None
+    peer: PeerAddress | None = None
+    detail: str = ""
+
+
+# --- operator ---
+
+
+@unique
+class Refusal(StrEnum):
+    """Why an operator's request was not carried out."""
+
+    NO_SUCH_VDISK = "no-such-vdisk"
+    NOT_MIRRORED = "not-mirrored"
+    RESYNC_PENDING = "resync-pending"
+    CHECKS_RUNNING = "checks-running"
+    """The checks for a lost peer run, or the copies are about to attach."""
+    PEER_PRESENT = "peer-present"
+    """The link to the peer is up: it must not be taken over against."""
+    NEEDS_FORCE = "needs-force"
+    """The node cannot know that its copy is current."""
+    COPY_INCONSISTENT = "copy-inconsistent"
+    INVALID_STATE = "invalid-state"
+    DISK_FAILED = "disk-failed"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an operator's request."""
+
+    request: int
+    refusal: Refusal | None
+    """None: done, or begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskPeerSwitch:
+    """Ask the peer, over REST, to make its copy (the Master) the Slave; hand on its answer as the request's answer."""
+
+    vdisk: VDiskName
+    peer: PeerAddress
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Every VDisk is handed over or given up: end the daemon."""
+
+
+EngineEffect = ServeSingle | Attach | GoAlone | StopServing | Leave | SwitchRoles
+Effect = (
+    EngineEffect | RunFence | CancelFence | StartTimer | CancelTimer | Notify | Log | Answer | AskPeerSwitch | Shutdown
+)

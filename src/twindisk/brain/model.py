@@ -1,0 +1,240 @@
+"""What the brain knows: one node, its VDisks and its peers, as frozen values.
+
+Rules:
+
+1. Nothing here is changed in place; a decision returns new values.
+2. ``VDisk.facts`` is what this node's copy durably says, as far as the engine reported or was told. Only facts that
+   came in one ``PeerFacts`` event are ever compared with the peer's.
+3. A fence run exists only while the link to its peer is down (:mod:`twindisk.brain.invariants`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import NewType
+
+from twindisk.brain.phases import Phase
+
+VDiskName = NewType("VDiskName", str)
+PeerAddress = NewType("PeerAddress", str)
+
+
+@unique
+class Role(StrEnum):
+    """The part a copy plays in its pair."""
+
+    MASTER = "master"
+    SLAVE = "slave"
+    UNKNOWN = "unknown"
+    """Not attached and not sure; counts as Slave in every decision."""
+
+
+@unique
+class Sync(StrEnum):
+    """What an attach copies, seen from this node; the values are the engine's."""
+
+    NONE = "none"
+    SOURCE = "source"
+    TARGET = "target"
+    FULL_SOURCE = "full-source"
+    FULL_TARGET = "full-target"
+
+    @property
+    def receives(self) -> bool:
+        """Whether this node's copy is overwritten by the attach."""
+        return self in {Sync.TARGET, Sync.FULL_TARGET}
+
+    @property
+    def sends(self) -> bool:
+        """Whether this node's copy is the one that is copied."""
+        return self in {Sync.SOURCE, Sync.FULL_SOURCE}
+
+
+@unique
+class Link(StrEnum):
+    """The data link to a peer, as the engine last reported it."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@unique
+class CheckKind(StrEnum):
+    """Kinds of mirror checks (``qmirrorcheck -t``)."""
+
+    FENCE = "fence"
+    MANUAL = "manual"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One mirror check of a peer."""
+
+    kind: CheckKind
+    command: str = ""
+    """The fence command; empty for the other kinds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFacts:
+    """What one copy durably knows about itself; the fields are those of ``twindisk._native.CopyFacts``."""
+
+    current: int
+    """Generation of the data; 0: the copy is blank."""
+    base: int = 0
+    """What ``current`` was when this copy went on alone; 0: it is not ahead of the peer."""
+    epoch: int = 0
+    """Rises with every attach and every time a copy goes on alone."""
+    role: Role = Role.SLAVE
+    inconsistent: bool = False
+    """A resync into this copy has begun and not ended."""
+    stopped_clean: bool = True
+    active: int = 0
+    """Extents in the activity log."""
+    dirty: int = 0
+    """Chunks in the dirty bitmap."""
+    size_bytes: int = 0
+    seq: int = 0
+    """Changes with every change of these facts while the daemon runs."""
+
+    @property
+    def blank(self) -> bool:
+        """Whether the copy holds nothing yet."""
+        return self.current == 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether the copy may be Master at all: it holds data and no resync into it is unfinished."""
+        return not self.blank and not self.inconsistent
+
+    @property
+    def surely_current(self) -> bool:
+        """Whether the copy went on alone and its peer has not caught up: no newer copy can exist."""
+        return self.usable and self.base != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Both sides' facts from one exchange over the link."""
+
+    local: CopyFacts
+    remote: CopyFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """An attach that the engine was told and has not answered."""
+
+    role: Role
+    sync: Sync
+    epoch: int
+    generation: int
+    """New generation for a sender whose base is 0; else 0."""
+    offer: Offer
+    """The facts the plan was made from."""
+    origin: Phase
+    """The phase to fall back to when the attach is refused."""
+
+
+@unique
+class Fault(StrEnum):
+    """Why a VDisk is INVALID."""
+
+    SPLIT_BRAIN = "split-brain"
+    """Both copies went on alone from the same past."""
+    UNRELATED = "unrelated"
+    """The copies have no common past that their generations show."""
+    NO_GOOD_COPY = "no-good-copy"
+    """Neither copy is usable: blank or in mid-resync."""
+    SIZE_DIFFERS = "size-differs"
+    UNUSABLE = "unusable"
+    """No mirror, and the copy is blank or in mid-resync."""
+    WITHHELD = "withheld"
+    """The peer ended the mirror: this copy is kept, but not served under the same identity."""
+    NOT_BLANK = "not-blank"
+    """Accepted as the receiving side of a new mirror, but it holds data of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VDisk:
+    """One VDisk on this node."""
+
+    name: VDiskName
+    peer: PeerAddress | None
+    """None: no mirror."""
+    phase: Phase
+    role: Role
+    facts: CopyFacts
+    since_ns: int
+    """When the phase was entered."""
+    offer: Offer | None = None
+    """The newest exchange of facts since the copy was last attached and the link last came up; None: none yet."""
+    attachment: Attachment | None = None
+    """Set in ATTACHING and REJOINING only."""
+    fault: Fault | None = None
+    """Set in INVALID only."""
+
+
+@unique
+class FenceStage(StrEnum):
+    """Where a fence run stands."""
+
+    HEAD_START = "head-start"
+    """Leaving the other node time to fence first."""
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class FenceRun:
+    """One attempt to fence a peer, shared by all VDisks that wait for it."""
+
+    number: int
+    """Tells the results of one run from those of another; counts up per peer."""
+    stage: FenceStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One peer node."""
+
+    address: PeerAddress
+    link: Link = Link.DOWN
+    checks: tuple[Check, ...] = ()
+    fence: FenceRun | None = None
+    """None: no fence run wanted."""
+    runs: int = 0
+    """Fence runs begun so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Time limits of a node's decisions, in milliseconds."""
+
+    startup_wait_ms: int = 3_000
+    """How long a copy that is surely current waits for its peer before it goes on alone."""
+    head_start_ms: int = 500
+    """How long a Slave waits before it fences."""
+    fence_limit_ms: int = 30_000
+    """Time limit of each fence command."""
+    leave_limit_ms: int = 10_000
+    """How long a stopping node waits for its hand-overs."""
+    attach_retry_ms: int = 1_000
+    """Pause before the same facts are tried again after a refused attach."""
+    settle_ms: int = 5_000
+    """How long I/O stays held for a peer whose link is back but whose facts do not come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """Everything the brain of one node knows."""
+
+    address: PeerAddress
+    """This node's own mirror address; breaks ties in the pair plan."""
+    settings: Settings = field(default_factory=Settings)
+    vdisks: Mapping[VDiskName, VDisk] = field(default_factory=dict)
+    peers: Mapping[PeerAddress, Peer] = field(default_factory=dict)
+    stopping: bool = False
+    """The operator told the daemon to stop."""
+    shut_down: bool = False
+    """``Shutdown`` was issued."""
