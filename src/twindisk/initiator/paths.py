@@ -37,10 +37,15 @@ class PathState(StrEnum):
 
 @dataclass(slots=True)
 class PathStatus:
-    """One path. ``failures`` counts the times it went down; ``last`` is what took it down, None if it never was."""
+    """One path.
+
+    ``served`` counts commands that it answered, ``failures`` the times it went down; ``last`` is what took it down, None
+    if it never was.
+    """
 
     portal: str
     state: PathState = PathState.DOWN
+    served: int = 0
     failures: int = 0
     last: InitiatorError | None = None
     session: Session | None = field(default=None, repr=False)
@@ -97,7 +102,7 @@ class MultipathDisk:
                 continue
             session = path.session
             try:
-                return await command(session)
+                result = await command(session)
             except CheckConditionError as error:
                 if error.sense.key not in _RETRIED:
                     raise
@@ -107,6 +112,9 @@ class MultipathDisk:
             except InitiatorError as error:
                 last = error
                 self._fail(path, session, error)
+            else:
+                path.served += 1
+                return result
         raise NoPathError(self._deadline_s, last)
 
     def _next_path(self) -> PathStatus | None:
