@@ -21,7 +21,10 @@ class InitiatorError(TwindiskError):
 
 
 class LibraryMissingError(InitiatorError):
-    """The shared library of libiscsi is not installed (Debian: libiscsi7)."""
+    """The shared library of libiscsi is not installed."""
+
+    def __str__(self) -> str:
+        return "libiscsi is not installed (Debian: libiscsi7)"
 
 
 class LoginError(InitiatorError):
