@@ -1,10 +1,17 @@
 //! The files of one copy.
 
-use std::io::IoSlice;
+use std::fs;
+use std::io::{self, IoSlice};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::StoreError;
+use crate::error::{RecordProblem, StoreError};
+use crate::health::Health;
+use crate::metadata::{self, Metadata};
+use crate::real_files::{RealDirectory, sync_directory};
 use crate::record::CopyRecord;
+use crate::segments::{self, Segments};
+use crate::storage::{Directory, failed};
 
 /// Something that was found wrong while opening and that the copy survives; to be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +52,14 @@ pub struct Opened {
     pub warnings: Vec<OpenWarning>,
 }
 
-/// The files of one open copy. All methods take `&self` and may be called from several threads; overlapping writes are
+/// The files of one open copy. All methods take `&self` and may be called from several threads; overlapping reads and writes are
 /// the caller's to order.
 #[derive(Debug)]
-pub struct CopyFiles {}
+pub struct CopyFiles {
+    health: Health,
+    content: Segments,
+    metadata: Mutex<Metadata>,
+}
 
 impl CopyFiles {
     /// Make a new copy in `directory` (made too, its parent must exist; an empty directory is fine) and open it.
@@ -57,8 +68,24 @@ impl CopyFiles {
     /// # Errors
     /// [`StoreError::AlreadyExists`], [`StoreError::InUse`], [`StoreError::InvalidRecord`], [`StoreError::Io`].
     pub fn create(directory: &Path, record: &CopyRecord) -> Result<Self, StoreError> {
-        let _ = (directory, record);
-        todo!()
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(failed("make directory", "."))?,
+        }
+        let locked = lock(directory)?;
+        if locked
+            .open(metadata::META, false)
+            .map_err(failed("open", metadata::META))?
+            .is_some()
+        {
+            return Err(StoreError::AlreadyExists {
+                directory: directory.to_owned(),
+            });
+        }
+        delete_in(&locked)?; // segments that a crash left behind must not show through
+        let files = Self::create_in(Arc::new(locked), record)?;
+        sync_parent(directory)?;
+        Ok(files)
     }
 
     /// Open a copy and lock it against other openers.
@@ -67,24 +94,60 @@ impl CopyFiles {
     /// [`StoreError::NotACopy`], [`StoreError::InUse`], [`StoreError::BothSlotsCorrupt`],
     /// [`StoreError::UnknownVersion`], [`StoreError::Io`].
     pub fn open(directory: &Path) -> Result<Opened, StoreError> {
-        let _ = directory;
-        todo!()
+        let opened = Self::open_in(Arc::new(lock(directory)?))?;
+        opened.ok_or_else(|| StoreError::NotACopy {
+            directory: directory.to_owned(),
+        })
     }
 
     /// Remove a copy that is not open: its files, then its directory. Also removes what a crash left half made or half removed.
     ///
     /// # Errors
-    /// [`StoreError::NotACopy`] when there is no directory, [`StoreError::InUse`], [`StoreError::Io`] (also when files that are not the
-    /// copy's keep the directory in use).
+    /// [`StoreError::NotACopy`] when there is no directory, [`StoreError::InUse`], [`StoreError::Io`] (also when files that are
+    /// not the copy's keep the directory in use).
     pub fn delete(directory: &Path) -> Result<(), StoreError> {
-        let _ = directory;
-        todo!()
+        let locked = lock(directory)?;
+        delete_in(&locked)?;
+        fs::remove_dir(directory).map_err(failed("remove", "."))?;
+        sync_parent(directory)
+    }
+
+    pub(crate) fn create_in(
+        directory: Arc<dyn Directory>,
+        record: &CopyRecord,
+    ) -> Result<Self, StoreError> {
+        let metadata = Metadata::create(&*directory, record)?;
+        Self::with(directory, metadata)
+    }
+
+    pub(crate) fn open_in(directory: Arc<dyn Directory>) -> Result<Option<Opened>, StoreError> {
+        let Some((metadata, warnings)) = Metadata::open(&*directory)? else {
+            return Ok(None);
+        };
+        let (record, bitmap) = (metadata.record().clone(), metadata.words());
+        Ok(Some(Opened {
+            files: Self::with(directory, metadata)?,
+            record,
+            bitmap,
+            warnings,
+        }))
+    }
+
+    fn with(directory: Arc<dyn Directory>, metadata: Metadata) -> Result<Self, StoreError> {
+        let health = Health::default();
+        let size_bytes = metadata.record().size_bytes;
+        let content = Segments::open(directory, size_bytes, health.clone())?;
+        Ok(Self {
+            health,
+            content,
+            metadata: Mutex::new(metadata),
+        })
     }
 
     /// The size now, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        todo!()
+        self.content.size_bytes()
     }
 
     /// Fill `buffer` from `offset_bytes`; what was never written reads as zeros.
@@ -92,11 +155,11 @@ impl CopyFiles {
     /// # Errors
     /// [`StoreError::OutOfBounds`], [`StoreError::Failed`], [`StoreError::Io`].
     pub fn read_into(&self, offset_bytes: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
-        let _ = (offset_bytes, buffer);
-        todo!()
+        self.content.read(offset_bytes, buffer)
     }
 
-    /// Like [`Self::read_into`] but never waits for the disk: false when not all of it is in the page cache (`buffer` is undefined then).
+    /// Like [`Self::read_into`] but never waits for the disk: false when not all of it is in the page cache (`buffer` holds
+    /// anything then).
     ///
     /// # Errors
     /// As [`Self::read_into`].
@@ -105,8 +168,7 @@ impl CopyFiles {
         offset_bytes: u64,
         buffer: &mut [u8],
     ) -> Result<bool, StoreError> {
-        let _ = (offset_bytes, buffer);
-        todo!()
+        self.content.read_cached(offset_bytes, buffer)
     }
 
     /// [`Self::read_into`] a new buffer.
@@ -139,8 +201,7 @@ impl CopyFiles {
     /// # Errors
     /// As [`Self::read_into`]; after [`StoreError::Io`] any part of the range may have been written.
     pub fn write(&self, offset_bytes: u64, chunks: &[IoSlice<'_>]) -> Result<(), StoreError> {
-        let _ = (offset_bytes, chunks);
-        todo!()
+        self.content.write(offset_bytes, chunks)
     }
 
     /// Make a range read as zeros and give its space back; durable after the next [`Self::flush`].
@@ -148,8 +209,7 @@ impl CopyFiles {
     /// # Errors
     /// As [`Self::write`].
     pub fn punch(&self, offset_bytes: u64, length_bytes: u64) -> Result<(), StoreError> {
-        let _ = (offset_bytes, length_bytes);
-        todo!()
+        self.content.punch(offset_bytes, length_bytes)
     }
 
     /// Make durable what [`Self::write`] and [`Self::punch`] had finished before this was called.
@@ -157,17 +217,27 @@ impl CopyFiles {
     /// # Errors
     /// [`StoreError::Io`] once when a sync fails, [`StoreError::Failed`] ever after: the copy must count as failed.
     pub fn flush(&self) -> Result<(), StoreError> {
-        todo!()
+        self.content.flush()
     }
 
     /// Make durable a record and a change of the bitmap. At every moment between, the bitmap on the disk has at least the
-    /// bits that belong to the record in force there: bits are gained before the record and lost after it.
+    /// bits that belong to the record in force there: bits are gained before the record and lost after it. Content is not
+    /// flushed. Nothing is written when nothing changes.
     ///
     /// # Errors
     /// [`StoreError::InvalidRecord`]: nothing was written. [`StoreError::Io`]: old or new state, and the copy counts as failed.
     pub fn persist(&self, record: &CopyRecord, bitmap: BitmapChange<'_>) -> Result<(), StoreError> {
-        let _ = (record, bitmap);
-        todo!()
+        let mut metadata = self.metadata();
+        self.health.check()?;
+        metadata.check(record, bitmap)?;
+        if record.size_bytes != self.size_bytes() {
+            return Err(StoreError::InvalidRecord {
+                problem: RecordProblem::Size {
+                    size_bytes: record.size_bytes,
+                },
+            });
+        }
+        self.health.must(metadata.persist(record, bitmap))
     }
 
     /// Persist a record with a larger size, then allow I/O up to it; the new part reads as zeros.
@@ -175,8 +245,21 @@ impl CopyFiles {
     /// # Errors
     /// As [`Self::persist`].
     pub fn grow(&self, record: &CopyRecord) -> Result<(), StoreError> {
-        let _ = record;
-        todo!()
+        let nothing = BitmapChange::Words(&[]);
+        let mut metadata = self.metadata();
+        self.health.check()?;
+        metadata.check(record, nothing)?;
+        if record.size_bytes <= self.size_bytes() {
+            return Err(StoreError::InvalidRecord {
+                problem: RecordProblem::Size {
+                    size_bytes: record.size_bytes,
+                },
+            });
+        }
+        self.health.must(metadata.grow_bitmap(record.size_bytes))?;
+        self.health.must(metadata.persist(record, nothing))?;
+        self.content.grow(record.size_bytes);
+        Ok(())
     }
 
     /// Extents of 4 MiB that hold data, ascending; all others read as zeros.
@@ -184,7 +267,7 @@ impl CopyFiles {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn allocated_extents(&self) -> Result<Vec<u64>, StoreError> {
-        todo!()
+        self.content.allocated_extents()
     }
 
     /// Bytes that the copy's files take on the disk.
@@ -192,6 +275,51 @@ impl CopyFiles {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn bytes_allocated(&self) -> Result<u64, StoreError> {
-        todo!()
+        Ok(self.content.allocated_bytes()? + self.metadata().allocated_bytes()?)
     }
+
+    fn metadata(&self) -> MutexGuard<'_, Metadata> {
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Remove a copy's files, `meta` first: from then on it is no copy.
+fn delete_in(directory: &dyn Directory) -> Result<(), StoreError> {
+    let names = directory.names().map_err(failed("list", "."))?;
+    if names.iter().any(|name| name == metadata::META) {
+        directory
+            .remove(metadata::META)
+            .map_err(failed("remove", metadata::META))?;
+        directory.sync().map_err(failed("sync", "."))?;
+    }
+    let ours = |name: &&String| {
+        [metadata::META_NEW, metadata::BITMAP].contains(&name.as_str())
+            || segments::index_of(name).is_some()
+    };
+    for name in names.iter().filter(ours) {
+        directory.remove(name).map_err(failed("remove", name))?;
+    }
+    Ok(())
+}
+
+fn lock(directory: &Path) -> Result<RealDirectory, StoreError> {
+    match RealDirectory::lock(directory) {
+        Ok(Some(locked)) => Ok(locked),
+        Ok(None) => Err(StoreError::InUse {
+            directory: directory.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::NotACopy {
+            directory: directory.to_owned(),
+        }),
+        Err(error) => Err(failed("open", ".")(error)),
+    }
+}
+
+fn sync_parent(directory: &Path) -> Result<(), StoreError> {
+    let parent = match directory.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => directory,
+    };
+    sync_directory(parent).map_err(failed("sync", ".."))
 }

@@ -5,9 +5,22 @@
 //! 2. What is acknowledged as durable survives a crash at any moment; a crash in between leaves the old or the new state.
 //! 3. After a failed sync nothing is known about what the kernel still holds: the copy has failed, for good.
 
+mod bitmap_page;
 mod copy_files;
+#[cfg(test)]
+mod crash_tests;
 mod error;
+mod health;
+#[cfg(test)]
+mod memory;
+mod metadata;
+mod real_files;
 mod record;
+mod segments;
+mod slot;
+mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use copy_files::{BitmapChange, CopyFiles, OpenWarning, Opened};
 pub use error::{RecordProblem, SlotProblem, StoreError};
