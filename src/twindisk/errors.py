@@ -198,12 +198,14 @@ class RefusedProblem(StrEnum):
     VDISK_MIRRORED = "vdisk-mirrored"
     VDISK_IN_USE = "vdisk-in-use"
     VDISK_FAILED = "vdisk-failed"
-    RESIZE_MIRRORED = "resize-mirrored"
+    RESIZE_ON_SLAVE = "resize-on-slave"
     RESYNC_PENDING = "resync-pending"
     ROLE_CHANGE = "role-change-refused"
     FORMAT_NOT_CONFIRMED = "format-not-confirmed"
     DEVICE_FORMAT = "device-format-failed"
-    NOT_READY = "node-not-ready"
+    NOT_CURRENT = "copy-not-current"
+    BUSY = "node-busy"
+    WITHHELD = "vdisk-withheld"
     UNAUTHORIZED = "not-authorized"
 
 

@@ -39,7 +39,8 @@ class VDisk:
     """One VDisk's copy on this node.
 
     ``pool``: the pool of its disk. ``directory``: where the copy's files lie. ``group_tag``: its target port group and
-    portal group tag, 1 where it was created and 2 at the peer. ``offline``: kept and not offered to initiators.
+    portal group tag, 1 where it was created and 2 at the peer. ``withheld``: the peer ended the mirror of this
+    copy; it is kept, not served under the identity that the other copy serves.
     """
 
     name: str
@@ -50,7 +51,7 @@ class VDisk:
     iqn: str
     size_bytes: int
     group_tag: int
-    offline: bool = False
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)

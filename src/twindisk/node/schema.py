@@ -27,7 +27,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             created_s INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID
         """,
-        # offline: kept, not offered to initiators (what the peer of an ended mirror keeps).
+        # withheld: the peer ended the mirror of this copy: kept, not served under the identity that the other copy serves.
         """
         CREATE TABLE vdisks (
             name TEXT PRIMARY KEY,
@@ -36,7 +36,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             iqn TEXT NOT NULL UNIQUE,
             size_bytes INTEGER NOT NULL CHECK (size_bytes > 0),
             group_tag INTEGER NOT NULL CHECK (group_tag IN (1, 2)),
-            offline INTEGER NOT NULL DEFAULT 0 CHECK (offline IN (0, 1)),
+            withheld INTEGER NOT NULL DEFAULT 0 CHECK (withheld IN (0, 1)),
             created_s INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID
         """,

@@ -25,7 +25,7 @@ EVENTS_KEPT = 10_000
 VDISKS_FOLDER = "vdisks"
 
 _VDISK = """
-    SELECT v.name, d.pool, v.disk, d.path, v.serial, v.iqn, v.size_bytes, v.group_tag, v.offline
+    SELECT v.name, d.pool, v.disk, d.path, v.serial, v.iqn, v.size_bytes, v.group_tag, v.withheld
     FROM vdisks v JOIN disks d ON d.id = v.disk
 """
 
@@ -142,16 +142,16 @@ class State:
                 vdisk.iqn,
                 vdisk.size_bytes,
                 vdisk.group_tag,
-                int(vdisk.offline),
+                int(vdisk.withheld),
                 _now_s(),
             ),
         )
 
     def change_vdisk(self, vdisk: VDisk) -> None:
-        """Store a VDisk's serial, IQN, size, group tag and offline mark anew."""
+        """Store a VDisk's serial, IQN, size, group tag and withheld mark anew."""
         self._connection.execute(
-            "UPDATE vdisks SET serial = ?, iqn = ?, size_bytes = ?, group_tag = ?, offline = ? WHERE name = ?",
-            (vdisk.serial, vdisk.iqn, vdisk.size_bytes, vdisk.group_tag, int(vdisk.offline), vdisk.name),
+            "UPDATE vdisks SET serial = ?, iqn = ?, size_bytes = ?, group_tag = ?, withheld = ? WHERE name = ?",
+            (vdisk.serial, vdisk.iqn, vdisk.size_bytes, vdisk.group_tag, int(vdisk.withheld), vdisk.name),
         )
 
     def remove_vdisk(self, name: str) -> None:
@@ -217,9 +217,9 @@ class State:
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:
-    name, pool, disk, path, serial, iqn, size_bytes, group_tag, offline = row
+    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld = row
     directory = Path(path) / VDISKS_FOLDER / name
-    return VDisk(name, pool, disk, directory, serial, iqn, size_bytes, group_tag, bool(offline))
+    return VDisk(name, pool, disk, directory, serial, iqn, size_bytes, group_tag, bool(withheld))
 
 
 def _now_s() -> int:

@@ -1,0 +1,65 @@
+"""What two nodes say to each other over REST; unknown members are refused, for both run the same version."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PEER_PREFIX = "/peer/v1"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hello(_Strict):
+    """Who a node is."""
+
+    node_id: str
+    node_name: str
+    version: str
+
+
+class MirrorOffer(_Strict):
+    """Mirror this VDisk with me: make a blank copy of it."""
+
+    vdisk: str = Field(description="Its name at the sender.")
+    pool: str = Field(description="Its pool at the sender.")
+    remote: str = Field(description="Its name at the receiver.")
+    remote_pool: str = Field(description="The receiver's pool to make it in.")
+    serial: str
+    iqn: str
+    size_bytes: int = Field(gt=0)
+    group_tag: int = Field(ge=1, le=2, description="The receiver's target port group.")
+
+
+class MirrorAccepted(_Strict):
+    """The blank copy is there."""
+
+    created: bool = Field(description="There was no VDisk of that name before.")
+
+
+class MirrorEnd(_Strict):
+    """The mirror ended at the sender. ``discard``: also remove the copy, if it is still blank (an offer taken back)."""
+
+    serial: str
+    discard: bool = False
+
+
+class PeerVDisk(_Strict):
+    """How the receiver's copy of a VDisk stands."""
+
+    phase: str
+    role: str
+
+
+class SwitchAnswer(_Strict):
+    """Whether the receiver's copy becomes Slave: ``refusal`` is the brain's reason, None is yes."""
+
+    refusal: str | None
+
+
+class Grow(_Strict):
+    """Let the receiver's copy grow to this size."""
+
+    serial: str
+    size_bytes: int = Field(gt=0)

@@ -1,0 +1,75 @@
+"""What the parts of a running node share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from twindisk.brain.model import NodeState
+from twindisk.brain.model import VDisk as BrainVDisk
+from twindisk.brain.model import VDiskName
+from twindisk.config import NodeConfig
+from twindisk.errors import RefusedError, RefusedProblem
+from twindisk.node.answers import Answers
+from twindisk.node.engine import EnginePort
+from twindisk.node.log import Log
+from twindisk.node.loop import BrainLoop
+from twindisk.node.peer import PeerClient
+from twindisk.node.state import State
+
+PEER_TURN_LIMIT_S = 3.0
+"""How long a peer's request waits for ours to end. Two nodes that ask each other at once must not wait for ever."""
+
+
+class Recv(StrEnum):
+    """Whether this node takes part in mirroring; the values are what ``ndconfig`` shows."""
+
+    INITED = "Recv Inited"
+    BIND_ERROR = "Recv Bind Error"
+    NO_ADDRESS = "Recv Not Configured"
+    NO_SECRET = "Recv No Secret"  # noqa: S105 - a word about a secret, not a secret
+
+
+@dataclass(slots=True)
+class Node:
+    """One running node."""
+
+    config: NodeConfig
+    node_id: str
+    """Random, made once per state directory; tells this node's disks from another's."""
+    state: State
+    engine: EnginePort
+    loop: BrainLoop
+    answers: Answers
+    peer: PeerClient
+    log: Log
+    recv: Recv = Recv.NO_ADDRESS
+    linked: set[str] = field(default_factory=set)
+    """Peers the engine keeps a link with."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """VDisks whose copy could not be opened, and why."""
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def brain(self) -> NodeState:
+        """What the brain knows."""
+        return self.loop.state
+
+    def brain_vdisk(self, name: str) -> BrainVDisk | None:
+        """Return what the brain knows about a VDisk; None when its copy is not open."""
+        return self.brain.vdisks.get(VDiskName(name))
+
+    @asynccontextmanager
+    async def change(self, *, for_peer: bool = False) -> AsyncIterator[None]:
+        """Let one change of the configuration happen at a time. Raises RefusedError(BUSY) to a peer that waits long."""
+        try:
+            await asyncio.wait_for(self._changing.acquire(), PEER_TURN_LIMIT_S if for_peer else None)
+        except TimeoutError:
+            raise RefusedError(RefusedProblem.BUSY, node=self.config.node_name) from None
+        try:
+            yield
+        finally:
+            self._changing.release()

@@ -1,0 +1,40 @@
+"""What the engine's ``status()`` says, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An initiator's session with a VDisk."""
+
+    initiator: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a resync is. ``total_bytes`` 0: none runs, or there was nothing to copy."""
+
+    done_bytes: int
+    total_bytes: int
+
+    @property
+    def percent(self) -> float:
+        """Return 0 to 100."""
+        return 100.0 if self.total_bytes == 0 else min(100.0, 100 * self.done_bytes / self.total_bytes)
+
+
+def sessions_of(status: Mapping[str, Any], vdisk: str) -> tuple[Session, ...]:
+    """Return the sessions with a VDisk."""
+    found = status.get("vdisks", {}).get(vdisk, {}).get("sessions", ())
+    return tuple(Session(str(session["initiator"]), str(session["address"])) for session in found)
+
+
+def progress_of(status: Mapping[str, Any], vdisk: str) -> Progress:
+    """Return how far a VDisk's resync is."""
+    found = status.get("vdisks", {}).get(vdisk, {})
+    return Progress(int(found.get("resync_done", 0)), int(found.get("resync_total", 0)))

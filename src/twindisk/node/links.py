@@ -1,0 +1,41 @@
+"""The engine's links to peers: one for each peer that some VDisk is mirrored with, none when this node does not mirror."""
+
+from __future__ import annotations
+
+import asyncio
+
+from twindisk.errors import EngineExistsError, EngineNotFoundError, RefusedError, RefusedProblem
+from twindisk.node.context import Node, Recv
+from twindisk.node.names import dials
+
+
+def own_address(node: Node) -> str:
+    """Return this node's mirror address. Raises RefusedError when the node takes no part in mirroring."""
+    if node.recv is Recv.BIND_ERROR:
+        raise RefusedError(RefusedProblem.RECV_BIND, address=node.config.recv_address, node=node.config.node_name)
+    if node.recv is not Recv.INITED or node.config.recv_address is None:
+        raise RefusedError(RefusedProblem.NO_RECV_ADDRESS, node=node.config.node_name)
+    return node.config.recv_address
+
+
+async def ensure(node: Node, peer: str) -> None:
+    """Have the engine keep a link with the peer."""
+    if peer in node.linked:
+        return
+    own = own_address(node)
+    try:
+        await asyncio.to_thread(node.engine.add_peer, peer, node.config.data_port, dial=dials(own, peer))
+    except EngineExistsError:
+        pass
+    node.linked.add(peer)
+
+
+async def drop_unused(node: Node) -> None:
+    """Drop the links that no mirror needs any more."""
+    needed = {mirror.peer for mirror in node.state.mirrors()}
+    for peer in node.linked - needed:
+        try:
+            await asyncio.to_thread(node.engine.remove_peer, peer)
+        except EngineNotFoundError:
+            pass
+        node.linked.discard(peer)

@@ -1,0 +1,155 @@
+"""Mirrors, from the side of the peer that is asked: make a blank copy, end a mirror, switch, grow.
+
+Rules:
+
+* The blank copy is opened as a restart would open it: mirrored, holding nothing, so that it can only become a target.
+* A VDisk that is here already is given up for it only when it is the same VDisk (serial, size, IQN, pool), is mirrored
+  with nobody else, does not serve alone, and has no initiator.
+* Only the peer that a VDisk is mirrored with may ask anything about it.
+"""
+
+from __future__ import annotations
+
+from twindisk.api.peer_schemas import Grow, MirrorAccepted, MirrorEnd, MirrorOffer, PeerVDisk
+from twindisk.brain.effects import Refusal
+from twindisk.brain.model import Role
+from twindisk.brain.phases import APART
+from twindisk.errors import (
+    ConflictError,
+    ConflictProblem,
+    NotFoundError,
+    NotFoundProblem,
+    RefusedError,
+    RefusedProblem,
+)
+from twindisk.node import links, mirrors, pools, vdisks
+from twindisk.node.context import Node
+from twindisk.node.engine_status import sessions_of
+from twindisk.node.names import check_iqn, check_name, check_serial
+from twindisk.node.records import Mirror, VDisk
+
+
+async def accept(node: Node, sender: str, offer: MirrorOffer) -> MirrorAccepted:
+    """Make the blank copy that a peer asks for.
+
+    Raises NotFoundError(POOL), ConflictError(PEER_VDISK_DIFFERS, PEER_VDISK_MIRRORED, ...), RefusedError, EngineError.
+    """
+    links.own_address(node)
+    check_name(offer.remote, "VDisk")
+    serial, iqn, size_bytes = check_serial(offer.serial), check_iqn(offer.iqn), vdisks.check_size(offer.size_bytes)
+    pool = pools.find(node, offer.remote_pool).name
+    present = node.state.vdisk(offer.remote)
+    if present is None:
+        vdisks.check_free(node, offer.remote, serial, iqn)
+    else:
+        _check_same(node, present, offer)
+        _check_expendable(node, present, sender)
+    fresh = vdisks.place(
+        node,
+        name=offer.remote,
+        pool=pool,
+        serial=serial,
+        iqn=iqn,
+        size_bytes=size_bytes,
+        group_tag=offer.group_tag,
+    )
+    if present is not None:
+        await _give_up(node, present)
+    await links.ensure(node, sender)
+    await vdisks.make_copy(node, fresh, blank=True)
+    with node.state.transaction():
+        node.state.add_vdisk(fresh)
+        node.state.add_mirror(Mirror(fresh.name, sender, offer.vdisk, offer.pool))
+    await vdisks.open_new(node, fresh, peer=sender)
+    node.log.info("mirror accepted", vdisk=fresh.name, peer=sender, remote=offer.vdisk)
+    return MirrorAccepted(created=present is None)
+
+
+async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
+    """End the mirror of a VDisk because the peer's operator did."""
+    vdisk = _mirrored_with(node, sender, name, end_.serial)
+    known = node.brain_vdisk(name)
+    blank = known is not None and known.facts.blank
+    await mirrors.detach(node, vdisk, by_peer=True)
+    node.log.warning("mirror ended by the peer", vdisk=name, peer=sender)
+    if end_.discard and blank:
+        await vdisks.close_copy(node, vdisk)
+        node.state.remove_vdisk(name)
+        await vdisks.delete_files(node, vdisk)
+
+
+def stands(node: Node, sender: str, name: str) -> PeerVDisk:
+    """Tell the peer how our copy stands."""
+    _mirrored_with(node, sender, name, None)
+    known = node.brain_vdisk(name)
+    return PeerVDisk(
+        phase="failed" if known is None else known.phase.value,
+        role=Role.UNKNOWN.value if known is None else known.role.value,
+    )
+
+
+async def switch(node: Node, sender: str, name: str) -> Refusal | None:
+    """Become Slave because the peer's operator wants the Master there."""
+    _mirrored_with(node, sender, name, None)
+    return await mirrors.ask_brain(node, name, Role.SLAVE, force=False)
+
+
+async def grow(node: Node, sender: str, name: str, wanted: Grow) -> None:
+    """Let our copy grow before the peer's does; a copy that is as large already is fine."""
+    vdisk = _mirrored_with(node, sender, name, wanted.serial)
+    size_bytes = vdisks.check_size(wanted.size_bytes)
+    if size_bytes > vdisk.size_bytes:
+        await vdisks.grow_copy(node, vdisk, size_bytes)
+
+
+def _mirrored_with(node: Node, sender: str, name: str, serial: str | None) -> VDisk:
+    vdisk, mirror = node.state.vdisk(name), node.state.mirror(name)
+    if vdisk is None:
+        raise NotFoundError(NotFoundProblem.VDISK, name=name, node=node.config.node_name)
+    if mirror is None or mirror.peer != sender or serial not in (None, vdisk.serial):
+        raise NotFoundError(NotFoundProblem.MIRROR, name=name, node=node.config.node_name)
+    return vdisk
+
+
+def _check_same(node: Node, present: VDisk, offer: MirrorOffer) -> None:
+    for what, ours, theirs in (
+        ("serial number", present.serial, offer.serial),
+        ("size", str(present.size_bytes), str(offer.size_bytes)),
+        ("pool", present.pool, offer.remote_pool),
+        ("iSCSI name", present.iqn, offer.iqn),
+    ):
+        if ours != theirs:
+            raise ConflictError(
+                ConflictProblem.PEER_VDISK_DIFFERS,
+                vdisk=present.name,
+                what=what,
+                ours=ours,
+                theirs=theirs,
+                node=node.config.node_name,
+            )
+
+
+def _check_expendable(node: Node, present: VDisk, sender: str) -> None:
+    mirror, known = node.state.mirror(present.name), node.brain_vdisk(present.name)
+    serves_alone = known is not None and known.phase in APART
+    if mirror is not None and (mirror.peer != sender or serves_alone):
+        raise ConflictError(
+            ConflictProblem.PEER_VDISK_MIRRORED, vdisk=present.name, peer=mirror.peer, node=node.config.node_name
+        )
+    sessions = sessions_of(node.engine.status(), present.name)
+    if sessions and mirror is None and not present.withheld:
+        raise RefusedError(
+            RefusedProblem.VDISK_IN_USE,
+            vdisk=present.name,
+            sessions=len(sessions),
+            initiator=sessions[0].initiator,
+            node=node.config.node_name,
+        )
+
+
+async def _give_up(node: Node, present: VDisk) -> None:
+    await vdisks.close_copy(node, present)
+    with node.state.transaction():
+        node.state.remove_mirror(present.name)
+        node.state.remove_vdisk(present.name)
+    await vdisks.delete_files(node, present)

@@ -1,0 +1,137 @@
+"""The REST client to a peer: signed requests from our mirror address to its ControlPort, signed answers checked.
+
+Every failure is a PeerError that names the peer: UNREACHABLE (nothing was done), UNAUTHORIZED (the secrets differ or the
+clocks are far apart), REFUSED (with the peer's own problem and sentence), BAD_ANSWER (whether it was done is not known).
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from twindisk.api.peer_schemas import (
+    PEER_PREFIX,
+    Grow,
+    Hello,
+    MirrorAccepted,
+    MirrorEnd,
+    MirrorOffer,
+    PeerVDisk,
+    SwitchAnswer,
+)
+from twindisk.brain.effects import Refusal
+from twindisk.config import NodeConfig
+from twindisk.errors import PeerError, PeerProblem, RefusedError, RefusedProblem
+from twindisk.node.state import State
+from twindisk.signing import ANSWER_HEADER, answer_is_genuine, new_nonce, sign_request
+
+_UNAUTHORIZED = 401
+_REFUSED_FROM = 400
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class PeerClient:
+    """Asks peers. Without mirror address or secret every call raises RefusedError(NO_RECV_ADDRESS)."""
+
+    def __init__(self, config: NodeConfig, state: State) -> None:
+        self._config = config
+        self._state = state
+        times = config.peer
+        transport = httpx.AsyncHTTPTransport(local_address=config.recv_address, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(times.receive_s, connect=times.connect_s, write=times.send_s),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def hello(self, peer: str) -> Hello:
+        """Ask who the peer is."""
+        return await self._ask(peer, "GET", "/hello", None, Hello)
+
+    async def offer_mirror(self, peer: str, offer: MirrorOffer) -> MirrorAccepted:
+        """Have the peer make a blank copy."""
+        return await self._ask(peer, "POST", "/mirrors", offer, MirrorAccepted)
+
+    async def end_mirror(self, peer: str, remote: str, end: MirrorEnd) -> None:
+        """Have the peer end the mirror of its VDisk."""
+        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/end", end, None)
+
+    async def vdisk(self, peer: str, remote: str) -> PeerVDisk:
+        """Ask how the peer's copy stands."""
+        return await self._ask(peer, "GET", f"/mirrors/{quote(remote, safe='')}", None, PeerVDisk)
+
+    async def grow(self, peer: str, remote: str, grow: Grow) -> None:
+        """Have the peer's copy grow."""
+        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/grow", grow, None)
+
+    async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:
+        """Have the peer's copy of our VDisk become Slave; return its refusal, None when it does."""
+        mirror = self._state.mirror(vdisk)
+        remote = vdisk if mirror is None else mirror.remote
+        answer = await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/switch", None, SwitchAnswer)
+        return None if answer.refusal is None else Refusal(answer.refusal)
+
+    async def _ask(
+        self, peer: str, method: str, path: str, body: BaseModel | None, expect: type[Answer] | None
+    ) -> Any:
+        secret, sender = self._config.secret, self._config.recv_address
+        if secret is None or sender is None:
+            raise RefusedError(RefusedProblem.NO_RECV_ADDRESS, node=self._config.node_name)
+        content = b"" if body is None else body.model_dump_json().encode()
+        path = PEER_PREFIX + path
+        stamp = sign_request(
+            secret,
+            sender=sender,
+            time_s=int(time.time()),
+            nonce=new_nonce(),
+            method=method,
+            path=path,
+            body=content,
+        )
+        host = f"[{peer}]" if ":" in peer else peer
+        try:
+            response = await self._http.request(
+                method,
+                f"http://{host}:{self._config.control_port}{path}",
+                content=content,
+                headers={"content-type": "application/json", **stamp.headers()},
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise PeerError(PeerProblem.UNREACHABLE, peer=peer, detail=str(error)) from error
+        except httpx.HTTPError as error:
+            raise PeerError(PeerProblem.BAD_ANSWER, peer=peer, detail=str(error) or type(error).__name__) from error
+        if response.status_code == _UNAUTHORIZED:
+            raise PeerError(PeerProblem.UNAUTHORIZED, peer=peer)
+        signature = response.headers.get(ANSWER_HEADER, "")
+        if not answer_is_genuine(
+            secret, nonce=stamp.nonce, status=response.status_code, body=response.content, signature=signature
+        ):
+            raise PeerError(PeerProblem.BAD_ANSWER, peer=peer, detail="the answer is not signed with our secret")
+        return _read_answer(peer, response, expect)
+
+
+def _read_answer(peer: str, response: httpx.Response, expect: type[Answer] | None) -> Answer | None:
+    if response.status_code >= _REFUSED_FROM:
+        try:
+            problem = json.loads(response.content)
+            told = {"problem": str(problem["type"]), "detail": str(problem["detail"])}
+        except (ValueError, KeyError, TypeError):
+            told = {"problem": "unknown", "detail": f"HTTP status {response.status_code}"}
+        raise PeerError(PeerProblem.REFUSED, peer=peer, problem=told["problem"].rpartition(":")[2], detail=told["detail"])
+    if expect is None:
+        return None
+    try:
+        return expect.model_validate_json(response.content)
+    except ValidationError as error:
+        raise PeerError(PeerProblem.BAD_ANSWER, peer=peer, detail=f"{error.error_count()} wrong members") from error

@@ -1,0 +1,264 @@
+"""VDisks of this node: create, grow, remove, open at start.
+
+Rules:
+
+* Files first, then the database row, then the engine and the brain: a crash in between leaves files that nobody names,
+  never a VDisk without files. Files that nobody names are moved aside before a new copy takes their place.
+* Sizes are whole 512-byte blocks from 1 MiB to 64 TiB. VDisks are thin: one may be larger than its disk, with a warning.
+* A mirrored VDisk is never removed, and its serial never changes; end the mirror first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from twindisk.api.peer_schemas import Grow
+from twindisk.brain import events as ev
+from twindisk.brain.model import PeerAddress, Role, VDiskName
+from twindisk.brain.reports import copy_facts
+from twindisk.errors import (
+    ConflictError,
+    ConflictProblem,
+    EngineError,
+    InvalidError,
+    InvalidProblem,
+    NotFoundError,
+    NotFoundProblem,
+    RefusedError,
+    RefusedProblem,
+)
+from twindisk.node import disks, pools
+from twindisk.node.context import Node
+from twindisk.node.engine_status import sessions_of
+from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_generation, new_serial
+from twindisk.node.records import VDisk
+from twindisk.sizes import round_to_blocks
+
+SIZE_MIN_BYTES = 1 << 20
+SIZE_MAX_BYTES = 64 << 40
+SPACE_MIN_BYTES = 64 << 20
+"""A disk with less free space than this gets no new VDisk: not even the metadata of a busy one would fit for long."""
+LOST_FOLDER = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class NewVDisk:
+    """What a new VDisk is to be. None: the default (a random serial, the usual IQN, the default pool)."""
+
+    name: str
+    size_bytes: int
+    pool: str | None = None
+    serial: str | None = None
+    iqn: str | None = None
+
+
+def find(node: Node, name: str) -> VDisk:
+    """Return a VDisk. Raises NotFoundError(VDISK)."""
+    vdisk = node.state.vdisk(name)
+    if vdisk is None:
+        raise NotFoundError(NotFoundProblem.VDISK, name=name, node=node.config.node_name)
+    return vdisk
+
+
+async def create(node: Node, new: NewVDisk) -> VDisk:
+    """Create a VDisk on its pool's roomiest disk and serve it.
+
+    Raises InvalidError, NotFoundError(POOL), ConflictError(VDISK_EXISTS, IQN_IN_USE, SERIAL_IN_USE),
+    RefusedError(POOL_EMPTY, NO_SPACE), EngineError.
+    """
+    check_name(new.name, "VDisk")
+    size_bytes = check_size(new.size_bytes)
+    pool = pools.default(node, new.pool)
+    serial = check_serial(new.serial) if new.serial else new_serial()
+    iqn = check_iqn(new.iqn) if new.iqn else IQN_PREFIX + new.name
+    check_free(node, new.name, serial, iqn)
+    vdisk = place(node, name=new.name, pool=pool, serial=serial, iqn=iqn, size_bytes=size_bytes, group_tag=1)
+    await make_copy(node, vdisk, blank=False)
+    node.state.add_vdisk(vdisk)
+    await open_new(node, vdisk, peer=None)
+    node.log.info("VDisk created", vdisk=vdisk.name, pool=pool, size_bytes=size_bytes, serial=serial)
+    return vdisk
+
+
+async def remove(node: Node, name: str, *, force: bool) -> VDisk:
+    """Remove a VDisk and its data. Raises RefusedError: VDISK_MIRRORED always, VDISK_IN_USE (open sessions) unless forced."""
+    vdisk = find(node, name)
+    mirror = node.state.mirror(name)
+    if mirror is not None:
+        raise RefusedError(RefusedProblem.VDISK_MIRRORED, vdisk=name, peer=mirror.peer, node=node.config.node_name)
+    sessions = sessions_of(node.engine.status(), name)
+    if sessions and not force:
+        raise RefusedError(
+            RefusedProblem.VDISK_IN_USE,
+            vdisk=name,
+            sessions=len(sessions),
+            initiator=sessions[0].initiator,
+            node=node.config.node_name,
+        )
+    await close_copy(node, vdisk)
+    node.state.remove_vdisk(name)
+    await delete_files(node, vdisk)
+    node.log.info("VDisk removed", vdisk=name)
+    return vdisk
+
+
+async def grow(node: Node, name: str, size_bytes: int) -> VDisk:
+    """Let a VDisk grow; of a mirrored one the peer's copy first, so that the Slave's is never the smaller one.
+
+    Raises InvalidError(SHRINK, SIZE_TOO_LARGE), RefusedError(RESIZE_ON_SLAVE, RESYNC_PENDING), PeerError, EngineError.
+    """
+    vdisk = find(node, name)
+    size_bytes = check_size(size_bytes)
+    if size_bytes < vdisk.size_bytes:
+        raise InvalidError(InvalidProblem.SHRINK, vdisk=name, value=size_bytes, size_bytes=vdisk.size_bytes)
+    if size_bytes == vdisk.size_bytes:
+        return vdisk
+    mirror, known = node.state.mirror(name), node.brain_vdisk(name)
+    if mirror is not None:
+        if known is None or known.role is not Role.MASTER:
+            raise RefusedError(RefusedProblem.RESIZE_ON_SLAVE, vdisk=name, peer=mirror.peer, node=node.config.node_name)
+        if known.phase.value != "in-sync":
+            raise RefusedError(RefusedProblem.RESYNC_PENDING, vdisk=name, node=node.config.node_name)
+        await node.peer.grow(mirror.peer, mirror.remote, Grow(serial=vdisk.serial, size_bytes=size_bytes))
+    return await grow_copy(node, vdisk, size_bytes)
+
+
+async def grow_copy(node: Node, vdisk: VDisk, size_bytes: int) -> VDisk:
+    """Let this node's copy grow."""
+    await asyncio.to_thread(node.engine.resize_vdisk, vdisk.name, size_bytes)
+    grown = replace(vdisk, size_bytes=size_bytes)
+    node.state.change_vdisk(grown)
+    node.log.info("VDisk grew", vdisk=vdisk.name, size_bytes=size_bytes)
+    return grown
+
+
+async def release(node: Node, name: str) -> VDisk:
+    """Serve a withheld VDisk again. The operator answers for it that no initiator sees the former peer's copy as well."""
+    vdisk = find(node, name)
+    if not vdisk.withheld:
+        return vdisk
+    released = replace(vdisk, withheld=False)
+    node.state.change_vdisk(released)
+    await close_copy(node, vdisk)
+    await open_copy(node, released, peer=None)
+    node.log.warning("withheld VDisk released", vdisk=name)
+    return released
+
+
+def check_size(size_bytes: int) -> int:
+    """Return the size in whole blocks. Raises InvalidError(SIZE_TOO_SMALL, SIZE_TOO_LARGE)."""
+    if size_bytes < SIZE_MIN_BYTES:
+        raise InvalidError(InvalidProblem.SIZE_TOO_SMALL, value=size_bytes, least=SIZE_MIN_BYTES)
+    if size_bytes > SIZE_MAX_BYTES:
+        raise InvalidError(InvalidProblem.SIZE_TOO_LARGE, value=size_bytes, most=SIZE_MAX_BYTES)
+    return round_to_blocks(size_bytes)
+
+
+def check_free(node: Node, name: str, serial: str, iqn: str) -> None:
+    """Raise ConflictError unless name, serial and IQN are all free on this node. iSCSI names have no case."""
+    for other in node.state.vdisks():
+        if other.name.lower() == name.lower():
+            raise ConflictError(ConflictProblem.VDISK_EXISTS, name=name, node=node.config.node_name)
+        if other.iqn.lower() == iqn.lower():
+            raise ConflictError(ConflictProblem.IQN_IN_USE, name=iqn, vdisk=other.name, node=node.config.node_name)
+        if other.serial == serial:
+            raise ConflictError(ConflictProblem.SERIAL_IN_USE, name=serial, vdisk=other.name, node=node.config.node_name)
+
+
+def place(node: Node, *, name: str, pool: str, serial: str, iqn: str, size_bytes: int, group_tag: int) -> VDisk:
+    """Choose where a new copy lies. Raises RefusedError(POOL_EMPTY, NO_SPACE)."""
+    disk = disks.roomiest(node, pool)
+    free_bytes = disks.space(disk).free_bytes
+    if free_bytes < SPACE_MIN_BYTES:
+        raise RefusedError(RefusedProblem.NO_SPACE, pool=pool, free_bytes=free_bytes, node=node.config.node_name)
+    if size_bytes > free_bytes:
+        node.log.warning("VDisk is larger than its disk's free space", vdisk=name, pool=pool, free_bytes=free_bytes)
+    directory = disk.path / disks.VDISKS_FOLDER / name
+    return VDisk(name, pool, disk.id, directory, serial, iqn, size_bytes, group_tag)
+
+
+async def make_copy(node: Node, vdisk: VDisk, *, blank: bool) -> None:
+    """Make the files of a new copy. ``blank``: it may only become a resync target."""
+    _move_aside(node, vdisk)
+    await asyncio.to_thread(
+        node.engine.create_copy,
+        str(vdisk.directory),
+        serial=vdisk.serial,
+        size_bytes=vdisk.size_bytes,
+        generation=0 if blank else new_generation(),
+        role="slave" if blank else "master",
+        blank=blank,
+    )
+
+
+async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
+    """Open a copy and tell the brain. Raises EngineError."""
+    with node.loop.hold_reports():
+        facts = await asyncio.to_thread(
+            node.engine.open_vdisk,
+            vdisk.name,
+            str(vdisk.directory),
+            serial=vdisk.serial,
+            iqn=vdisk.iqn,
+            size_bytes=vdisk.size_bytes,
+            group_tag=vdisk.group_tag,
+            peer=peer,
+        )
+        node.broken.pop(vdisk.name, None)
+        name, address = VDiskName(vdisk.name), None if peer is None else PeerAddress(peer)
+        await node.loop.feed(ev.VDiskOpened(name, address, copy_facts(facts), vdisk.withheld))
+
+
+async def open_known(node: Node, vdisk: VDisk) -> None:
+    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do."""
+    mirror = node.state.mirror(vdisk.name)
+    try:
+        await open_copy(node, vdisk, peer=None if mirror is None else mirror.peer)
+    except EngineError as error:
+        node.broken[vdisk.name] = error.problem
+        node.log.error(
+            "VDisk not opened", vdisk=vdisk.name, directory=str(vdisk.directory), problem=error.problem, errno=error.errno
+        )
+
+
+async def open_new(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
+    """Open a VDisk that was just made; when that fails it is unmade. Raises EngineError."""
+    try:
+        await open_copy(node, vdisk, peer=peer)
+    except EngineError:
+        with node.state.transaction():
+            node.state.remove_mirror(vdisk.name)
+            node.state.remove_vdisk(vdisk.name)
+        await delete_files(node, vdisk)
+        raise
+
+
+async def close_copy(node: Node, vdisk: VDisk) -> None:
+    """Close a copy and tell the brain; nothing when it is broken and so was never open."""
+    if node.broken.pop(vdisk.name, None) is not None:
+        return
+    with node.loop.hold_reports():
+        await asyncio.to_thread(node.engine.close_vdisk, vdisk.name)
+        await node.loop.feed(ev.VDiskClosed(VDiskName(vdisk.name)))
+
+
+async def delete_files(node: Node, vdisk: VDisk) -> None:
+    """Remove the files of a copy that is closed; what cannot be removed is logged and moved aside at need."""
+    try:
+        await asyncio.to_thread(node.engine.delete_copy, str(vdisk.directory))
+    except EngineError as error:
+        node.log.error("files of a removed VDisk stay", directory=str(vdisk.directory), problem=error.problem)
+
+
+def _move_aside(node: Node, vdisk: VDisk) -> None:
+    """Move files that no VDisk names out of the way; they may be somebody's data, so they are kept."""
+    if not vdisk.directory.exists():
+        return
+    lost: Path = vdisk.directory.parent.parent / LOST_FOLDER
+    lost.mkdir(mode=0o700, exist_ok=True)
+    target = lost / f"{vdisk.name}-{time.time_ns()}"
+    vdisk.directory.rename(target)
+    node.log.warning("files without a VDisk moved aside", directory=str(vdisk.directory), to=str(target))

@@ -1,0 +1,390 @@
+"""A small engine in memory that keeps the promises of ``_native.pyi``: two of them in one process mirror with each other.
+
+No I/O is served. A copy is one JSON file, so that a fake node can be killed and started again on its directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twindisk.errors import (
+    EngineClosedError,
+    EngineCorruptError,
+    EngineExistsError,
+    EngineIoError,
+    EngineNotFoundError,
+    EngineRefusedError,
+)
+
+if TYPE_CHECKING:
+    from twindisk._native import CopyFacts
+
+COPY_FILE = "copy.json"
+
+
+@dataclass
+class FakeCopy:
+    """One copy: what it durably knows, and what it does now."""
+
+    directory: Path
+    serial: str
+    size_bytes: int
+    current: int
+    role: str
+    base: int = 0
+    epoch: int = 0
+    inconsistent: bool = False
+    active: int = 0
+    dirty: int = 0
+    seq: int = 1
+
+    def save(self) -> None:
+        kept = {key: value for key, value in asdict(self).items() if key != "directory"}
+        (self.directory / COPY_FILE).write_text(json.dumps(kept))
+
+    @classmethod
+    def load(cls, directory: Path) -> FakeCopy:
+        try:
+            return cls(directory=directory, **json.loads((directory / COPY_FILE).read_text()))
+        except FileNotFoundError:
+            raise EngineNotFoundError("no copy is there") from None
+        except ValueError:
+            raise EngineCorruptError("both metadata slots are corrupt") from None
+
+    def facts(self) -> CopyFacts:
+        return {
+            "current": self.current,
+            "base": self.base,
+            "epoch": self.epoch,
+            "role": self.role,
+            "inconsistent": self.inconsistent,
+            "stopped_clean": False,
+            "active": self.active,
+            "dirty": self.dirty,
+            "size_bytes": self.size_bytes,
+            "seq": self.seq,
+        }
+
+
+@dataclass
+class FakeOpen:
+    """An open VDisk. ``mode``: closed | single | attached | alone | held, or a NOT READY state."""
+
+    name: str
+    copy: FakeCopy
+    iqn: str
+    group_tag: int
+    peer: str | None
+    mode: str = "transitioning"
+    sync: str = "none"
+    plan: dict[str, Any] | None = None
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+
+class FakeWorld:
+    """The network between fake engines. ``auto_resync``: a resync ends as soon as it began."""
+
+    def __init__(self, *, auto_resync: bool = True) -> None:
+        self.auto_resync = auto_resync
+        self.listening: dict[str, FakeEngine] = {}
+
+    def cut(self, one: FakeEngine, other: FakeEngine, reason: str = "silent") -> None:
+        """Lose the link between two engines that both live on."""
+        one.lose_link(other.mirror_address, reason)
+        other.lose_link(one.mirror_address, reason)
+
+    def crash(self, engine: FakeEngine) -> None:
+        """End an engine as kill -9 does: its peers see a reset, its copies stay as they are."""
+        engine.crashed = True
+        self.listening.pop(engine.mirror_address, None)
+        for address in list(engine.links):
+            engine.links.discard(address)
+            if address in self.listening:
+                self.listening[address].lose_link(engine.mirror_address, "reset")
+
+
+class FakeEngine:
+    """See ``twindisk._native.Engine``."""
+
+    def __init__(self, world: FakeWorld | None = None) -> None:
+        self.world = world or FakeWorld()
+        self.mirror_address = ""
+        self.peers: dict[str, bool] = {}
+        self.links: set[str] = set()
+        self.vdisks: dict[str, FakeOpen] = {}
+        self.portals: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, Any]] = []
+        self.fail: dict[str, Exception] = {}
+        self.crashed = False
+        self.closed = False
+        self._events: list[dict[str, Any]] = []
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def event_fd(self) -> int:
+        return self._fd
+
+    def take_events(self) -> list[dict[str, Any]]:
+        try:
+            os.eventfd_read(self._fd)
+        except BlockingIOError:
+            pass
+        events, self._events = self._events, []
+        return events
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        if self.crashed or self.closed:
+            return
+        self._events.append({"kind": kind, **fields})
+        os.eventfd_write(self._fd, 1)
+
+    def open_portal(self, host: str, port: int) -> int:
+        self._note("open_portal", (host, port))
+        self.portals.append((host, port))
+        return port
+
+    def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
+        self._note("listen_mirror", host)
+        if host in self.world.listening:
+            raise EngineIoError("bind: address in use", errno=98)
+        self.mirror_address = host
+        self.world.listening[host] = self
+        return port
+
+    def add_peer(self, address: str, port: int, *, dial: bool) -> None:
+        self._note("add_peer", (address, port, dial))
+        if address in self.peers:
+            raise EngineExistsError("peer is there already", peer=address)
+        self.peers[address] = dial
+        self.link_up(address)
+
+    def remove_peer(self, address: str) -> None:
+        self._note("remove_peer", address)
+        if self.peers.pop(address, None) is None:
+            raise EngineNotFoundError("no such peer", peer=address)
+        other = self.world.listening.get(address)
+        self.lose_link(address, "closed")
+        if other is not None:
+            other.lose_link(self.mirror_address, "closed")
+
+    def create_copy(
+        self, directory: str, *, serial: str, size_bytes: int, generation: int, role: str, blank: bool
+    ) -> None:
+        self._note("create_copy", directory)
+        path = Path(directory)
+        if (path / COPY_FILE).exists():
+            raise EngineExistsError("a copy is there already")
+        path.mkdir(exist_ok=True)
+        FakeCopy(path, serial, size_bytes, 0 if blank else generation, role).save()
+
+    def delete_copy(self, directory: str) -> None:
+        self._note("delete_copy", directory)
+        (Path(directory) / COPY_FILE).unlink()
+        Path(directory).rmdir()
+
+    def open_vdisk(
+        self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
+    ) -> CopyFacts:
+        self._note("open_vdisk", name)
+        copy = FakeCopy.load(Path(directory))
+        if copy.serial != serial or copy.size_bytes != size_bytes:
+            raise EngineRefusedError("the copy is another VDisk's", name)
+        self.vdisks[name] = FakeOpen(name, copy, iqn, group_tag, peer)
+        self._exchange(name)
+        return copy.facts()
+
+    def close_vdisk(self, name: str) -> None:
+        self._note("close_vdisk", name)
+        self._open(name)
+        del self.vdisks[name]
+
+    def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:
+        self._note("set_peer", (name, peer))
+        vdisk = self._open(name)
+        vdisk.peer, vdisk.group_tag, vdisk.mode, vdisk.plan = peer, group_tag, "transitioning", None
+        vdisk.copy.base = vdisk.copy.dirty = vdisk.copy.active = 0
+        self._change(vdisk)
+
+    def resize_vdisk(self, name: str, size_bytes: int) -> None:
+        self._note("resize_vdisk", (name, size_bytes))
+        vdisk = self._open(name)
+        vdisk.copy.size_bytes = size_bytes
+        self._change(vdisk)
+
+    def facts(self, name: str) -> CopyFacts:
+        return self._open(name).copy.facts()
+
+    def serve_single(self, name: str) -> None:
+        self._note("serve_single", name)
+        vdisk = self._open(name)
+        if vdisk.peer is not None:
+            raise EngineRefusedError("the VDisk has a peer", name)
+        vdisk.mode = "single"
+
+    def attach(
+        self, name: str, *, role: str, sync: str, epoch: int, generation: int, local_seq: int, remote_seq: int
+    ) -> None:
+        self._note("attach", (name, role, sync))
+        vdisk = self._open(name)
+        if local_seq != vdisk.copy.seq:
+            raise EngineRefusedError("the facts have changed", name)
+        vdisk.plan = {"role": role, "sync": sync, "epoch": epoch, "generation": generation}
+        other = self._counterpart(vdisk)
+        if other is None or other[1].plan is None:
+            return
+        other[0].finish_attach(other[1])
+        self.finish_attach(vdisk)
+        if self.world.auto_resync:
+            self.end_resync(name)
+
+    def finish_attach(self, vdisk: FakeOpen) -> None:
+        plan, copy = vdisk.plan, vdisk.copy
+        assert plan is not None
+        vdisk.plan, vdisk.mode, vdisk.sync = None, "attached", plan["sync"]
+        copy.role, copy.epoch = plan["role"], plan["epoch"]
+        if plan["sync"].endswith("source") and copy.base == 0:
+            copy.base, copy.current = copy.current, plan["generation"]
+        copy.inconsistent = plan["sync"].endswith("target")
+        self._change(vdisk, tell=False)
+        self.tell("attached", vdisk=vdisk.name, role=copy.role, sync=vdisk.sync)
+
+    def end_resync(self, name: str) -> None:
+        """End a VDisk's resync on both sides."""
+        vdisk = self._open(name)
+        pair = self._counterpart(vdisk)
+        if pair is None or vdisk.sync == "none":
+            return
+        source = vdisk if vdisk.sync.endswith("source") else pair[1]
+        for engine, side in ((self, vdisk), pair):
+            side.sync = "none"
+            side.copy.current, side.copy.base = source.copy.current, 0
+            side.copy.inconsistent, side.copy.dirty = False, 0
+            engine._change(side, tell=False)
+            engine.tell("resynced", vdisk=side.name, role=side.copy.role)
+
+    def go_alone(self, name: str, *, generation: int, epoch: int, fenced: bool) -> None:
+        self._note("go_alone", (name, fenced))
+        vdisk = self._open(name)
+        if vdisk.copy.inconsistent:
+            raise EngineRefusedError("the copy is inconsistent", name)
+        if vdisk.copy.base == 0:
+            vdisk.copy.base, vdisk.copy.current = vdisk.copy.current, generation
+        vdisk.copy.epoch, vdisk.copy.role = epoch, "master"
+        released, vdisk.mode = (3 if vdisk.mode == "held" else 0), "alone"
+        self._change(vdisk)
+        self.tell("alone", vdisk=name, released=released)
+
+    def stop_serving(self, name: str, *, state: str) -> None:
+        self._note("stop_serving", (name, state))
+        self._open(name).mode = state
+
+    def leave(self, name: str) -> None:
+        self._note("leave", name)
+        vdisk = self._open(name)
+        pair = self._counterpart(vdisk)
+        vdisk.mode = "unavailable"
+        if pair is not None:
+            pair[1].mode = "held"
+            pair[0].tell("peer_left", vdisk=pair[1].name)
+        self.tell("left", vdisk=name)
+
+    def switch_roles(self, name: str) -> None:
+        self._note("switch_roles", name)
+        vdisk = self._open(name)
+        pair = self._counterpart(vdisk)
+        if pair is None or vdisk.mode != "attached":
+            raise EngineRefusedError("not possible in this mode", name)
+        epoch = vdisk.copy.epoch + 1
+        for engine, side, role in ((self, vdisk, "slave"), (*pair, "master")):
+            side.copy.role, side.copy.epoch, side.mode = role, epoch, "transitioning"
+            engine._change(side, tell=False)
+            engine.tell("switching", vdisk=side.name)
+        self._exchange(name)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "vdisks": {
+                name: {
+                    "mode": vdisk.mode,
+                    "role": vdisk.copy.role,
+                    "sync": vdisk.sync,
+                    "resync_done": 0,
+                    "resync_total": 0,
+                    "sessions": list(vdisk.sessions),
+                }
+                for name, vdisk in self.vdisks.items()
+            },
+            "peers": {address: {"link": address in self.links} for address in self.peers},
+        }
+
+    def shutdown(self) -> None:
+        if self.closed:
+            return
+        self._note("shutdown", None)
+        for address in list(self.links):
+            if address in self.world.listening:
+                self.world.listening[address].lose_link(self.mirror_address, "closed")
+        self.world.listening.pop(self.mirror_address, None)
+        self.closed = True
+
+    # What the tests and the other fake engine call
+
+    def link_up(self, address: str) -> None:
+        other = self.world.listening.get(address)
+        if other is None or not self.mirror_address or self.mirror_address not in other.peers or address in self.links:
+            return
+        self.links.add(address)
+        other.links.add(self.mirror_address)
+        self.tell("peer_up", peer=address)
+        other.tell("peer_up", peer=self.mirror_address)
+        for name in list(self.vdisks):
+            self._exchange(name)
+
+    def lose_link(self, address: str, reason: str) -> None:
+        if address not in self.links:
+            return
+        self.links.discard(address)
+        self.tell("peer_down", peer=address, reason=reason)
+        for vdisk in self.vdisks.values():
+            if vdisk.peer == address and vdisk.mode == "attached":
+                vdisk.mode, vdisk.plan = "held", None
+                self.tell("held", vdisk=vdisk.name)
+
+    def _note(self, call: str, argument: Any) -> None:
+        if self.closed:
+            raise EngineClosedError("the engine was shut down")
+        self.calls.append((call, argument))
+        if call in self.fail:
+            raise self.fail.pop(call)
+
+    def _open(self, name: str) -> FakeOpen:
+        if name not in self.vdisks:
+            raise EngineNotFoundError("no such VDisk", name)
+        return self.vdisks[name]
+
+    def _change(self, vdisk: FakeOpen, *, tell: bool = True) -> None:
+        vdisk.copy.seq += 1
+        vdisk.copy.save()
+        if tell:
+            self._exchange(vdisk.name)
+
+    def _counterpart(self, vdisk: FakeOpen) -> tuple[FakeEngine, FakeOpen] | None:
+        other = self.world.listening.get(vdisk.peer or "")
+        if other is None or vdisk.peer not in self.links:
+            return None
+        for candidate in other.vdisks.values():
+            if candidate.copy.serial == vdisk.copy.serial and candidate.peer == self.mirror_address:
+                return other, candidate
+        return None
+
+    def _exchange(self, name: str) -> None:
+        vdisk = self.vdisks[name]
+        pair = self._counterpart(vdisk)
+        if pair is None or "attached" in (vdisk.mode, pair[1].mode):
+            return
+        other, theirs = pair
+        self.tell("peer_facts", vdisk=name, local=vdisk.copy.facts(), remote=theirs.copy.facts())
+        other.tell("peer_facts", vdisk=theirs.name, local=theirs.copy.facts(), remote=vdisk.copy.facts())
