@@ -1,0 +1,105 @@
+//! Going on without the peer: wait out its lease, mark it outdated durably, then serve.
+
+use super::persist::Ticket;
+use super::{Copy, Mode};
+use crate::dirty_bitmap::DirtyBitmap;
+use crate::facts::Role;
+use crate::report::{CommandError, Report};
+
+/// A take-over under way.
+#[derive(Debug)]
+pub struct GoingAlone {
+    generation: u64,
+    epoch: u64,
+    fenced: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// The peer's lease, and disk operations of the time before.
+    Lease,
+    Saving(Ticket),
+}
+
+impl Copy {
+    pub(super) fn go_alone(
+        &mut self,
+        generation: u64,
+        epoch: u64,
+        fenced: bool,
+    ) -> Result<(), CommandError> {
+        if self.peer.is_none() {
+            return Err(CommandError::MirrorMismatch);
+        }
+        if self.facts.inconsistent {
+            return Err(CommandError::Inconsistent);
+        }
+        if self.facts.blank() {
+            return Err(CommandError::Blank);
+        }
+        match &mut self.mode {
+            Mode::Alone => self.report(Report::Alone { released: 0 }),
+            Mode::GoingAlone(going) => going.fenced |= fenced,
+            Mode::Held | Mode::Closed(_) if self.draining.is_none() => {
+                self.enter(Mode::GoingAlone(GoingAlone {
+                    generation,
+                    epoch,
+                    fenced,
+                    stage: Stage::Lease,
+                }));
+            }
+            _ => return Err(CommandError::WrongMode),
+        }
+        Ok(())
+    }
+
+    /// Go as far as it goes; true when something moved.
+    pub(super) fn step_alone(&mut self) -> bool {
+        let Mode::GoingAlone(going) = &mut self.mode else {
+            return false;
+        };
+        match going.stage {
+            Stage::Lease => {
+                let free = going.fenced || self.around.now_ns >= self.around.promised_until_ns;
+                if !free || self.stale > 0 {
+                    return false;
+                }
+                self.outdate_peer();
+                true
+            }
+            Stage::Saving(ticket) => {
+                if !self.persisting.durable(ticket) {
+                    return false;
+                }
+                self.enter(Mode::Alone);
+                let released = self.release_held();
+                self.report(Report::Alone { released });
+                true
+            }
+        }
+    }
+
+    fn outdate_peer(&mut self) {
+        let Mode::GoingAlone(GoingAlone {
+            generation, epoch, ..
+        }) = self.mode
+        else {
+            return;
+        };
+        if self.facts.base == 0 {
+            self.dirty = DirtyBitmap::default();
+        }
+        self.dirty = self.suspect_words();
+        self.dirty.truncate(self.size_bytes);
+        self.active.clear();
+        self.facts.outdate_peer(generation);
+        self.facts.role = Role::Master;
+        self.facts.epoch = epoch;
+        self.store_whole_bitmap();
+        let ticket = self.facts_changed();
+        if let Mode::GoingAlone(going) = &mut self.mode {
+            going.stage = Stage::Saving(ticket);
+        }
+    }
+}

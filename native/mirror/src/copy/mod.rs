@@ -1,0 +1,569 @@
+//! One node's copy of a VDisk: the state machine that keeps it equal to the peer's.
+//!
+//! Rules (each module below keeps its share of them):
+//! 1. Every host command is in `hosts` from its arrival until its answer. When the peer is lost, all that is under way
+//!    is given up and the commands are *held*; they start afresh once the copy may serve again. An unanswered change
+//!    may have been applied or not: starting it afresh is right in both cases, since nothing newer that overlaps it
+//!    can have been answered meanwhile.
+//! 2. Nothing starts afresh while a disk operation of the time before is still under way (`stale`).
+//! 3. While mirroring, nothing is answered after the lease is over ([`Surroundings::serve_until_ns`]).
+//! 4. Facts are durable before anybody hears of them, and before anything that relies on them is done.
+//! 5. On the Slave nothing that holds a lock waits for the network; so Master and Slave cannot deadlock.
+
+mod alone;
+mod attach;
+mod changes;
+mod flush;
+mod host;
+mod leave;
+mod persist;
+mod resync;
+mod status;
+mod task;
+mod wire;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::activity_log::ActivityLog;
+use crate::dirty_bitmap::DirtyBitmap;
+use crate::facts::{Facts, Role};
+use crate::ids::{DiskId, HostId, PeerId, Serial};
+use crate::message::{Body, Message};
+use crate::node::{Action, CopySpec};
+use crate::ops::{DiskDone, DiskOp, HostOp, HostResult, NotReady};
+use crate::range_locks::RangeLocks;
+use crate::report::{Command, CommandError, Report, ToldFacts};
+
+use alone::GoingAlone;
+use attach::Attaching;
+use leave::Drain;
+use persist::Persisting;
+use resync::Resync;
+pub use status::CopyStatus;
+use task::Task;
+
+/// What a copy knows of the world around it, given anew with every call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings {
+    /// The time.
+    pub now_ns: u64,
+    /// While mirroring: nothing is answered from here on.
+    pub serve_until_ns: u64,
+    /// Not to go alone before this, unless the peer is known to be dead.
+    pub promised_until_ns: u64,
+    /// The peer can be talked to.
+    pub link: bool,
+}
+
+/// How far a mirroring pair is equal.
+#[derive(Debug)]
+enum Direction {
+    InSync,
+    Source(Resync),
+    /// With the chunks in which this copy is not up to date.
+    Target(resync::TargetSync),
+}
+
+/// What the copy is doing. All moves between modes go through [`Copy::enter`].
+#[derive(Debug)]
+enum Mode {
+    /// Answers NOT READY to everything.
+    Closed(NotReady),
+    /// Holds all I/O until it is told what to do.
+    Held,
+    /// Serves without a mirror.
+    Single,
+    /// Agrees with the peer on a plan; holds all I/O.
+    Attaching(Box<Attaching>),
+    /// Mirrors: both copies take part in everything.
+    Mirroring(Direction),
+    /// Makes the peer's outdatedness durable; holds all I/O.
+    GoingAlone(GoingAlone),
+    /// Serves as Master without the peer and remembers what it lacks.
+    Alone,
+    /// The disk failed; holds all I/O until told to leave or stop.
+    Failed,
+}
+
+#[derive(Debug)]
+enum DiskUse {
+    Task(u64),
+    Persist,
+    Allocated,
+    /// Flush of a drain, a resync's end or a target's settling: for the step that waits for it.
+    Step,
+    /// Of a time before the mode changed; only its end matters.
+    Stale,
+}
+
+/// One copy. See the module's rules.
+#[derive(Debug)]
+pub struct Copy {
+    serial: Serial,
+    size_bytes: u64,
+    peer: Option<PeerId>,
+    facts: Facts,
+    facts_seq: u64,
+    told_seq: Option<u64>,
+    remote: Option<ToldFacts>,
+    /// Sequence numbers (ours, the peer's) of the facts reported last.
+    reported: Option<(u64, u64)>,
+    /// We left: the peer is not to be told anything any more.
+    gone: bool,
+    mode: Mode,
+    draining: Option<Drain>,
+    around: Surroundings,
+    hosts: HashMap<HostId, (u64, HostOp)>,
+    held: VecDeque<HostId>,
+    tasks: HashMap<u64, Task>,
+    /// Master: the Slave's requests, by the Slave's id.
+    peer_tasks: HashMap<u64, u64>,
+    locks: RangeLocks,
+    ready: Vec<u64>,
+    active: ActivityLog,
+    /// Tasks whose extents are not durable in the activity log yet.
+    waiting_active: Vec<u64>,
+    /// Tasks that wait for room in the activity log.
+    waiting_room: Vec<u64>,
+    dirty: DirtyBitmap,
+    persisting: Persisting,
+    disk: HashMap<DiskId, DiskUse>,
+    stale: usize,
+    /// A step's flush is done.
+    step_flushed: bool,
+    early: attach::Early,
+    next_id: u64,
+    last_change_ns: u64,
+    lease_over: bool,
+    counters: status::Counters,
+    out: Vec<Action>,
+}
+
+impl Copy {
+    /// A copy as it was found at start: it serves nothing until it is told to.
+    #[must_use]
+    pub fn new(spec: CopySpec) -> Self {
+        let dirty = if spec.facts.base == 0 {
+            DirtyBitmap::default()
+        } else {
+            let suspect = spec.active.iter().map(|&extent| (extent, u64::MAX));
+            spec.bitmap.iter().copied().chain(suspect).collect()
+        };
+        Self {
+            serial: spec.serial,
+            size_bytes: spec.size_bytes,
+            peer: spec.peer,
+            facts: spec.facts,
+            facts_seq: 1,
+            told_seq: None,
+            remote: None,
+            reported: None,
+            gone: false,
+            mode: Mode::Closed(NotReady::Transitioning),
+            draining: None,
+            around: Surroundings::default(),
+            hosts: HashMap::new(),
+            held: VecDeque::new(),
+            tasks: HashMap::new(),
+            peer_tasks: HashMap::new(),
+            locks: RangeLocks::default(),
+            ready: Vec::new(),
+            active: ActivityLog::loaded(spec.active),
+            waiting_active: Vec::new(),
+            waiting_room: Vec::new(),
+            dirty,
+            persisting: Persisting::default(),
+            disk: HashMap::new(),
+            stale: 0,
+            step_flushed: false,
+            early: attach::Early::default(),
+            next_id: 1,
+            last_change_ns: 0,
+            lease_over: false,
+            counters: status::Counters::default(),
+            out: Vec::new(),
+        }
+    }
+
+    /// The peer, if the VDisk is mirrored.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        self.peer
+    }
+
+    /// What follows from the latest calls; the caller carries it out in order.
+    pub fn take_actions(&mut self, into: &mut Vec<Action>) {
+        into.append(&mut self.out);
+    }
+
+    /// True once an answer was withheld because the lease was over: the link must be treated as lost.
+    pub fn take_lease_over(&mut self) -> bool {
+        std::mem::take(&mut self.lease_over)
+    }
+
+    /// A command of a host.
+    pub fn host(&mut self, id: HostId, op: HostOp, around: Surroundings) {
+        self.around = around;
+        let order = self.fresh_id();
+        self.hosts.insert(id, (order, op));
+        self.start_or_hold(id);
+        self.pump();
+    }
+
+    /// The host's session is gone: what has not begun must not begin.
+    pub fn cancel(&mut self, id: HostId) {
+        self.hosts.remove(&id);
+        self.held.retain(|held| *held != id);
+    }
+
+    /// A disk operation ended.
+    pub fn disk_done(&mut self, id: DiskId, done: DiskDone, around: Surroundings) {
+        self.around = around;
+        let Some(usage) = self.disk.remove(&id) else {
+            return;
+        };
+        if let DiskDone::Failed(errno) = done {
+            self.disk_failed(&usage, errno);
+        } else {
+            match usage {
+                DiskUse::Task(task) => self.task_disk_done(task, done),
+                DiskUse::Persist => self.persist_done(),
+                DiskUse::Allocated => self.allocated(done),
+                DiskUse::Step => self.step_flushed = true,
+                DiskUse::Stale => self.stale_done(),
+            }
+        }
+        self.pump();
+    }
+
+    /// A message of the peer's copy.
+    pub fn receive(&mut self, message: Message, around: Surroundings) {
+        self.around = around;
+        self.dispatch(message);
+        self.pump();
+    }
+
+    /// The peer can be talked to, and the lease holds.
+    pub fn link_ready(&mut self, around: Surroundings) {
+        self.around = around;
+        self.pump();
+    }
+
+    /// The peer cannot be talked to any more.
+    pub fn link_down(&mut self, around: Surroundings) {
+        self.around = around;
+        self.forget_peer_words();
+        self.peer_lost();
+        if self.draining.take().is_some_and(|drain| drain.is_leave()) {
+            self.left();
+        }
+        self.pump();
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, around: Surroundings) {
+        self.around = around;
+        self.idle_barrier();
+        self.pump();
+    }
+
+    /// A decision.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    pub fn command(&mut self, command: Command, around: Surroundings) -> Result<(), CommandError> {
+        self.around = around;
+        match command {
+            Command::ServeSingle => self.serve_single(),
+            Command::Attach(plan) => self.attach(plan),
+            Command::GoAlone {
+                generation,
+                epoch,
+                fenced,
+            } => self.go_alone(generation, epoch, fenced),
+            Command::StopServing(state) => {
+                self.stop_serving(state);
+                Ok(())
+            }
+            Command::Leave => self.leave(),
+            Command::SwitchRoles => self.switch_roles(),
+        }?;
+        self.pump();
+        Ok(())
+    }
+
+    /// The VDisk got a peer, or lost it: serve nothing until told anew, and forget what was known of another peer.
+    pub fn set_peer(&mut self, peer: Option<PeerId>, around: Surroundings) {
+        self.around = around;
+        self.forget_peer_words();
+        self.stop_serving(NotReady::Transitioning);
+        self.peer = peer;
+        self.facts.settle(self.facts.current);
+        self.facts.role = Role::Master;
+        self.dirty = DirtyBitmap::default();
+        self.active.clear();
+        self.facts_changed();
+        self.persisting.want_bitmap_reset();
+        self.pump();
+    }
+
+    /// The VDisk has grown.
+    pub fn set_size(&mut self, size_bytes: u64) {
+        self.size_bytes = size_bytes;
+        self.facts_seq += 1;
+    }
+
+    /// Carry on whatever can go on. The only loop of the machine; every entry ends here.
+    fn pump(&mut self) {
+        loop {
+            while let Some(task) = self.ready.pop() {
+                self.granted(task);
+            }
+            self.start_persist();
+            let moved =
+                self.step_attach() || self.step_alone() || self.step_drain() || self.step_resync();
+            if !moved && self.ready.is_empty() {
+                break;
+            }
+        }
+        self.tell_facts();
+    }
+
+    /// The one door between modes.
+    fn enter(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.step_flushed = false;
+        if !matches!(self.mode, Mode::Mirroring(_))
+            && !self.draining.as_ref().is_some_and(Drain::is_leave)
+        {
+            self.draining = None;
+        }
+    }
+
+    /// Give up all that is under way; the hosts' commands are held. Afterwards nothing of it can come back.
+    fn abandon(&mut self) {
+        if let Mode::Mirroring(Direction::Source(resync)) = &mut self.mode {
+            // What was copied but not flushed by the peer may be lost there.
+            let copied = std::mem::take(&mut resync.all);
+            for (extent, bits) in copied.words() {
+                self.dirty.mark(extent, bits);
+            }
+        }
+        for usage in self.disk.values_mut() {
+            if matches!(usage, DiskUse::Task(_) | DiskUse::Step | DiskUse::Allocated) {
+                *usage = DiskUse::Stale;
+                self.stale += 1;
+            }
+        }
+        self.tasks.clear();
+        self.peer_tasks.clear();
+        self.locks.clear();
+        self.ready.clear();
+        self.waiting_active.clear();
+        self.waiting_room.clear();
+        self.active.abandon_writers();
+        let mut order: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|(&id, &(order, _))| (order, id))
+            .collect();
+        order.sort_unstable();
+        self.held = order.into_iter().map(|(_, id)| id).collect();
+    }
+
+    /// The peer's copy takes no part any more: hold everything that relied on it.
+    fn peer_lost(&mut self) {
+        if matches!(self.mode, Mode::Mirroring(_) | Mode::Attaching(_)) {
+            self.abandon();
+            self.enter(Mode::Held);
+            self.report(Report::Held);
+        }
+    }
+
+    /// Start all held commands; the mode allows it. How many there were.
+    fn release_held(&mut self) -> usize {
+        let held = std::mem::take(&mut self.held);
+        let count = held.len();
+        for id in held {
+            self.start_or_hold(id);
+        }
+        count
+    }
+
+    /// A disk operation of the time before has ended.
+    fn stale_done(&mut self) {
+        self.stale -= 1;
+        if self.stale == 0 && matches!(self.mode, Mode::Single) {
+            self.release_held();
+        }
+    }
+
+    fn stop_serving(&mut self, state: NotReady) {
+        self.abandon();
+        self.enter(Mode::Closed(state));
+        self.release_held();
+    }
+
+    fn serve_single(&mut self) -> Result<(), CommandError> {
+        if self.peer.is_some() {
+            return Err(CommandError::MirrorMismatch);
+        }
+        if self.facts.inconsistent {
+            return Err(CommandError::Inconsistent);
+        }
+        match self.mode {
+            Mode::Single => return Ok(()),
+            Mode::Closed(_) | Mode::Held => {}
+            _ => return Err(CommandError::WrongMode),
+        }
+        self.enter(Mode::Single);
+        self.release_held();
+        Ok(())
+    }
+
+    fn disk_failed(&mut self, usage: &DiskUse, errno: i32) {
+        let operation = match usage {
+            DiskUse::Task(task) => self.tasks.get(task).map_or("I/O", |task| task.kind.name()),
+            DiskUse::Persist => "persist",
+            DiskUse::Allocated => "list allocated extents",
+            DiskUse::Step => "flush",
+            DiskUse::Stale => {
+                self.stale -= 1;
+                "I/O"
+            }
+        };
+        if matches!(self.mode, Mode::Failed) {
+            return;
+        }
+        self.abandon();
+        self.persisting.fail();
+        self.enter(Mode::Failed);
+        self.report(Report::DiskFailed { operation, errno });
+    }
+
+    /// Tell the peer our facts when it should know them and does not; report both sides' when both are known.
+    fn tell_facts(&mut self) {
+        let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);
+        if !tellable
+            || !self.around.link
+            || self.gone
+            || self.draining.is_some()
+            || !self.facts_durable()
+        {
+            return;
+        }
+        if self.told_seq == Some(self.facts_seq) {
+            return;
+        }
+        self.told_seq = Some(self.facts_seq);
+        let local = self.told();
+        self.send(0, 0, Body::Facts(Box::new(local)));
+        self.report_facts();
+    }
+
+    fn report_facts(&mut self) {
+        let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);
+        if tellable
+            && self.told_seq == Some(self.facts_seq)
+            && let Some(remote) = self.remote.clone()
+            && self.reported != Some((self.facts_seq, remote.seq))
+        {
+            self.reported = Some((self.facts_seq, remote.seq));
+            let local = self.told();
+            self.report(Report::PeerFacts(Box::new(crate::report::FactsPair {
+                local,
+                remote,
+            })));
+        }
+    }
+
+    /// The facts as the peer is told them.
+    #[must_use]
+    pub fn told(&self) -> ToldFacts {
+        ToldFacts {
+            facts: self.facts.clone(),
+            seq: self.facts_seq,
+            active: self.active.len() as u64,
+            dirty: self.dirty.count(),
+            size_bytes: self.size_bytes,
+        }
+    }
+
+    fn forget_peer_words(&mut self) {
+        self.told_seq = None;
+        self.remote = None;
+        self.reported = None;
+        self.early = attach::Early::default();
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn is_master(&self) -> bool {
+        self.facts.role == Role::Master
+    }
+
+    fn send(&mut self, epoch: u64, id: u64, body: Body) {
+        if let Some(peer) = self.peer {
+            self.out.push(Action::Send {
+                peer,
+                message: Message {
+                    serial: self.serial,
+                    epoch,
+                    id,
+                    body,
+                },
+            });
+        }
+    }
+
+    /// Send within the attach that stands.
+    fn say(&mut self, id: u64, body: Body) {
+        self.send(self.facts.epoch, id, body);
+    }
+
+    fn report(&mut self, report: Report) {
+        self.out.push(Action::Report {
+            serial: self.serial,
+            report,
+        });
+    }
+
+    fn disk_op(&mut self, usage: DiskUse, op: DiskOp) {
+        let id = DiskId(self.fresh_id());
+        self.disk.insert(id, usage);
+        self.out.push(Action::Disk {
+            serial: self.serial,
+            id,
+            op,
+        });
+    }
+
+    /// Answer a host, unless its session is gone or the lease is over.
+    fn complete(&mut self, id: HostId, result: HostResult) {
+        let mirroring = matches!(self.mode, Mode::Mirroring(_));
+        if mirroring && self.around.now_ns >= self.around.serve_until_ns {
+            self.lease_over = true;
+            return;
+        }
+        if self.hosts.remove(&id).is_some() {
+            self.out.push(Action::Complete {
+                serial: self.serial,
+                host: id,
+                result,
+            });
+        }
+    }
+
+    /// Words of everything in which this copy may differ from another: dirty chunks and the activity log.
+    fn suspect_words(&self) -> DirtyBitmap {
+        self.dirty.words().chain(self.active.masks()).collect()
+    }
+
+    /// A sorted list of (extent, word), cut to what exists.
+    fn whole_extents(extents: &[u64]) -> BTreeMap<u64, u64> {
+        extents.iter().map(|&extent| (extent, u64::MAX)).collect()
+    }
+}

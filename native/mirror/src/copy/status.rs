@@ -1,0 +1,105 @@
+//! What an operator may want to know of a copy.
+
+use super::{Copy, Direction, Mode};
+use crate::facts::Facts;
+
+/// What a copy has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Hosts' reads answered from this copy.
+    pub reads: u64,
+    /// Their bytes.
+    pub read_bytes: u64,
+    /// Changes applied to this copy, from either node.
+    pub changes: u64,
+    /// Their bytes.
+    pub changed_bytes: u64,
+    /// Bytes sent or taken by resync.
+    pub resynced_bytes: u64,
+}
+
+impl Counters {
+    pub(super) fn read(&mut self, bytes: u64) {
+        self.reads += 1;
+        self.read_bytes += bytes;
+    }
+
+    pub(super) fn changed(&mut self, bytes: u64) {
+        self.changes += 1;
+        self.changed_bytes += bytes;
+    }
+
+    pub(super) fn resynced(&mut self, bytes: u64) {
+        self.resynced_bytes += bytes;
+    }
+}
+
+/// A copy at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyStatus {
+    /// closed, held, single, attaching, mirroring, going-alone, alone or failed.
+    pub mode: &'static str,
+    /// none, source or target.
+    pub sync: &'static str,
+    /// Durable facts (or on their way to become so).
+    pub facts: Facts,
+    /// Chunks that a resync has to look at in all.
+    pub resync_total: u64,
+    /// Of these, not done yet; while alone: dirty chunks.
+    pub dirty: u64,
+    /// Extents in the activity log.
+    pub active: u64,
+    /// Host commands that are held.
+    pub held: u64,
+    /// Tasks under way.
+    pub tasks: u64,
+    /// Counters.
+    pub counters: Counters,
+}
+
+impl Copy {
+    /// The copy as it is now.
+    #[must_use]
+    pub fn status(&self) -> CopyStatus {
+        let mode = match self.mode {
+            Mode::Closed(_) => "closed",
+            Mode::Held => "held",
+            Mode::Single => "single",
+            Mode::Attaching(_) => "attaching",
+            Mode::Mirroring(_) => "mirroring",
+            Mode::GoingAlone(_) => "going-alone",
+            Mode::Alone => "alone",
+            Mode::Failed => "failed",
+        };
+        let (sync, resync_total, dirty) = match &self.mode {
+            Mode::Mirroring(Direction::Source(resync)) => {
+                ("source", resync.total, self.dirty.count())
+            }
+            Mode::Mirroring(Direction::Target(target)) => ("target", target.total, target.left()),
+            _ => ("none", 0, self.suspect_words().count()),
+        };
+        CopyStatus {
+            mode,
+            sync,
+            facts: self.facts.clone(),
+            resync_total,
+            dirty,
+            active: self.active.len() as u64,
+            held: self.held.len() as u64,
+            tasks: self.tasks.len() as u64,
+            counters: self.counters,
+        }
+    }
+
+    /// What the SCSI layer may say of the path: serving, or why not.
+    #[must_use]
+    pub fn readiness(&self) -> Option<crate::ops::NotReady> {
+        match self.mode {
+            Mode::Closed(why) => Some(why),
+            Mode::Held | Mode::Attaching(_) | Mode::GoingAlone(_) | Mode::Failed => {
+                Some(crate::ops::NotReady::Transitioning)
+            }
+            Mode::Single | Mode::Alone | Mode::Mirroring(_) => None,
+        }
+    }
+}

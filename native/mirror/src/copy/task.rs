@@ -1,0 +1,97 @@
+//! What is under way in a copy: one task per command, message or chunk that touches the data.
+
+use crate::ids::HostId;
+use crate::ops::Change;
+use crate::payload::Payload;
+
+/// One task; its id is its lock's and, where it asks the peer, its message's.
+#[derive(Debug)]
+pub struct Task {
+    /// First byte it touches.
+    pub offset: u64,
+    /// Bytes it touches.
+    pub len_bytes: u64,
+    /// What it is.
+    pub kind: TaskKind,
+}
+
+/// The kinds of tasks and how far each has come.
+#[derive(Debug)]
+pub enum TaskKind {
+    /// A host reads from this copy.
+    HostRead { host: HostId },
+    /// Target: a host reads what only the Master has; no lock here.
+    HostReadAfar { host: HostId },
+    /// A host's change on a copy that orders it itself: single, alone, or Master.
+    HostChange {
+        host: HostId,
+        change: Change,
+        fua: bool,
+        begun: bool,
+        local_pending: bool,
+        peer_pending: bool,
+    },
+    /// Slave: a host's change; asks the Master first (`granted`), then is applied here.
+    HostRequest {
+        host: HostId,
+        change: Change,
+        fua: bool,
+        granted: bool,
+        begun: bool,
+    },
+    /// Master: the Slave's request; locked until the Slave says unlock.
+    PeerRequest {
+        peer_id: u64,
+        change: Change,
+        begun: bool,
+    },
+    /// Slave: the Master's change.
+    PeerApply {
+        peer_id: u64,
+        change: Change,
+        begun: bool,
+    },
+    /// Master: a read that the Slave cannot do itself.
+    PeerRead { peer_id: u64 },
+    /// Make answered changes durable on every copy that counts; for a host or for the activity log.
+    Flush {
+        host: Option<HostId>,
+        barrier: bool,
+        local_pending: bool,
+        peer_pending: bool,
+    },
+    /// The peer wants this copy flushed.
+    PeerFlush { peer_id: u64 },
+    /// Source: one chunk on its way.
+    Chunk { chunk: u64, data: Option<Payload> },
+    /// Target: compare a chunk.
+    PeerHash { peer_id: u64, hash: [u8; 32] },
+    /// Target: take a chunk.
+    PeerChunk { peer_id: u64, data: Payload },
+}
+
+impl TaskKind {
+    /// What it asks of the disk, for reports of its failure.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::HostRead { .. } | Self::HostReadAfar { .. } | Self::PeerRead { .. } => "read",
+            Self::HostChange { .. } | Self::HostRequest { .. } => "write",
+            Self::PeerRequest { .. } | Self::PeerApply { .. } => "mirror write",
+            Self::Flush { .. } | Self::PeerFlush { .. } => "flush",
+            Self::Chunk { .. } | Self::PeerHash { .. } => "resync read",
+            Self::PeerChunk { .. } => "resync write",
+        }
+    }
+
+    /// True for what a host of this node waits for.
+    pub fn of_host(&self) -> bool {
+        matches!(
+            self,
+            Self::HostRead { .. }
+                | Self::HostReadAfar { .. }
+                | Self::HostChange { .. }
+                | Self::HostRequest { .. }
+                | Self::Flush { host: Some(_), .. }
+        )
+    }
+}

@@ -1,0 +1,147 @@
+//! The peer's messages, sorted to where they belong. A message that does not fit the mode or the epoch is dropped: its
+//! sender has lost the attach too and starts afresh, or will hear of it by a message on its way.
+
+use super::task::TaskKind;
+use super::{Copy, Mode};
+use crate::EXTENT_BYTES;
+use crate::message::{Body, Message};
+use crate::ops::{Change, HostResult};
+
+/// Longest read or write that a peer may ask for.
+const RANGE_MAX_BYTES: u64 = 1 << 30;
+
+impl Copy {
+    pub(super) fn dispatch(&mut self, message: Message) {
+        let Message {
+            epoch, id, body, ..
+        } = message;
+        match body {
+            Body::Facts(told) => self.facts_told(*told),
+            Body::DirtyWords(mut words) => self.early.words.append(&mut words),
+            Body::AttachReady(terms) | Body::AttachGo(terms) => {
+                self.early.terms = Some((epoch, terms))
+            }
+            Body::AttachRefused => self.attach_refused(),
+            Body::Leave => self.left_by_peer(),
+            Body::LeaveSeen => self.leave_seen(),
+            body if matches!(self.mode, Mode::Mirroring(_)) && epoch == self.facts.epoch => {
+                if self.is_master() {
+                    self.slave_says(id, body);
+                } else {
+                    self.master_says(id, body);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn slave_says(&mut self, id: u64, body: Body) {
+        match body {
+            Body::Applied => self.applied_by_peer(id),
+            // While draining nothing new is begun: the Slave asks again of whoever is Master then.
+            Body::Request(change) if self.draining.is_none() && self.inside(&change) => {
+                let (offset, len_bytes) = (change.offset, change.len_bytes);
+                self.last_change_ns = self.around.now_ns;
+                let kind = TaskKind::PeerRequest {
+                    peer_id: id,
+                    change,
+                    begun: false,
+                };
+                let task = self.add_task(offset, len_bytes, kind);
+                self.peer_tasks.insert(id, task);
+                self.lock(task, true);
+            }
+            Body::Unlock => self.unlocked_by_peer(id),
+            Body::Read { offset, len_bytes }
+                if self.draining.is_none() && self.inside_range(offset, len_bytes.into()) =>
+            {
+                let task =
+                    self.add_task(offset, len_bytes.into(), TaskKind::PeerRead { peer_id: id });
+                self.lock(task, false);
+            }
+            Body::ChunkSame | Body::ChunkTaken => self.chunk_settled(id),
+            Body::ChunkDiffers => self.chunk_differs(id),
+            Body::ResyncEnded => self.resync_ended(id),
+            other => self.either_says(id, &other),
+        }
+    }
+
+    fn master_says(&mut self, id: u64, body: Body) {
+        match body {
+            Body::Apply(change) if self.inside(&change) => {
+                let (offset, len_bytes) = (change.offset, change.len_bytes);
+                let kind = TaskKind::PeerApply {
+                    peer_id: id,
+                    change,
+                    begun: false,
+                };
+                let task = self.add_task(offset, len_bytes, kind);
+                self.lock(task, true);
+            }
+            Body::Granted => self.request_granted(id),
+            Body::ReadData(data) => self.read_afar(id, data),
+            Body::ActiveAdd(extents) => {
+                let total = self.size_bytes.div_ceil(EXTENT_BYTES);
+                if self
+                    .active
+                    .add(extents.into_iter().filter(|extent| *extent < total))
+                {
+                    self.persisting.want();
+                }
+            }
+            Body::ActiveRemove(extents) => {
+                for extent in extents {
+                    self.active.remove(extent);
+                }
+                if self.active.is_empty() {
+                    self.persisting.want();
+                }
+                self.retry_room();
+            }
+            Body::ChunkHash {
+                offset,
+                len_bytes,
+                hash,
+            } if self.inside_range(offset, len_bytes.into()) => {
+                self.start_compare(id, offset, len_bytes, hash);
+            }
+            Body::ChunkData { offset, data } if self.inside_range(offset, data.len_bytes()) => {
+                self.start_chunk_data(id, offset, data);
+            }
+            Body::ResyncEnd { generation } => self.resync_offered_end(id, generation),
+            Body::Switch { epoch } => self.switched_by_peer(epoch),
+            other => self.either_says(id, &other),
+        }
+    }
+
+    fn either_says(&mut self, id: u64, body: &Body) {
+        match body {
+            Body::Flush => self.start_peer_flush(id),
+            Body::Flushed => self.flushed_by_peer(id),
+            _ => {}
+        }
+    }
+
+    fn read_afar(&mut self, id: u64, data: crate::payload::Payload) {
+        let asked = match self.tasks.get(&id) {
+            Some(task) => match task.kind {
+                TaskKind::HostReadAfar { host } if task.len_bytes == data.len_bytes() => host,
+                _ => return,
+            },
+            None => return,
+        };
+        self.finish(id);
+        self.complete(asked, HostResult::Data(data));
+    }
+
+    fn inside(&self, change: &Change) -> bool {
+        self.inside_range(change.offset, change.len_bytes)
+    }
+
+    fn inside_range(&self, offset: u64, len_bytes: u64) -> bool {
+        let end = offset.checked_add(len_bytes);
+        len_bytes > 0
+            && len_bytes <= RANGE_MAX_BYTES
+            && end.is_some_and(|end| end <= self.size_bytes)
+    }
+}

@@ -1,0 +1,173 @@
+//! Heartbeats and leases between two nodes (docs/protocols/mirror.md, heartbeats).
+//!
+//! Rules, with `lease` the same on both nodes:
+//! 1. A node that answers a heartbeat promises not to go on alone (unless the peer is known to be dead) until `lease`
+//!    has passed since the answer: [`Heart::promised_until_ns`].
+//! 2. The answer lets the sender serve until `lease` after it *sent* that heartbeat, which was earlier:
+//!    [`Heart::serve_until_ns`]. So the sender has stopped before the other may go on, whatever the network did.
+//! 3. Clocks need not agree, only run at nearly the same speed: the promise is lengthened by 1/16.
+//!
+//! Heartbeats carry the session key's tag (HMAC-SHA256, 16 bytes) so that nobody else can prolong a lease.
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+const MAGIC: [u8; 4] = *b"TDH1";
+/// Bytes of a heartbeat datagram.
+pub const BEAT_BYTES: usize = 4 + 1 + 8 + 16;
+const ASK: u8 = 1;
+const ANSWER: u8 = 2;
+
+/// The heartbeat machine for one peer.
+#[derive(Debug)]
+pub struct Heart {
+    key: [u8; 32],
+    interval_ns: u64,
+    lease_ns: u64,
+    next_ns: u64,
+    last_heard_ns: Option<u64>,
+    serve_until_ns: u64,
+    promised_until_ns: u64,
+}
+
+impl Heart {
+    /// A heart for a link session with the given key (see [`crate::handshake`]). The promise of an earlier session
+    /// must be carried over: `promised_until_ns`.
+    #[must_use]
+    pub fn new(key: [u8; 32], interval_ns: u64, lease_ns: u64, promised_until_ns: u64) -> Self {
+        Self {
+            key,
+            interval_ns,
+            lease_ns,
+            next_ns: 0,
+            last_heard_ns: None,
+            serve_until_ns: 0,
+            promised_until_ns,
+        }
+    }
+
+    /// A heartbeat to be sent, when it is time for one.
+    pub fn tick(&mut self, now_ns: u64) -> Option<[u8; BEAT_BYTES]> {
+        if now_ns < self.next_ns {
+            return None;
+        }
+        self.next_ns = now_ns + self.interval_ns;
+        Some(self.beat(ASK, now_ns))
+    }
+
+    /// When [`tick`](Self::tick) wants to be called next.
+    #[must_use]
+    pub fn next_tick_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// Take a datagram; the answer to be sent, if it asks for one. What is not ours is ignored.
+    pub fn receive(&mut self, datagram: &[u8], now_ns: u64) -> Option<[u8; BEAT_BYTES]> {
+        let beat: &[u8; BEAT_BYTES] = datagram.try_into().ok()?;
+        let mut at = [0; 8];
+        at.copy_from_slice(&beat[5..13]);
+        let at_ns = u64::from_le_bytes(at);
+        if beat[..4] != MAGIC
+            || self
+                .mac(beat[4], at_ns)
+                .verify_truncated_left(&beat[13..])
+                .is_err()
+        {
+            return None;
+        }
+        self.last_heard_ns = Some(now_ns);
+        match beat[4] {
+            ASK => {
+                self.promised_until_ns = self
+                    .promised_until_ns
+                    .max(now_ns + self.lease_ns + self.lease_ns / 16);
+                Some(self.beat(ANSWER, at_ns))
+            }
+            ANSWER if at_ns <= now_ns => {
+                self.serve_until_ns = self.serve_until_ns.max(at_ns + self.lease_ns);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Until when this node may serve; 0 before the first answer.
+    #[must_use]
+    pub fn serve_until_ns(&self) -> u64 {
+        self.serve_until_ns
+    }
+
+    /// Until when this node has promised not to go on alone.
+    #[must_use]
+    pub fn promised_until_ns(&self) -> u64 {
+        self.promised_until_ns
+    }
+
+    /// When the peer was last heard.
+    #[must_use]
+    pub fn last_heard_ns(&self) -> Option<u64> {
+        self.last_heard_ns
+    }
+
+    fn mac(&self, kind: u8, at_ns: u64) -> Hmac<Sha256> {
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key)
+            .expect("HMAC takes keys of any length");
+        mac.update(&MAGIC);
+        mac.update(&[kind]);
+        mac.update(&at_ns.to_le_bytes());
+        mac
+    }
+
+    fn beat(&self, kind: u8, at_ns: u64) -> [u8; BEAT_BYTES] {
+        let mut beat = [0; BEAT_BYTES];
+        beat[..4].copy_from_slice(&MAGIC);
+        beat[4] = kind;
+        beat[5..13].copy_from_slice(&at_ns.to_le_bytes());
+        beat[13..].copy_from_slice(&self.mac(kind, at_ns).finalize().into_bytes()[..16]);
+        beat
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEASE: u64 = 2_000;
+
+    fn heart() -> Heart {
+        Heart::new([7; 32], 200, LEASE, 0)
+    }
+
+    #[test]
+    fn an_answered_heartbeat_gives_a_lease_from_its_sending() {
+        let (mut a, mut b) = (heart(), heart());
+        let ask = a.tick(1_000).expect("the first is due");
+        assert!(a.tick(1_199).is_none());
+        let answer = b.receive(&ask, 5_000_000).expect("an answer");
+        assert!(a.receive(&answer, 1_900).is_none());
+        assert_eq!(a.serve_until_ns(), 1_000 + LEASE);
+        assert!(b.promised_until_ns() > 5_000_000 + LEASE);
+        assert_eq!(b.serve_until_ns(), 0);
+    }
+
+    #[test]
+    fn strangers_and_old_sessions_are_ignored() {
+        let (mut a, mut b) = (heart(), Heart::new([8; 32], 200, LEASE, 0));
+        let ask = a.tick(0).expect("due");
+        assert!(b.receive(&ask, 10).is_none());
+        assert_eq!((b.last_heard_ns(), b.promised_until_ns()), (None, 0));
+        assert!(a.receive(&ask[..20], 10).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn the_promise_outlasts_the_lease(there in 0_u64..10_000, back in 0_u64..10_000, start in 0_u64..10_000) {
+            let (mut a, mut b) = (heart(), heart());
+            let ask = a.tick(start).expect("due");
+            let answer = b.receive(&ask, start + there).expect("an answer");
+            a.receive(&answer, start + there + back);
+            prop_assert!(a.serve_until_ns() < b.promised_until_ns());
+        }
+    }
+}

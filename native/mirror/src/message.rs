@@ -1,0 +1,116 @@
+//! What two copies of a VDisk say to each other (docs/protocols/mirror.md).
+
+use crate::facts::Role;
+use crate::ids::Serial;
+use crate::ops::Change;
+use crate::payload::Payload;
+use crate::report::{Sync, ToldFacts};
+
+/// One message between the two copies of a VDisk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The VDisk.
+    pub serial: Serial,
+    /// Epoch of the attach it belongs to; messages of another epoch are dropped. 0 before an attach.
+    pub epoch: u64,
+    /// Names the exchange: an answer carries its question's id.
+    pub id: u64,
+    /// What is said.
+    pub body: Body,
+}
+
+/// The terms of an attach, as one side offers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The sender's role.
+    pub role: Role,
+    /// The sender's direction.
+    pub sync: Sync,
+    /// Sequence number of the sender's facts that its plan was made from.
+    pub local_seq: u64,
+    /// Sequence number of the receiver's facts that the sender's plan was made from.
+    pub remote_seq: u64,
+}
+
+/// What is said. `M`: by the Master, `S`: by the Slave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Facts of a copy that is not attached.
+    Facts(Box<ToldFacts>),
+    /// Words (extent, chunk bits) in which the sender may differ; before `AttachReady` (S) or `AttachGo` (M).
+    DirtyWords(Vec<(u64, u64)>),
+    /// S: my side of the plan is durable.
+    AttachReady(Terms),
+    /// M: so is mine; from here on we mirror.
+    AttachGo(Terms),
+    /// The terms do not match mine.
+    AttachRefused,
+
+    /// M: apply this change.
+    Apply(Change),
+    /// S: applied.
+    Applied,
+    /// S: my host asks for this change.
+    Request(Change),
+    /// M: applied here and locked; your turn.
+    Granted,
+    /// S: applied here too; unlock.
+    Unlock,
+    /// S: read for me, I am not up to date there.
+    Read {
+        /// First byte.
+        offset: u64,
+        /// Length in bytes.
+        len_bytes: u32,
+    },
+    /// M: the bytes asked for.
+    ReadData(Payload),
+    /// Make your copy durable.
+    Flush,
+    /// It is.
+    Flushed,
+    /// M: these extents enter the activity log.
+    ActiveAdd(Vec<u64>),
+    /// M: these extents leave it, both copies are flushed.
+    ActiveRemove(Vec<u64>),
+
+    /// M: is your chunk the same as mine?
+    ChunkHash {
+        /// First byte of the chunk.
+        offset: u64,
+        /// Length in bytes.
+        len_bytes: u32,
+        /// BLAKE3 of the Master's bytes.
+        hash: [u8; 32],
+    },
+    /// S: it is.
+    ChunkSame,
+    /// S: it is not.
+    ChunkDiffers,
+    /// M: then take these bytes.
+    ChunkData {
+        /// First byte of the chunk.
+        offset: u64,
+        /// The Master's bytes.
+        data: Payload,
+    },
+    /// S: taken.
+    ChunkTaken,
+    /// M: nothing is left to copy; settle on this generation.
+    ResyncEnd {
+        /// The Master's generation.
+        generation: u64,
+    },
+    /// S: settled, durably.
+    ResyncEnded,
+
+    /// I serve nothing any more; go on without me.
+    Leave,
+    /// I have seen that you left.
+    LeaveSeen,
+    /// M: I am Slave from here on, durably; be the Master as of this epoch.
+    Switch {
+        /// The new epoch.
+        epoch: u64,
+    },
+}

@@ -1,0 +1,366 @@
+//! One node: its copies, and which peers can be talked to.
+//!
+//! The caller's duties, in this order for every event: (1) call the method for what happened, with the time; (2) take
+//! the actions and carry them out in order; (3) feed the ends of disk operations back. Leases are told by
+//! [`Node::lease`] whenever they change; a peer counts as reachable once its link is up *and* its lease holds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::copy::{Copy, Surroundings};
+use crate::facts::Facts;
+use crate::ids::{DiskId, HostId, PeerId, Serial};
+use crate::message::Message;
+use crate::ops::{DiskDone, DiskOp, HostOp, HostResult, NotReady};
+use crate::report::{Command, CommandError, Report};
+
+/// What the caller has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Do a disk operation and tell how it ended.
+    Disk {
+        /// The VDisk.
+        serial: Serial,
+        /// To be given back with its end.
+        id: DiskId,
+        /// The operation.
+        op: DiskOp,
+    },
+    /// Answer a host.
+    Complete {
+        /// The VDisk.
+        serial: Serial,
+        /// The command.
+        host: HostId,
+        /// The answer.
+        result: HostResult,
+    },
+    /// Send to a peer, in order.
+    Send {
+        /// The peer.
+        peer: PeerId,
+        /// The message.
+        message: Message,
+    },
+    /// Tell whoever decides.
+    Report {
+        /// The VDisk.
+        serial: Serial,
+        /// What happened.
+        report: Report,
+    },
+    /// The peer can be talked to: link and lease stand.
+    PeerUp {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// The peer is lost; close its link if it is still open. Said only after `PeerUp`.
+    PeerDown {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        loss: LinkLoss,
+    },
+}
+
+/// Why a peer counts as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkLoss {
+    /// The connection ended.
+    Closed,
+    /// No heartbeat was answered in time: our lease is over.
+    Silent,
+}
+
+/// A copy as it was found on disk.
+#[derive(Debug, Clone)]
+pub struct CopySpec {
+    /// The VDisk.
+    pub serial: Serial,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its peer, if mirrored.
+    pub peer: Option<PeerId>,
+    /// Durable facts.
+    pub facts: Facts,
+    /// Durable activity log.
+    pub active: Vec<u64>,
+    /// Durable dirty bitmap: (extent, word).
+    pub bitmap: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    connected: bool,
+    /// `PeerUp` was said.
+    ready: bool,
+    serve_until_ns: u64,
+    promised_until_ns: u64,
+}
+
+/// One node. See the module's contract.
+#[derive(Debug, Default)]
+pub struct Node {
+    copies: HashMap<Serial, Copy>,
+    links: BTreeMap<PeerId, Link>,
+    out: Vec<Action>,
+}
+
+impl Node {
+    /// Open a copy; it serves nothing until commanded.
+    pub fn add_copy(&mut self, spec: CopySpec, now_ns: u64) {
+        let serial = spec.serial;
+        self.copies.insert(serial, Copy::new(spec));
+        self.copy_link_state(serial, now_ns);
+    }
+
+    /// Forget a copy; commands in flight are not answered.
+    pub fn remove_copy(&mut self, serial: Serial) {
+        self.copies.remove(&serial);
+    }
+
+    /// Look at a copy.
+    #[must_use]
+    pub fn copy(&self, serial: Serial) -> Option<&Copy> {
+        self.copies.get(&serial)
+    }
+
+    /// Why a VDisk serves nothing, or `None` when it serves.
+    #[must_use]
+    pub fn readiness(&self, serial: Serial) -> Option<NotReady> {
+        self.copies
+            .get(&serial)
+            .map_or(Some(NotReady::Unavailable), Copy::readiness)
+    }
+
+    /// The VDisk got a peer or lost it.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownVdisk`].
+    pub fn set_peer(
+        &mut self,
+        serial: Serial,
+        peer: Option<PeerId>,
+        now_ns: u64,
+    ) -> Result<(), CommandError> {
+        let around = self.around(peer, now_ns);
+        let copy = self
+            .copies
+            .get_mut(&serial)
+            .ok_or(CommandError::UnknownVdisk)?;
+        copy.set_peer(peer, around);
+        self.collect(serial, now_ns);
+        self.copy_link_state(serial, now_ns);
+        Ok(())
+    }
+
+    /// The VDisk has grown.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownVdisk`].
+    pub fn set_size(&mut self, serial: Serial, size_bytes: u64) -> Result<(), CommandError> {
+        self.copies
+            .get_mut(&serial)
+            .ok_or(CommandError::UnknownVdisk)?
+            .set_size(size_bytes);
+        Ok(())
+    }
+
+    /// A host's command, inside the VDisk's size; `id` is unused among the VDisk's unanswered commands.
+    pub fn host(&mut self, serial: Serial, id: HostId, op: HostOp, now_ns: u64) {
+        if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
+            copy.host(id, op, around);
+            self.collect(serial, now_ns);
+        } else {
+            let result = HostResult::NotReady(NotReady::Unavailable);
+            self.out.push(Action::Complete {
+                serial,
+                host: id,
+                result,
+            });
+        }
+    }
+
+    /// The session of a command is gone: if it has not begun, it must not begin; it is not answered.
+    pub fn cancel(&mut self, serial: Serial, id: HostId) {
+        if let Some(copy) = self.copies.get_mut(&serial) {
+            copy.cancel(id);
+        }
+    }
+
+    /// A disk operation ended.
+    pub fn disk_done(&mut self, serial: Serial, id: DiskId, done: DiskDone, now_ns: u64) {
+        if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
+            copy.disk_done(id, done, around);
+            self.collect(serial, now_ns);
+        }
+    }
+
+    /// A peer's link is connected and authenticated.
+    pub fn link_up(&mut self, peer: PeerId, now_ns: u64) {
+        self.links.entry(peer).or_default().connected = true;
+        self.check_link(peer, now_ns);
+    }
+
+    /// A peer's link has ended.
+    pub fn link_down(&mut self, peer: PeerId, now_ns: u64) {
+        self.lose(peer, LinkLoss::Closed, now_ns);
+    }
+
+    /// The leases with a peer, as its heartbeats stand (see [`crate::heart::Heart`]).
+    pub fn lease(
+        &mut self,
+        peer: PeerId,
+        serve_until_ns: u64,
+        promised_until_ns: u64,
+        now_ns: u64,
+    ) {
+        let link = self.links.entry(peer).or_default();
+        link.serve_until_ns = serve_until_ns;
+        link.promised_until_ns = link.promised_until_ns.max(promised_until_ns);
+        self.check_link(peer, now_ns);
+    }
+
+    /// A message from a peer. Messages for VDisks that are not mirrored with that peer are dropped.
+    pub fn receive(&mut self, peer: PeerId, message: Message, now_ns: u64) {
+        let serial = message.serial;
+        let around = self.around(Some(peer), now_ns);
+        // Before the lease stands, messages are heard but nothing is served on their strength: see Copy::complete.
+        if let Some(copy) = self.copies.get_mut(&serial)
+            && copy.peer() == Some(peer)
+        {
+            copy.receive(message, around);
+            self.collect(serial, now_ns);
+        }
+    }
+
+    /// A decision for a VDisk.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    pub fn command(
+        &mut self,
+        serial: Serial,
+        command: Command,
+        now_ns: u64,
+    ) -> Result<(), CommandError> {
+        let (copy, around) = self
+            .copy_and_around(serial, now_ns)
+            .ok_or(CommandError::UnknownVdisk)?;
+        let done = copy.command(command, around);
+        self.collect(serial, now_ns);
+        done
+    }
+
+    /// Time passed; to be called every 100 ms or so.
+    pub fn tick(&mut self, now_ns: u64) {
+        let peers: Vec<_> = self.links.keys().copied().collect();
+        for peer in peers {
+            self.check_link(peer, now_ns);
+        }
+        let serials: Vec<_> = self.copies.keys().copied().collect();
+        for serial in serials {
+            if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
+                copy.tick(around);
+                self.collect(serial, now_ns);
+            }
+        }
+    }
+
+    /// Take what is to be done, in order.
+    pub fn take_actions(&mut self, into: &mut Vec<Action>) {
+        into.append(&mut self.out);
+    }
+
+    fn around(&self, peer: Option<PeerId>, now_ns: u64) -> Surroundings {
+        let link = peer.and_then(|peer| self.links.get(&peer));
+        link.map_or(
+            Surroundings {
+                now_ns,
+                ..Surroundings::default()
+            },
+            |link| Surroundings {
+                now_ns,
+                serve_until_ns: if link.ready { link.serve_until_ns } else { 0 },
+                promised_until_ns: link.promised_until_ns,
+                link: link.ready,
+            },
+        )
+    }
+
+    fn copy_and_around(
+        &mut self,
+        serial: Serial,
+        now_ns: u64,
+    ) -> Option<(&mut Copy, Surroundings)> {
+        let peer = self.copies.get(&serial)?.peer();
+        let around = self.around(peer, now_ns);
+        self.copies.get_mut(&serial).map(|copy| (copy, around))
+    }
+
+    fn collect(&mut self, serial: Serial, now_ns: u64) {
+        let Some(copy) = self.copies.get_mut(&serial) else {
+            return;
+        };
+        copy.take_actions(&mut self.out);
+        if copy.take_lease_over()
+            && let Some(peer) = copy.peer()
+        {
+            self.lose(peer, LinkLoss::Silent, now_ns);
+        }
+    }
+
+    fn copy_link_state(&mut self, serial: Serial, now_ns: u64) {
+        if let Some((copy, around)) = self.copy_and_around(serial, now_ns)
+            && around.link
+        {
+            copy.link_ready(around);
+            self.collect(serial, now_ns);
+        }
+    }
+
+    /// Notice that a link has become usable, or that its lease is over.
+    fn check_link(&mut self, peer: PeerId, now_ns: u64) {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        let holds = link.serve_until_ns > now_ns;
+        if link.ready && !holds {
+            self.lose(peer, LinkLoss::Silent, now_ns);
+        } else if link.connected && !link.ready && holds {
+            link.ready = true;
+            self.out.push(Action::PeerUp { peer });
+            for serial in self.mirrored_with(peer) {
+                self.copy_link_state(serial, now_ns);
+            }
+        }
+    }
+
+    fn lose(&mut self, peer: PeerId, loss: LinkLoss, now_ns: u64) {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        if !std::mem::take(&mut link.connected) {
+            return;
+        }
+        if std::mem::take(&mut link.ready) {
+            self.out.push(Action::PeerDown { peer, loss });
+        }
+        for serial in self.mirrored_with(peer) {
+            if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
+                copy.link_down(around);
+                self.collect(serial, now_ns);
+            }
+        }
+    }
+
+    fn mirrored_with(&self, peer: PeerId) -> Vec<Serial> {
+        let mut serials: Vec<_> = self
+            .copies
+            .iter()
+            .filter(|(_, copy)| copy.peer() == Some(peer))
+            .map(|(&serial, _)| serial)
+            .collect();
+        serials.sort_unstable();
+        serials
+    }
+}

@@ -1,0 +1,68 @@
+//! Bytes of one read or write, in the pieces in which they came.
+
+use bytes::Bytes;
+
+/// An ordered list of byte pieces; cloning copies no data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Payload(Vec<Bytes>);
+
+impl Payload {
+    /// A payload of several pieces; empty pieces are dropped.
+    #[must_use]
+    pub fn from_pieces(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        Self(pieces)
+    }
+
+    /// The pieces in order, none empty.
+    #[must_use]
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.0
+    }
+
+    /// The pieces, given away.
+    #[must_use]
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        self.0
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.0.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// CRC32C over all pieces.
+    #[must_use]
+    pub fn crc32c(&self) -> u32 {
+        self.0
+            .iter()
+            .fold(0, |crc, piece| crc32c::crc32c_append(crc, piece))
+    }
+
+    /// BLAKE3 over all pieces, 32 bytes.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for piece in &self.0 {
+            hasher.update(piece);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// All bytes as one piece; copies only when there are several.
+    #[must_use]
+    pub fn to_contiguous(&self) -> Bytes {
+        match self.0.as_slice() {
+            [] => Bytes::new(),
+            [one] => one.clone(),
+            many => many.concat().into(),
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(piece: Bytes) -> Self {
+        Self::from_pieces(vec![piece])
+    }
+}

@@ -1,0 +1,159 @@
+//! What the core reports for others to decide, and what it is then told.
+
+use crate::facts::{Facts, Role};
+use crate::ops::NotReady;
+
+/// How the two copies are to become equal when they attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// They are equal already.
+    None,
+    /// This copy is sent to the peer where they may differ.
+    Source,
+    /// This copy is brought up to date where they may differ.
+    Target,
+    /// As `Source`, everything that holds data on either side.
+    FullSource,
+    /// As `Target`, everything that holds data on either side.
+    FullTarget,
+}
+
+impl Sync {
+    /// The same plan as the other side must have been told it.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Source => Self::Target,
+            Self::Target => Self::Source,
+            Self::FullSource => Self::FullTarget,
+            Self::FullTarget => Self::FullSource,
+        }
+    }
+}
+
+/// A plan to mirror, made from both sides' facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttachPlan {
+    /// This side's role; a source is always Master.
+    pub role: Role,
+    /// Direction.
+    pub sync: Sync,
+    /// Epoch of the attach, the same on both sides.
+    pub epoch: u64,
+    /// New generation for a source whose peer is not yet marked outdated.
+    pub generation: u64,
+    /// Sequence number of this side's facts that the plan was made from.
+    pub local_seq: u64,
+    /// The same of the peer's facts.
+    pub remote_seq: u64,
+}
+
+/// What a copy is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Serve a VDisk that has no peer.
+    ServeSingle,
+    /// Mirror with the peer.
+    Attach(AttachPlan),
+    /// Serve as Master without the peer, once it is durably marked outdated.
+    GoAlone {
+        /// New generation.
+        generation: u64,
+        /// New epoch.
+        epoch: u64,
+        /// The peer is known to serve nothing; otherwise its lease is waited out.
+        fenced: bool,
+    },
+    /// Answer everything with NOT READY.
+    StopServing(NotReady),
+    /// Drain, flush and hand over to the peer.
+    Leave,
+    /// Master, attached and in sync: swap roles with the peer.
+    SwitchRoles,
+}
+
+/// Why a command was refused; nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such VDisk is open.
+    #[error("unknown VDisk")]
+    UnknownVdisk,
+    /// The VDisk has a peer (or has none) contrary to the command.
+    #[error("the VDisk's mirror does not fit the command")]
+    MirrorMismatch,
+    /// A resync onto this copy has not ended.
+    #[error("the copy is inconsistent")]
+    Inconsistent,
+    /// The copy is blank.
+    #[error("the copy is blank")]
+    Blank,
+    /// The plan was made from facts that have changed since.
+    #[error("the facts have changed")]
+    StaleFacts,
+    /// The copy's mode does not allow the command.
+    #[error("not possible in this mode")]
+    WrongMode,
+}
+
+/// What happened to a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Both sides' facts are known, with their sequence numbers.
+    PeerFacts(Box<FactsPair>),
+    /// The copies mirror.
+    Attached {
+        /// This side's role.
+        role: Role,
+        /// Direction of the resync, if any.
+        sync: Sync,
+    },
+    /// The peer's plan did not match; facts are exchanged anew.
+    AttachRefused,
+    /// A resync ended: the copies are equal.
+    Resynced,
+    /// The peer was lost: all I/O is held.
+    Held,
+    /// The copy serves alone; so many held commands went on.
+    Alone {
+        /// Held commands that went on.
+        released: usize,
+    },
+    /// The peer handed over and serves nothing.
+    PeerLeft,
+    /// This copy handed over and serves nothing.
+    Left,
+    /// Roles were swapped; to be attached anew.
+    Switching,
+    /// The disk failed: this copy serves nothing any more.
+    DiskFailed {
+        /// What was asked of the disk.
+        operation: &'static str,
+        /// The operating system's error number.
+        errno: i32,
+    },
+}
+
+/// Facts as they are told to a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldFacts {
+    /// The durable facts.
+    pub facts: Facts,
+    /// Changes whenever what is told changes.
+    pub seq: u64,
+    /// Extents in the activity log.
+    pub active: u64,
+    /// Dirty chunks.
+    pub dirty: u64,
+    /// Size of the VDisk in bytes.
+    pub size_bytes: u64,
+}
+
+/// Both sides' facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactsPair {
+    /// This side.
+    pub local: ToldFacts,
+    /// The peer.
+    pub remote: ToldFacts,
+}
