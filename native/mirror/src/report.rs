@@ -113,7 +113,10 @@ pub enum Report {
     /// A resync ended: the copies are equal.
     Resynced,
     /// The peer was lost: all I/O is held.
-    Held,
+    Held {
+        /// The peer knows durably that it is behind (a resync to it had not come to its end).
+        peer_outdated: bool,
+    },
     /// The copy serves alone; so many held commands went on.
     Alone {
         /// Held commands that went on.

@@ -376,7 +376,7 @@ impl Copy {
         if matches!(self.mode, Mode::Mirroring(_) | Mode::Attaching(_)) {
             self.abandon();
             self.enter(Mode::Held);
-            self.report(Report::Held);
+            self.report(Report::Held { peer_outdated: self.facts.peer_outdated() });
         }
     }
 
