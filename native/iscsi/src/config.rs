@@ -35,6 +35,18 @@ pub struct PortalConfig {
     pub ping_timeout_ns: u64,
 }
 
+impl PortalConfig {
+    /// The declared `MaxRecvDataSegmentLength`, kept within the standard's range.
+    pub(crate) fn segment_limit(&self) -> u32 {
+        self.max_recv_data_segment_length.clamp(512, 0x00ff_ffff)
+    }
+
+    /// The size of the command window, kept within 1 to 4096.
+    pub(crate) fn window_size(&self) -> u32 {
+        self.command_window.clamp(1, 4096)
+    }
+}
+
 impl Default for PortalConfig {
     fn default() -> Self {
         Self {

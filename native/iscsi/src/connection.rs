@@ -1,36 +1,61 @@
-//! One TCP connection of one initiator.
+//! One TCP connection of one initiator: login, then full feature phase.
+//!
+//! Rules:
+//! 1. The phases are Login, then FullFeature, then Over; there is no way back.
+//! 2. Input is consumed only while it may be acted on: not while the caller's word on a login is awaited, not when
+//!    more than [`TRANSMIT_HIGH_WATER_BYTES`] wait to be sent, not when over.
+//! 3. Digests begin with the first PDU after the login's last answer, in both directions.
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::config::PortalConfig;
 use crate::directory::Directory;
 use crate::error::ProtocolError;
-use crate::event::{Event, LoginRefusal, ScsiResponse, TaskManagementResponse, TaskTag};
+use crate::event::{Event, Finish, LoginRefusal, ScsiResponse, TaskManagementResponse, TaskTag};
+use crate::keepalive::{Due, Keepalive};
+use crate::login::{LOGIN_SEGMENT_BYTES, Login, LoginStep, status};
+use crate::outbox::{Outbox, Window};
+use crate::pdu::{FrameRules, Outgoing, Pdu, bytes_wanted, opcode, take_pdu};
+use crate::session::{Outcome, Session};
 use crate::transmit::TransmitQueue;
 
+/// While more than this waits to be sent, nothing more is acted on: an initiator that does not read gets no work done.
+pub const TRANSMIT_HIGH_WATER_BYTES: usize = 8 << 20;
+
 /// The target's end of one TCP connection; see the crate's documentation for how it is driven.
+#[derive(Debug)]
 pub struct Connection {
     config: Arc<PortalConfig>,
-    transmit: TransmitQueue,
+    phase: Phase,
+    outbox: Outbox,
+    keepalive: Keepalive,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Login(Box<Login>),
+    FullFeature(Box<Session>),
+    Over,
 }
 
 impl Connection {
     /// Begin a connection that was just accepted at `now_ns` (any monotonic clock; the same for [`Self::tick`]).
     #[must_use]
     pub fn new(config: Arc<PortalConfig>, now_ns: u64) -> Self {
-        let _ = now_ns;
         Self {
             config,
-            transmit: TransmitQueue::default(),
+            phase: Phase::Login(Box::new(Login::new())),
+            outbox: Outbox::default(),
+            keepalive: Keepalive::new(now_ns),
         }
     }
 
     /// Consume all whole PDUs of `input` and leave the rest in it.
     ///
-    /// Data segments stay slices of `input`'s buffer. Consumes nothing between [`Event::SessionRequested`] and its
-    /// answer, and nothing after [`Event::Finished`]. Take all events after each call.
+    /// Data segments stay slices of `input`'s buffer. Take all events after each call. While [`Self::wants_input`] is
+    /// false nothing is consumed; call again when it has become true, even if no byte was added.
     ///
     /// # Errors
     /// The connection has to be closed at once; what waits in [`Self::transmit`] may be written first.
@@ -39,51 +64,98 @@ impl Connection {
         input: &mut BytesMut,
         directory: &dyn Directory,
     ) -> Result<(), ProtocolError> {
-        let _ = (input, directory, &self.config);
+        if !input.is_empty() {
+            self.keepalive.hear();
+        }
+        while self.wants_input() {
+            let taken = take_pdu(input, self.frame_rules());
+            let step = match taken {
+                Ok(Some(pdu)) => self.handle(pdu, directory),
+                Ok(None) => return Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = step {
+                self.phase = Phase::Over;
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
-    /// How many bytes are missing in `input` until [`Self::receive`] can consume the PDU at its front (at least 1):
-    /// a hint for how much room to reserve.
+    /// Whether [`Self::receive`] consumes anything now. False while the answer to [`Event::SessionRequested`] is
+    /// awaited, while more than [`TRANSMIT_HIGH_WATER_BYTES`] wait to be sent, and when the connection is over.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        let open = match &self.phase {
+            Phase::Login(login) => !login.is_complete(),
+            Phase::FullFeature(_) => true,
+            Phase::Over => false,
+        };
+        open && self.outbox.transmit.len_bytes() <= TRANSMIT_HIGH_WATER_BYTES
+    }
+
+    /// How many bytes are missing in `input` until [`Self::receive`] can get further (at least 1): a hint for how much
+    /// room to reserve.
     #[must_use]
     pub fn bytes_wanted(&self, input: &BytesMut) -> usize {
-        48usize.saturating_sub(input.len()).max(1)
+        bytes_wanted(input, self.frame_rules())
     }
 
     /// The next event, oldest first.
     pub fn next_event(&mut self) -> Option<Event> {
-        None
+        self.outbox.events.pop_front()
     }
 
     /// Let the requested session begin under a TSIH that is not 0. Ignored when no login awaits an answer.
     pub fn accept_login(&mut self, tsih: u16) {
-        let _ = tsih;
+        let Some(login) = self.take_complete_login() else {
+            return;
+        };
+        let cmd_sn = login.cmd_sn();
+        let (answer, text, identity, cid, parameters) = login.accept(tsih);
+        let Some(identity) = identity else {
+            return;
+        };
+        self.send_login_answer(answer, text, cmd_sn);
+        let session = Session::new(Arc::clone(&self.config), identity, cid, cmd_sn, parameters);
+        (self.outbox.header_digest, self.outbox.data_digest) = session.digests();
+        self.phase = Phase::FullFeature(Box::new(session));
     }
 
     /// Refuse the requested session; [`Event::Finished`] follows. Ignored when no login awaits an answer.
     pub fn reject_login(&mut self, refusal: LoginRefusal) {
-        let _ = refusal;
+        if let Some(login) = self.take_complete_login() {
+            self.refuse_login(&login, refusal.status());
+        }
     }
 
     /// Answer a command. Ignored when the task was aborted meanwhile.
     pub fn respond(&mut self, task: TaskTag, response: ScsiResponse) {
-        let _ = (task, response);
+        if let Phase::FullFeature(session) = &mut self.phase {
+            session.respond(task, &response, &mut self.outbox);
+        }
     }
 
     /// Answer a task management request. With [`TaskManagementResponse::Complete`] the tasks that it names end
     /// unanswered.
     pub fn respond_task_management(&mut self, task: TaskTag, response: TaskManagementResponse) {
-        let _ = (task, response);
+        if let Phase::FullFeature(session) = &mut self.phase {
+            session.respond_task_management(task, response, &mut self.outbox);
+        }
     }
 
     /// End all commands unanswered, those of one LUN or (None) all, because another I_T nexus reset or cleared them.
     pub fn abort_tasks(&mut self, lun: Option<u64>) {
-        let _ = lun;
+        if let Phase::FullFeature(session) = &mut self.phase {
+            session.abort_tasks(lun, &mut self.outbox);
+        }
     }
 
     /// Ask the initiator by an Asynchronous Message to log out within `seconds` (RFC 7143 §11.9.1, event 1).
     pub fn request_logout(&mut self, seconds: u16) {
-        let _ = seconds;
+        if let Phase::FullFeature(session) = &self.phase {
+            session.request_logout(seconds, &mut self.outbox);
+        }
     }
 
     /// Let time pass: watches over the login's time and the initiator's silence. Call it at least once a second.
@@ -91,12 +163,107 @@ impl Connection {
     /// # Errors
     /// The connection has to be closed: the login took too long or a NOP-In was not answered.
     pub fn tick(&mut self, now_ns: u64) -> Result<(), ProtocolError> {
-        let _ = now_ns;
+        let logged_in = match self.phase {
+            Phase::Login(_) => false,
+            Phase::FullFeature(_) => true,
+            Phase::Over => return Ok(()),
+        };
+        let due = self.keepalive.tick(now_ns, logged_in, &self.config);
+        match (due, &mut self.phase) {
+            (Ok(Due::Ping), Phase::FullFeature(session)) => session.ping(&mut self.outbox),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                self.phase = Phase::Over;
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
     /// What waits to be sent.
     pub fn transmit(&mut self) -> &mut TransmitQueue {
-        &mut self.transmit
+        &mut self.outbox.transmit
+    }
+
+    fn frame_rules(&self) -> FrameRules {
+        match &self.phase {
+            Phase::FullFeature(session) => session.frame_rules(),
+            Phase::Login(_) | Phase::Over => FrameRules {
+                header_digest: false,
+                data_digest: false,
+                max_segment: LOGIN_SEGMENT_BYTES,
+            },
+        }
+    }
+
+    fn handle(&mut self, pdu: Pdu, directory: &dyn Directory) -> Result<(), ProtocolError> {
+        match &mut self.phase {
+            Phase::Login(_) => self.handle_login(&pdu, directory),
+            Phase::FullFeature(session) => {
+                if session.handle(pdu, directory, &mut self.outbox) == Outcome::LoggedOut {
+                    self.phase = Phase::Over;
+                }
+                Ok(())
+            }
+            Phase::Over => Err(ProtocolError::Finished),
+        }
+    }
+
+    fn handle_login(&mut self, pdu: &Pdu, directory: &dyn Directory) -> Result<(), ProtocolError> {
+        let Phase::Login(login) = &mut self.phase else {
+            return Ok(());
+        };
+        let opcode = pdu.header.opcode();
+        let step = match opcode {
+            opcode::LOGIN => login.step(pdu, directory, &self.config),
+            _ if login.has_begun() => LoginStep::Refuse(status::INVALID_DURING_LOGIN),
+            _ => return Err(ProtocolError::NotLogin { opcode }),
+        };
+        match step {
+            LoginStep::Answer(answer, text) => {
+                let cmd_sn = login.cmd_sn();
+                self.send_login_answer(answer, text, cmd_sn);
+            }
+            LoginStep::Complete(request) => {
+                self.outbox
+                    .events
+                    .push_back(Event::SessionRequested(request));
+            }
+            LoginStep::Refuse(status) => {
+                if let Phase::Login(login) = std::mem::replace(&mut self.phase, Phase::Over) {
+                    self.refuse_login(&login, status);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Take the login out if it awaits the caller's word; the phase is Over then.
+    fn take_complete_login(&mut self) -> Option<Login> {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Login(login) if login.is_complete() => Some(*login),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    fn refuse_login(&mut self, login: &Login, status: u16) {
+        self.send_login_answer(login.refusal(status), Bytes::new(), login.cmd_sn());
+        self.outbox
+            .events
+            .push_back(Event::Finished(Finish::LoginRefused(status)));
+    }
+
+    fn send_login_answer(&mut self, answer: Outgoing, text: Bytes, cmd_sn: u32) {
+        let max_cmd_sn = cmd_sn
+            .wrapping_add(self.config.window_size())
+            .wrapping_sub(1);
+        let window = Window {
+            exp_cmd_sn: cmd_sn,
+            max_cmd_sn,
+        };
+        self.outbox.send(answer, window, std::iter::once(text));
     }
 }

@@ -22,12 +22,6 @@ pub enum ProtocolError {
     /// The header's CRC32C is wrong: the place of the next PDU is unknown (RFC 7143 §7.8).
     #[error("header digest mismatch")]
     HeaderDigest,
-    /// A Data-Digest error or another fault happened so often that the connection is given up.
-    #[error("{count} faults on one connection")]
-    TooManyFaults {
-        /// Faults counted.
-        count: u32,
-    },
     /// The login did not finish in time.
     #[error("login timed out")]
     LoginTimeout,

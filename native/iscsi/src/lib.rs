@@ -12,15 +12,26 @@
 //!    caller's buffers.
 //! 4. After an `Err` of [`Connection::receive`] or [`Connection::tick`] the connection is dead; the caller closes it.
 
+mod command_window;
 mod config;
 mod connection;
+mod digest;
 mod directory;
+mod discovery;
 mod error;
 mod event;
+mod keepalive;
+mod login;
+mod negotiate;
+mod outbox;
+mod parameters;
+mod pdu;
+mod session;
+mod text;
 mod transmit;
 
 pub use config::PortalConfig;
-pub use connection::Connection;
+pub use connection::{Connection, TRANSMIT_HIGH_WATER_BYTES};
 pub use directory::{Directory, Portal, TargetInfo, TargetRecord, TargetRefusal};
 pub use error::ProtocolError;
 pub use event::{

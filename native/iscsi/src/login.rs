@@ -1,0 +1,368 @@
+//! The login phase (RFC 7143 §6.3).
+//!
+//! Rules:
+//! 1. Stages only go forward: security (0), operational (1), full feature (3); each may be skipped by the initiator.
+//! 2. ISID, TSIH, CID and Initiator Task Tag stay the same over all requests of a login.
+//! 3. The first complete text names the initiator and, for a normal session, the target; the target is looked up then.
+//! 4. The only authentication method is None.
+//! 5. A login that is complete waits for the caller's word; no answer goes out before.
+//! 6. A refusal is one Login Response with a status, then the connection ends.
+
+use bytes::Bytes;
+
+use crate::config::PortalConfig;
+use crate::directory::{Directory, TargetInfo, TargetRefusal};
+use crate::event::{LoginRefusal, SessionKind, SessionRequest};
+use crate::negotiate::{Phase, negotiate};
+use crate::parameters::Parameters;
+use crate::pdu::{Header, LoginAnswer, Outgoing, Pdu, login_response};
+use crate::text::{parse_pairs, put_pair};
+
+/// The longest data segment during login, in both directions (RFC 7143 §13.12: the default).
+pub(crate) const LOGIN_SEGMENT_BYTES: u32 = 8192;
+
+const STAGE_SECURITY: u8 = 0;
+const STAGE_OPERATIONAL: u8 = 1;
+const STAGE_FULL_FEATURE: u8 = 3;
+const MAX_NAME_BYTES: usize = 223;
+/// A login that offers more keys than this is no negotiation.
+const MAX_KEYS: usize = 256;
+
+/// Login statuses (RFC 7143 §11.13.5), class in the high byte.
+pub(crate) mod status {
+    pub(crate) const SUCCESS: u16 = 0x0000;
+    pub(crate) const INITIATOR_ERROR: u16 = 0x0200;
+    pub(crate) const AUTHENTICATION_FAILURE: u16 = 0x0201;
+    pub(crate) const FORBIDDEN: u16 = 0x0202;
+    pub(crate) const NOT_FOUND: u16 = 0x0203;
+    pub(crate) const REMOVED: u16 = 0x0204;
+    pub(crate) const UNSUPPORTED_VERSION: u16 = 0x0205;
+    pub(crate) const TOO_MANY_CONNECTIONS: u16 = 0x0206;
+    pub(crate) const MISSING_PARAMETER: u16 = 0x0207;
+    pub(crate) const SESSION_TYPE: u16 = 0x0209;
+    pub(crate) const NO_SUCH_SESSION: u16 = 0x020a;
+    pub(crate) const INVALID_DURING_LOGIN: u16 = 0x020b;
+    pub(crate) const UNAVAILABLE: u16 = 0x0301;
+    pub(crate) const OUT_OF_RESOURCES: u16 = 0x0302;
+}
+
+/// Who logs in, to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) kind: SessionKind,
+    pub(crate) initiator: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) target: Option<TargetInfo>,
+}
+
+/// What follows from one Login Request.
+#[derive(Debug)]
+pub(crate) enum LoginStep {
+    /// Send this answer; the login goes on.
+    Answer(Outgoing, Bytes),
+    /// The login is complete: ask the caller.
+    Complete(SessionRequest),
+    /// Refuse with this status and end the connection.
+    Refuse(u16),
+}
+
+/// A login under way.
+#[derive(Debug)]
+pub(crate) struct Login {
+    /// The header of the latest request; None before the first.
+    request: Option<Header>,
+    stage: u8,
+    /// Text of an exchange whose C bit promises more.
+    text: Vec<u8>,
+    identity: Option<Identity>,
+    /// Keys negotiated so far in this login; each may be offered once.
+    seen: Vec<String>,
+    parameters: Parameters,
+    declared: bool,
+    /// The last answer, kept back until the caller has spoken.
+    last_text: Bytes,
+    complete: bool,
+}
+
+impl Login {
+    pub(crate) fn new() -> Self {
+        Self {
+            request: None,
+            stage: STAGE_SECURITY,
+            text: Vec::new(),
+            identity: None,
+            seen: Vec::new(),
+            parameters: Parameters::default(),
+            declared: false,
+            last_text: Bytes::new(),
+            complete: false,
+        }
+    }
+
+    /// Whether the caller's word is awaited.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether a request was received.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// The CmdSN that the session begins with: that of the login (RFC 7143 §4.2.2.1).
+    pub(crate) fn cmd_sn(&self) -> u32 {
+        self.request.map_or(0, |request| request.cmd_sn())
+    }
+
+    /// Act on a Login Request.
+    pub(crate) fn step(
+        &mut self,
+        pdu: &Pdu,
+        directory: &dyn Directory,
+        config: &PortalConfig,
+    ) -> LoginStep {
+        self.try_step(pdu, directory, config)
+            .unwrap_or_else(LoginStep::Refuse)
+    }
+
+    fn try_step(
+        &mut self,
+        pdu: &Pdu,
+        directory: &dyn Directory,
+        config: &PortalConfig,
+    ) -> Result<LoginStep, u16> {
+        let next_stage = self.check_header(&pdu.header)?;
+        if self.text.len() + pdu.data.len() > config.max_text_bytes {
+            return Err(status::OUT_OF_RESOURCES);
+        }
+        self.text.extend_from_slice(&pdu.data);
+        if pdu.header.continues() {
+            return Ok(LoginStep::Answer(self.answer(None, 0), Bytes::new()));
+        }
+        let text = std::mem::take(&mut self.text);
+        let reply = self.negotiate_text(&text, directory, config)?;
+        if next_stage == Some(STAGE_FULL_FEATURE) {
+            self.last_text = reply;
+            self.complete = true;
+            return Ok(LoginStep::Complete(self.session_request()?));
+        }
+        let answer = LoginStep::Answer(self.answer(next_stage, 0), reply);
+        self.stage = next_stage.unwrap_or(self.stage);
+        Ok(answer)
+    }
+
+    /// Check the header against the login so far and note it; returns the stage to go to.
+    fn check_header(&mut self, header: &Header) -> Result<Option<u8>, u16> {
+        let [_, flags, _, version_min, ..] = header.0;
+        let (stage, next) = (flags >> 2 & 3, flags & 3);
+        let earlier = self.request.replace(*header);
+        if let Some(earlier) = earlier {
+            let same = earlier.itt() == header.itt() && earlier.0[8..16] == header.0[8..16];
+            if !same || earlier.cid() != header.cid() || stage != self.stage {
+                return Err(status::INITIATOR_ERROR);
+            }
+        } else {
+            if version_min > 0 {
+                return Err(status::UNSUPPORTED_VERSION);
+            }
+            self.stage = stage;
+        }
+        if stage > STAGE_OPERATIONAL {
+            return Err(status::INITIATOR_ERROR);
+        }
+        if !header.is_final() {
+            return Ok(None);
+        }
+        let forward = next > stage && (next == STAGE_OPERATIONAL || next == STAGE_FULL_FEATURE);
+        if header.continues() || !forward {
+            return Err(status::INITIATOR_ERROR);
+        }
+        Ok(Some(next))
+    }
+
+    /// Act on a complete text and return the answer's text.
+    fn negotiate_text(
+        &mut self,
+        text: &[u8],
+        directory: &dyn Directory,
+        config: &PortalConfig,
+    ) -> Result<Bytes, u16> {
+        let pairs = parse_pairs(text).map_err(|_| status::INITIATOR_ERROR)?;
+        let mut reply = Vec::new();
+        let kind = if let Some(identity) = &self.identity {
+            identity.kind
+        } else {
+            let identity = identify(&pairs, directory)?;
+            if let Some(target) = &identity.target {
+                put_pair(
+                    &mut reply,
+                    "TargetPortalGroupTag",
+                    &target.group_tag.to_string(),
+                );
+                if let Some(alias) = &config.target_alias {
+                    put_pair(&mut reply, "TargetAlias", alias);
+                }
+            }
+            self.identity.insert(identity).kind
+        };
+        for (key, value) in pairs {
+            if self.seen.len() == MAX_KEYS || self.seen.iter().any(|seen| seen == key) {
+                return Err(status::INITIATOR_ERROR);
+            }
+            self.seen.push(key.to_owned());
+            self.negotiate_pair(key, value, kind, config, &mut reply)?;
+        }
+        if self.stage == STAGE_OPERATIONAL && !self.declared {
+            self.declared = true;
+            let own = config.segment_limit().to_string();
+            put_pair(&mut reply, "MaxRecvDataSegmentLength", &own);
+        }
+        if reply.len() > LOGIN_SEGMENT_BYTES as usize {
+            return Err(status::OUT_OF_RESOURCES);
+        }
+        Ok(Bytes::from(reply))
+    }
+
+    fn negotiate_pair(
+        &mut self,
+        key: &str,
+        value: &str,
+        kind: SessionKind,
+        config: &PortalConfig,
+        reply: &mut Vec<u8>,
+    ) -> Result<(), u16> {
+        match key {
+            "InitiatorName" | "InitiatorAlias" | "TargetName" | "SessionType" => {}
+            "AuthMethod" if self.stage == STAGE_SECURITY => {
+                if !value.split(',').any(|method| method == "None") {
+                    return Err(status::AUTHENTICATION_FAILURE);
+                }
+                put_pair(reply, key, "None");
+            }
+            _ => {
+                let phase = if self.stage == STAGE_OPERATIONAL {
+                    Phase::Login
+                } else {
+                    Phase::FullFeature
+                };
+                if let Some(answer) =
+                    negotiate(key, value, phase, kind, config, &mut self.parameters)
+                {
+                    put_pair(reply, key, &answer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn session_request(&self) -> Result<SessionRequest, u16> {
+        let (Some(identity), Some(request)) = (&self.identity, &self.request) else {
+            return Err(status::MISSING_PARAMETER);
+        };
+        Ok(SessionRequest {
+            kind: identity.kind,
+            initiator: identity.initiator.clone(),
+            initiator_alias: identity.alias.clone(),
+            target: identity.target.as_ref().map(|target| target.name.clone()),
+            group_tag: identity
+                .target
+                .as_ref()
+                .map_or(0, |target| target.group_tag),
+            isid: request.isid(),
+            tsih: request.tsih(),
+            cid: request.cid(),
+        })
+    }
+
+    /// An answer to the latest request.
+    fn answer(&self, transit_to: Option<u8>, status: u16) -> Outgoing {
+        let request = self.request.unwrap_or(Header([0; 48]));
+        let answer = LoginAnswer {
+            transit_to,
+            stage: self.stage,
+            tsih: request.tsih(),
+            status,
+        };
+        login_response(&request, answer)
+    }
+
+    /// The answer that refuses the login.
+    pub(crate) fn refusal(&self, status: u16) -> Outgoing {
+        self.answer(None, status)
+    }
+
+    /// The caller accepts: the last answer, its text, and what was agreed.
+    pub(crate) fn accept(self, tsih: u16) -> (Outgoing, Bytes, Option<Identity>, u16, Parameters) {
+        let request = self.request.unwrap_or(Header([0; 48]));
+        let transit_to = Some(STAGE_FULL_FEATURE);
+        let answer = LoginAnswer {
+            transit_to,
+            stage: self.stage,
+            tsih,
+            status: status::SUCCESS,
+        };
+        (
+            login_response(&request, answer),
+            self.last_text,
+            self.identity,
+            request.cid(),
+            self.parameters,
+        )
+    }
+}
+
+/// Find out from the first text who logs in to what.
+fn identify(pairs: &[(&str, &str)], directory: &dyn Directory) -> Result<Identity, u16> {
+    let find = |wanted: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| *key == wanted)
+            .map(|(_, value)| *value)
+    };
+    let initiator = find("InitiatorName").ok_or(status::MISSING_PARAMETER)?;
+    if initiator.is_empty() || initiator.len() > MAX_NAME_BYTES {
+        return Err(status::INITIATOR_ERROR);
+    }
+    let kind = match find("SessionType") {
+        None | Some("Normal") => SessionKind::Normal,
+        Some("Discovery") => SessionKind::Discovery,
+        Some(_) => return Err(status::SESSION_TYPE),
+    };
+    let target = match (kind, find("TargetName")) {
+        (SessionKind::Discovery, _) => None,
+        (SessionKind::Normal, None) => return Err(status::MISSING_PARAMETER),
+        (SessionKind::Normal, Some(name)) => {
+            Some(directory.find(name, initiator).map_err(refusal_status)?)
+        }
+    };
+    let alias = find("InitiatorAlias").map(ToOwned::to_owned);
+    Ok(Identity {
+        kind,
+        initiator: initiator.to_owned(),
+        alias,
+        target,
+    })
+}
+
+fn refusal_status(refusal: TargetRefusal) -> u16 {
+    match refusal {
+        TargetRefusal::NotFound => status::NOT_FOUND,
+        TargetRefusal::Removed => status::REMOVED,
+        TargetRefusal::Forbidden => status::FORBIDDEN,
+        TargetRefusal::Unavailable => status::UNAVAILABLE,
+    }
+}
+
+impl LoginRefusal {
+    /// The login status that says it.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::TooManyConnections => status::TOO_MANY_CONNECTIONS,
+            Self::NoSuchSession => status::NO_SUCH_SESSION,
+            Self::Forbidden => status::FORBIDDEN,
+            Self::NotFound => status::NOT_FOUND,
+            Self::Unavailable => status::UNAVAILABLE,
+            Self::OutOfResources => status::OUT_OF_RESOURCES,
+        }
+    }
+}
