@@ -2,7 +2,8 @@
 
 Contract with the shell:
 
-1. Run the effects of one decision in order, before the next event is decided.
+1. Run the effects of one decision in order, before the next event is decided. ``Notify`` and ``Log`` come last: held I/O
+   does not wait for words.
 2. An engine effect that raises is reported back as ``CommandFailed``; the effects after it still run.
 3. One timer per :class:`Timer` value: ``StartTimer`` replaces it, ``CancelTimer`` of an unknown one does nothing.
 4. One fence command per peer at a time: a run starts only after the commands of an older, cancelled run are gone.
@@ -85,7 +86,7 @@ class Attach:
     sync: Sync
     epoch: int
     generation: int
-    """New generation of a sender whose base is 0; 0: keep."""
+    """A sender's new generation, taken unless its peer is marked outdated already; 0 for the others."""
     local_seq: int
     remote_seq: int
 
@@ -96,7 +97,7 @@ class GoAlone:
 
     vdisk: VDiskName
     generation: int
-    """The copy's ``current`` from then on; equal to its present one if the peer is already marked outdated."""
+    """The copy's new ``current``, taken unless the peer is marked outdated already."""
     epoch: int
     fenced: bool
     """The peer is known to serve nothing: no wait for its lease."""

@@ -82,6 +82,8 @@ class Held:
     """An attached copy lost its peer and holds all I/O until told what to do."""
 
     vdisk: VDiskName
+    peer_outdated: bool = False
+    """The copy was the source of a resync whose end was not offered yet: the peer knows that it is behind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,15 @@ class CopyFacts:
     """Generation of the data; 0: the copy is blank."""
     base: int = 0
     """What ``current`` was when this copy went on alone; 0: it is not ahead of the peer."""
+    lineage: tuple[int, ...] = ()
+    """Generations passed through since ``base``, oldest first, without ``base`` and ``current``."""
     epoch: int = 0
     """Rises with every attach and every time a copy goes on alone."""
     role: Role = Role.SLAVE
     inconsistent: bool = False
     """A resync into this copy has begun and not ended."""
+    ending: bool = False
+    """The end of a resync out of this copy was offered: the peer may be current again and no longer knows itself behind."""
     stopped_clean: bool = True
     active: int = 0
     """Extents in the activity log."""
@@ -109,9 +113,14 @@ class CopyFacts:
         return not self.blank and not self.inconsistent
 
     @property
+    def peer_outdated(self) -> bool:
+        """Whether the peer is durably marked as behind this copy and knows it."""
+        return self.base != 0 and not self.ending
+
+    @property
     def surely_current(self) -> bool:
         """Whether the copy went on alone and its peer has not caught up: no newer copy can exist."""
-        return self.usable and self.base != 0
+        return self.usable and self.peer_outdated
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ class Attachment:
     sync: Sync
     epoch: int
     generation: int
-    """New generation for a sender whose base is 0; else 0."""
+    """A sender's new generation, taken unless its peer is marked outdated already; 0 for the others."""
     offer: Offer
     """The facts the plan was made from."""
     origin: Phase

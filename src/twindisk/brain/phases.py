@@ -61,7 +61,7 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     P.PEER_WAIT: _ENDS | {P.ATTACHING, P.GOING_ALONE},
     P.ATTACHING: _ENDS | {P.IN_SYNC, P.SOURCE, P.TARGET, P.PEER_WAIT, P.STOPPED, P.DECIDING, P.SWITCHING},
     P.IN_SYNC: _ENDS | {P.DECIDING, P.GOING_ALONE, P.SWITCHING, P.LEAVING},
-    P.SOURCE: _ENDS | {P.IN_SYNC, P.GOING_ALONE, P.LEAVING},
+    P.SOURCE: _ENDS | {P.IN_SYNC, P.DECIDING, P.GOING_ALONE, P.LEAVING},
     P.TARGET: _ENDS | {P.IN_SYNC, P.PEER_WAIT, P.LEAVING},
     P.SWITCHING: _ENDS | {P.ATTACHING, P.DECIDING, P.GOING_ALONE, P.IN_SYNC},
     P.DECIDING: _ENDS | {P.ATTACHING, P.GOING_ALONE, P.STOPPED},
@@ -71,7 +71,7 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     P.STOPPED: _ENDS | {P.ATTACHING, P.GOING_ALONE},
     P.LEAVING: frozenset({P.LEFT}),
     P.LEFT: frozenset(),
-    P.INVALID: frozenset({P.SINGLE, P.ATTACHING, P.FAILED, P.LEFT}),
+    P.INVALID: frozenset({P.SINGLE, P.PEER_WAIT, P.ATTACHING, P.FAILED, P.LEFT}),
     P.FAILED: frozenset({P.LEFT}),
 }
 
@@ -88,6 +88,9 @@ APART: Final = frozenset({P.GOING_ALONE, P.ALONE, P.REJOINING})
 
 AWAITS_FACTS: Final = frozenset({P.PEER_WAIT, P.STOPPED, P.DECIDING, P.SWITCHING, P.INVALID, P.ALONE})
 """Phases in which the peer's facts lead to an attach."""
+
+INITIAL: Final = frozenset({P.SINGLE, P.PEER_WAIT, P.INVALID, P.LEFT})
+"""Phases in which a VDisk may begin when its copy is opened."""
 
 MAY_GO_ALONE: Final = frozenset(phase for phase, targets in TRANSITIONS.items() if P.GOING_ALONE in targets)
 """Phases from which a rule may tell the engine to go on alone."""

@@ -1,0 +1,63 @@
+"""The texts of the brain's messages and refusals: the edge where enums become sentences.
+
+Rules:
+
+1. The texts of the first group are those that operators' tools know (docs/operating); they never change.
+2. Every member of :class:`~twindisk.brain.effects.Message` and :class:`~twindisk.brain.effects.Refusal` has a text.
+"""
+
+from typing import Final
+
+from twindisk.brain.effects import Log, Message, Notify, Refusal
+
+_MESSAGES: Final[dict[Message, str]] = {
+    Message.SWITCHING_TO_MASTER: "VDisk {vdisk} switching over to master role",
+    Message.PEER_FAILED: "VDisk {vdisk} peer has failed",
+    Message.MANUAL_MASTER: "Manual fencing and VDisk {vdisk} in master role. Continuing writes",
+    Message.FENCE_FAILED: "Fencing VDisk {vdisk} peer failed. Cannot take over as master",
+    Message.TAKEOVER_CONTINUES: "peer takeover, continuing with write command",
+    # Ours.
+    Message.WENT_ALONE_UNCHECKED: (
+        "VDisk {vdisk} lost its peer and the mirror check is ignore: continuing without knowing whether the peer does too"
+    ),
+    Message.STOPPED_WITHOUT_CHECKS: "VDisk {vdisk} lost its peer and no mirror check is configured. Serving stopped",
+    Message.AWAITS_OPERATOR: "Manual fencing and VDisk {vdisk} in slave role. Waiting for qsync -m master",
+    Message.FORCED_MASTER: "VDisk {vdisk} forced into master role by the operator",
+    Message.STARTED_ALONE: "VDisk {vdisk} peer did not connect and is known to be out of date. Serving alone",
+    Message.PEER_CONNECTED: "VDisk {vdisk} mirrors with peer {peer}",
+    Message.PEER_LOST: "VDisk {vdisk} link to peer {peer} lost: {detail}",
+    Message.PEER_HANDED_OVER: "VDisk {vdisk} peer handed over",
+    Message.RESYNC_STARTED: "VDisk {vdisk} resync started",
+    Message.RESYNC_ENDED: "VDisk {vdisk} resync ended",
+    Message.RESYNC_INTERRUPTED: "VDisk {vdisk} resync interrupted",
+    Message.ROLES_SWITCHED: "VDisk {vdisk} switched to {detail} role",
+    Message.COPIES_MISMATCH: "VDisk {vdisk} cannot mirror with peer {peer}: {detail}",
+    Message.DISK_FAILED: "VDisk {vdisk} disk failed: {detail}",
+    Message.GO_ALONE_FAILED: "VDisk {vdisk} could not mark its peer out of date. Serving stopped",
+    Message.ATTACH_REFUSED: "VDisk {vdisk} attach refused: {detail}",
+    Message.COMMAND_FAILED: "VDisk {vdisk} engine refused: {detail}",
+    Message.UNEXPECTED_REPORT: "VDisk {vdisk} unexpected report: {detail}",
+}
+
+_REFUSALS: Final[dict[Refusal, str]] = {
+    Refusal.NO_SUCH_VDISK: "there is no such VDisk",
+    Refusal.NOT_MIRRORED: "the VDisk is not mirrored",
+    Refusal.RESYNC_PENDING: "a resync is pending",
+    Refusal.CHECKS_RUNNING: "the mirror checks are running, or the copies are about to attach; try again",
+    Refusal.PEER_PRESENT: "the peer is connected",
+    Refusal.NEEDS_FORCE: "this copy may be out of date; -f takes it nevertheless",
+    Refusal.COPY_INCONSISTENT: "this copy is blank, or a resync into it has not ended",
+    Refusal.INVALID_STATE: "the copies do not match",
+    Refusal.DISK_FAILED: "the disk under this copy failed",
+    Refusal.STOPPING: "the node is stopping",
+}
+
+
+def message_text(effect: Notify | Log) -> str:
+    """Return the text of a message, without severity."""
+    return _MESSAGES[effect.message].format(vdisk=effect.vdisk, peer=effect.peer, detail=effect.detail)
+
+
+def refusal_text(refusal: Refusal) -> str:
+    """Return why a request was refused, as a clause."""
+    return _REFUSALS[refusal]
