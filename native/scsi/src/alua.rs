@@ -4,6 +4,9 @@
 //! 1. Each node is one target port group with one port; group tag and relative port number are equal.
 //! 2. A state that does not serve refuses with NOT READY, never with a medium error, so that multipath takes the other path.
 
+use crate::cdb::Request;
+use crate::logical_unit::LogicalUnit;
+use crate::response::{Response, Step};
 use crate::sense::Sense;
 
 /// State of a target port group.
@@ -39,4 +42,58 @@ impl AccessState {
             Self::Unavailable => Some(Sense::UNAVAILABLE),
         }
     }
+}
+
+impl AccessState {
+    /// ASYMMETRIC ACCESS STATE (SPC-4 table 261).
+    fn code(self) -> u8 {
+        match self {
+            Self::Serving => 0x0,
+            Self::Transitioning => 0xf,
+            Self::Standby => 0x2,
+            Self::Unavailable => 0x3,
+        }
+    }
+}
+
+/// T_SUP, U_SUP, S_SUP, AO_SUP: the states that [`AccessState`] has.
+const SUPPORTED_STATES: u8 = 0x80 | 0x08 | 0x04 | 0x01;
+/// STATUS CODE: altered by implicit asymmetrical logical unit access behavior.
+const ALTERED_IMPLICITLY: u8 = 0x02;
+
+/// REPORT TARGET PORT GROUPS (SPC-4 §6.36): this node's group, and the peer's as far as it is known.
+pub(crate) fn report_target_port_groups(
+    unit: &LogicalUnit,
+    request: &Request<'_>,
+) -> Result<Step, Sense> {
+    const EXTENDED: u8 = 0b001;
+    let own = PeerGroup {
+        group_tag: unit.group_tag(),
+        state: unit.access_state(),
+    };
+    let format = request.byte(1) >> 5;
+    let mut list = match format {
+        0 => Vec::new(),
+        EXTENDED => vec![EXTENDED << 4, 0, 0, 0], // no IMPLICIT TRANSITION TIME
+        _ => return Err(Sense::invalid_cdb_field(1, Some(7))),
+    };
+    for group in [Some(own), unit.peer_group()].into_iter().flatten() {
+        let [high, low] = group.group_tag.to_be_bytes();
+        list.extend_from_slice(&[
+            group.state.code(),
+            SUPPORTED_STATES,
+            high,
+            low,
+            0,
+            ALTERED_IMPLICITLY,
+            0,
+            1,
+        ]);
+        list.extend_from_slice(&[0, 0, high, low]);
+    }
+    let data = [(list.len() as u32).to_be_bytes().as_slice(), &list].concat();
+    Ok(Step::Done(Response::parameter_data(
+        data,
+        request.number(6, 4),
+    )))
 }

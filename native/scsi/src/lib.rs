@@ -9,13 +9,24 @@
 //! docs/protocols/scsi.md has the tables of commands, pages and limits.
 
 mod alua;
+mod capacity;
+mod cdb;
+mod inquiry;
+mod limits;
 mod logical_unit;
+mod mode;
+mod opcodes;
+mod read_write;
 mod response;
 mod sense;
+#[cfg(test)]
+mod tests;
+mod unit_attention;
+mod unmap;
+mod vpd;
 
 pub use alua::{AccessState, PeerGroup};
-pub use logical_unit::{
-    BLOCK_BYTES, Identity, LogicalUnit, MAX_TRANSFER_BYTES, NexusId, SizeTooSmall,
-};
+pub use limits::{BLOCK_BYTES, MAX_TRANSFER_BYTES};
+pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
 pub use response::{IoRequest, Response, Status, Step};
 pub use sense::{FieldPointer, Sense, SenseKey};

@@ -1,15 +1,17 @@
 //! One logical unit as the initiators of one node see it.
+//!
+//! Order of checks: LUN, unit attention, operation code, access state, then the command's own (docs/protocols/scsi.md).
 
 use bytes::Bytes;
 
 use crate::alua::{AccessState, PeerGroup};
+use crate::cdb::Request;
+use crate::inquiry::absent;
+use crate::limits::BLOCK_BYTES;
+use crate::opcodes::{self, REQUEST_SENSE};
 use crate::response::{Response, Step};
 use crate::sense::Sense;
-
-/// Bytes of a logical block.
-pub const BLOCK_BYTES: u64 = 512;
-/// Bytes of the longest read or write (block limits VPD page, MAXIMUM TRANSFER LENGTH).
-pub const MAX_TRANSFER_BYTES: u64 = 8 << 20;
+use crate::unit_attention::{Attention, UnitAttentions};
 
 /// Names one I_T nexus (SAM-5 §4.4); the caller gives each session a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,10 +38,12 @@ pub struct SizeTooSmall {
 #[derive(Debug)]
 pub struct LogicalUnit {
     identity: Identity,
+    /// Never 0.
     blocks: u64,
     group_tag: u16,
     access_state: AccessState,
     peer_group: Option<PeerGroup>,
+    attentions: UnitAttentions,
 }
 
 impl LogicalUnit {
@@ -60,10 +64,12 @@ impl LogicalUnit {
             group_tag,
             access_state,
             peer_group: None,
+            attentions: UnitAttentions::default(),
         })
     }
 
-    /// Carry a command out as far as it can be without I/O. `lun` is the 8 byte LUN field, big endian.
+    /// Carry a command out as far as it can be without I/O. `lun` is the 8 byte LUN field, big endian; `data_out` is all
+    /// that the initiator sent.
     pub fn execute(
         &mut self,
         nexus: NexusId,
@@ -71,23 +77,57 @@ impl LogicalUnit {
         lun: u64,
         data_out: &[Bytes],
     ) -> Step {
-        let _ = (nexus, cdb, lun, data_out, &self.identity);
-        Step::Done(Response::check(Sense::INVALID_OPCODE))
+        let request = Request {
+            cdb,
+            data_out,
+            pending: Sense::NONE,
+        };
+        let step = if is_lun_0(lun) {
+            self.dispatch(nexus, request)
+        } else {
+            absent(self, &request)
+        };
+        step.unwrap_or_else(|sense| Step::Done(Response::check(sense)))
+    }
+
+    fn dispatch(&mut self, nexus: NexusId, request: Request<'_>) -> Result<Step, Sense> {
+        self.attentions.see(nexus);
+        let found = opcodes::find(request.cdb);
+        if !found.is_ok_and(|command| command.spares_unit_attention)
+            && let Some(attention) = self.attentions.take(nexus)
+        {
+            return Err(attention);
+        }
+        let command = found?;
+        if let Some(sense) = self.access_state.sense()
+            && !command.answered_in(self.access_state)
+        {
+            return Err(sense);
+        }
+        let pending = match command.opcode {
+            REQUEST_SENSE => self
+                .attentions
+                .take(nexus)
+                .or(self.access_state.sense())
+                .unwrap_or(Sense::NONE),
+            _ => Sense::NONE,
+        };
+        (command.handler)(self, &Request { pending, ..request })
     }
 
     /// A session began: its first command that is not exempt gets POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
     pub fn open_nexus(&mut self, nexus: NexusId) {
-        let _ = nexus;
+        self.attentions.open(nexus);
     }
 
     /// A session ended: forget what was pending for it.
     pub fn close_nexus(&mut self, nexus: NexusId) {
-        let _ = nexus;
+        self.attentions.close(nexus);
     }
 
     /// LOGICAL UNIT RESET was done: every nexus but `by` hears of it.
     pub fn reset(&mut self, by: NexusId) {
-        let _ = by;
+        self.attentions.raise(Attention::Reset, Some(by));
     }
 
     /// The state now; commands that wait for I/O are answered by the caller.
@@ -98,7 +138,16 @@ impl LogicalUnit {
 
     /// Change the access state; every nexus hears of it if it is another one.
     pub fn set_access_state(&mut self, state: AccessState) {
-        self.access_state = state;
+        if self.access_state != state {
+            self.access_state = state;
+            self.attentions.raise(Attention::AccessStateChanged, None);
+        }
+    }
+
+    /// The tag of this node's target port group.
+    #[must_use]
+    pub fn group_tag(&self) -> u16 {
+        self.group_tag
     }
 
     /// Change the tag of this node's target port group (mirroring was configured).
@@ -106,9 +155,25 @@ impl LogicalUnit {
         self.group_tag = group_tag;
     }
 
-    /// Tell of the peer's target port group, for REPORT TARGET PORT GROUPS; `None` when there is no mirror.
+    /// The peer's target port group.
+    #[must_use]
+    pub fn peer_group(&self) -> Option<PeerGroup> {
+        self.peer_group
+    }
+
+    /// Tell of the peer's target port group, for REPORT TARGET PORT GROUPS; `None` when there is no mirror. Every nexus
+    /// hears of it if it is another one.
     pub fn set_peer_group(&mut self, peer_group: Option<PeerGroup>) {
-        self.peer_group = peer_group;
+        if self.peer_group != peer_group {
+            self.peer_group = peer_group;
+            self.attentions.raise(Attention::AccessStateChanged, None);
+        }
+    }
+
+    /// What the initiators tell the VDisk by.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Blocks of [`BLOCK_BYTES`] that are offered.
@@ -122,9 +187,26 @@ impl LogicalUnit {
     /// # Errors
     /// [`SizeTooSmall`] when no block fits; nothing is changed then.
     pub fn set_size_bytes(&mut self, size_bytes: u64) -> Result<(), SizeTooSmall> {
-        self.blocks = blocks_of(size_bytes)?;
+        let blocks = blocks_of(size_bytes)?;
+        if self.blocks != blocks {
+            self.blocks = blocks;
+            self.attentions.raise(Attention::CapacityChanged, None);
+        }
         Ok(())
     }
+
+    /// Refuse a range that is not inside the disk. An empty one may begin at its very end.
+    pub(crate) fn check_range(&self, lba: u64, blocks: u64) -> Result<(), Sense> {
+        match lba.checked_add(blocks) {
+            Some(end) if end <= self.blocks => Ok(()),
+            _ => Err(Sense::LBA_OUT_OF_RANGE),
+        }
+    }
+}
+
+/// Peripheral device addressing with bus 0 and flat space addressing (SAM-5 §4.7.7) both name LUN 0.
+fn is_lun_0(lun: u64) -> bool {
+    lun == 0 || lun == 0x4000_0000_0000_0000
 }
 
 fn blocks_of(size_bytes: u64) -> Result<u64, SizeTooSmall> {

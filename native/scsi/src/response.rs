@@ -53,6 +53,16 @@ impl Response {
         }
     }
 
+    /// GOOD with parameter data, cut to the CDB's allocation length.
+    pub(crate) fn parameter_data(mut data: Vec<u8>, allocation_length: u64) -> Self {
+        data.truncate(usize::try_from(allocation_length).unwrap_or(usize::MAX));
+        Self::with_data(if data.is_empty() {
+            Vec::new()
+        } else {
+            vec![Bytes::from(data)]
+        })
+    }
+
     /// CHECK CONDITION with sense data.
     #[must_use]
     pub fn check(sense: Sense) -> Self {

@@ -1,0 +1,85 @@
+//! Behaviour of the logical unit as an initiator sees it, by command family.
+
+mod commands;
+mod fuzz;
+mod pages;
+mod state;
+
+use bytes::Bytes;
+
+use crate::{
+    AccessState, Identity, IoRequest, LogicalUnit, NexusId, Response, Sense, Status, Step,
+};
+
+const NEXUS: NexusId = NexusId(1);
+const SERIAL: [u8; 16] = [
+    0x6e, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0, 1, 2, 3, 4, 5, 0xff,
+];
+const BLOCKS: u64 = 1 << 21;
+
+/// A unit of 1 GiB and a bit, its nexus past the first unit attention.
+fn unit() -> LogicalUnit {
+    sized(BLOCKS * 512 + 511)
+}
+
+fn sized(size_bytes: u64) -> LogicalUnit {
+    let identity = Identity {
+        serial: SERIAL,
+        revision: *b"0001",
+    };
+    let mut unit = LogicalUnit::new(identity, size_bytes, 2, AccessState::Serving).unwrap();
+    unit.open_nexus(NEXUS);
+    assert_eq!(sense(run(&mut unit, &[0x00])), (0x06, 0x29, 0x00));
+    unit
+}
+
+fn run_with(unit: &mut LogicalUnit, cdb: &[u8], data_out: &[u8]) -> Step {
+    let mut whole = [0; 16];
+    whole[..cdb.len()].copy_from_slice(cdb);
+    let middle = data_out.len() / 2;
+    let parts = [
+        Bytes::copy_from_slice(&data_out[..middle]),
+        Bytes::copy_from_slice(&data_out[middle..]),
+    ];
+    unit.execute(NEXUS, &whole, 0, &parts)
+}
+
+fn run(unit: &mut LogicalUnit, cdb: &[u8]) -> Step {
+    run_with(unit, cdb, &[])
+}
+
+fn response(step: Step) -> Response {
+    match step {
+        Step::Done(response) => response,
+        Step::Io(request) => panic!("wants {request:?}"),
+    }
+}
+
+fn io(step: Step) -> IoRequest {
+    match step {
+        Step::Io(request) => request,
+        Step::Done(response) => panic!("ended with {response:?}"),
+    }
+}
+
+/// Key, ASC and ASCQ of a CHECK CONDITION.
+fn sense(step: Step) -> (u8, u8, u8) {
+    let response = response(step);
+    assert_eq!(response.status, Status::CheckCondition);
+    let Sense { key, asc, ascq, .. } = response
+        .sense
+        .expect("CHECK CONDITION comes with sense data");
+    (key as u8, asc, ascq)
+}
+
+/// Data-in of a GOOD.
+fn data(step: Step) -> Vec<u8> {
+    let response = response(step);
+    assert_eq!((response.status, response.sense), (Status::Good, None));
+    response.data.concat()
+}
+
+const INVALID_OPCODE: (u8, u8, u8) = (0x05, 0x20, 0x00);
+const INVALID_CDB_FIELD: (u8, u8, u8) = (0x05, 0x24, 0x00);
+const INVALID_PARAMETER: (u8, u8, u8) = (0x05, 0x26, 0x00);
+const LBA_OUT_OF_RANGE: (u8, u8, u8) = (0x05, 0x21, 0x00);

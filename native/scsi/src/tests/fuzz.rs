@@ -1,0 +1,136 @@
+//! Whatever comes in: no panic, and I/O only inside the disk and the limits.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::MAX_TRANSFER_BYTES;
+use crate::opcodes::COMMANDS;
+
+/// CDBs: any bytes, or a known command with small or large numbers in its fields.
+fn cdb() -> impl Strategy<Value = [u8; 16]> {
+    let known = (0..COMMANDS.len(), any::<[u8; 16]>(), any::<[bool; 16]>()).prop_map(
+        |(index, bytes, zero)| {
+            let command = &COMMANDS[index];
+            let mut cdb = [0; 16];
+            for (offset, usage) in command
+                .usage
+                .iter()
+                .enumerate()
+                .filter(|(offset, _)| !zero[*offset])
+            {
+                cdb[offset] = bytes[offset] & usage;
+            }
+            cdb[0] = command.opcode;
+            if let Some(action) = command.service_action {
+                cdb[1] = action;
+            }
+            cdb[command.usage.len() - 1] = 0;
+            cdb
+        },
+    );
+    prop_oneof![1 => any::<[u8; 16]>(), 4 => known]
+}
+
+fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
+    let size_bytes = unit.blocks() * 512;
+    let inside = |offset: u64, length: u64| {
+        length > 0
+            && offset
+                .checked_add(length)
+                .is_some_and(|end| end <= size_bytes)
+    };
+    match request {
+        IoRequest::Read {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(
+                inside(*offset_bytes, u64::from(*len_bytes))
+                    && u64::from(*len_bytes) <= MAX_TRANSFER_BYTES
+            );
+        }
+        IoRequest::Write {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(inside(*offset_bytes, u64::from(*len_bytes)) && *len_bytes as usize <= sent);
+        }
+        IoRequest::Unmap(ranges) => {
+            assert!(!ranges.is_empty());
+            assert!(
+                ranges
+                    .iter()
+                    .all(|(offset, length)| inside(*offset, *length))
+            );
+            assert!(
+                ranges
+                    .windows(2)
+                    .all(|pair| pair[0].0 + pair[0].1 < pair[1].0)
+            );
+            assert!(ranges.iter().map(|range| range.1).sum::<u64>() <= 256 << 20);
+        }
+        IoRequest::Flush => {}
+    }
+}
+
+/// An UNMAP CDB and a parameter list whose lengths are true, with ranges near the disk's size.
+fn unmap_command() -> impl Strategy<Value = ([u8; 16], Vec<u8>)> {
+    proptest::collection::vec((0..BLOCKS + 9, 0..9000_u32), 0..40).prop_map(|ranges| {
+        let length = 16 * ranges.len() as u16;
+        let mut list = [
+            (length + 6).to_be_bytes(),
+            length.to_be_bytes(),
+            [0; 2],
+            [0; 2],
+        ]
+        .concat();
+        for (lba, blocks) in ranges {
+            list.extend_from_slice(
+                &[lba.to_be_bytes().as_slice(), &blocks.to_be_bytes(), &[0; 4]].concat(),
+            );
+        }
+        let mut cdb = [0; 16];
+        cdb[0] = 0x42;
+        cdb[7..9].copy_from_slice(&(length + 8).to_be_bytes());
+        (cdb, list)
+    })
+}
+
+fn command() -> impl Strategy<Value = ([u8; 16], Vec<u8>)> {
+    let any_data = (cdb(), proptest::collection::vec(any::<u8>(), 0..2000));
+    let zeros = (cdb(), (0..200_000_usize).prop_map(|length| vec![0; length]));
+    prop_oneof![any_data, zeros, unmap_command()]
+}
+
+proptest! {
+    #[test]
+    fn any_command_is_answered_or_asks_for_io_inside_the_disk(
+        commands in proptest::collection::vec(command(), 1..8),
+        size_bytes in prop_oneof![512..5000_u64, Just(BLOCKS * 512 + 1), any::<u64>().prop_map(|size| size.max(512))],
+        state in prop_oneof![
+            5 => Just(AccessState::Serving),
+            1 => Just(AccessState::Transitioning),
+            1 => Just(AccessState::Standby),
+            1 => Just(AccessState::Unavailable),
+        ],
+        lun in prop_oneof![9 => Just(0), 1 => any::<u64>()],
+    ) {
+        let mut unit = sized(size_bytes);
+        unit.set_access_state(state);
+        for (cdb, sent) in commands {
+            let step = unit.execute(NEXUS, &cdb, lun, &[Bytes::from(sent.clone())]);
+            match step {
+                Step::Io(request) => {
+                    prop_assert_eq!(state, AccessState::Serving);
+                    check(&unit, &request, sent.len());
+                }
+                Step::Done(response) => {
+                    prop_assert_eq!(response.sense.is_some(), response.status == Status::CheckCondition);
+                    prop_assert!(response.data.is_empty() || response.status == Status::Good);
+                }
+            }
+        }
+    }
+}

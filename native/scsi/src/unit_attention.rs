@@ -1,0 +1,70 @@
+//! Unit attentions (SAM-5 §5.14): what each I_T nexus has yet to hear.
+//!
+//! Rules
+//! 1. Each kind is pending at most once per nexus; the one with the highest precedence is reported first, one per command.
+//! 2. A nexus that nobody opened is as new as one that was just opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::logical_unit::NexusId;
+use crate::sense::{Sense, SenseKey};
+
+/// What happened, highest precedence first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Attention {
+    /// The nexus is new.
+    PowerOn,
+    /// LOGICAL UNIT RESET by another nexus.
+    Reset,
+    /// The VDisk has another size.
+    CapacityChanged,
+    /// A target port group has another state.
+    AccessStateChanged,
+}
+
+impl Attention {
+    fn sense(self) -> Sense {
+        let (asc, ascq) = match self {
+            Self::PowerOn => (0x29, 0x00),
+            Self::Reset => (0x29, 0x03),
+            Self::CapacityChanged => (0x2a, 0x09),
+            Self::AccessStateChanged => (0x2a, 0x06),
+        };
+        Sense::new(SenseKey::UnitAttention, asc, ascq)
+    }
+}
+
+/// The pending ones of every open nexus.
+#[derive(Debug, Default)]
+pub(crate) struct UnitAttentions(BTreeMap<NexusId, BTreeSet<Attention>>);
+
+impl UnitAttentions {
+    /// Begin with a nexus.
+    pub(crate) fn open(&mut self, nexus: NexusId) {
+        self.0.insert(nexus, BTreeSet::from([Attention::PowerOn]));
+    }
+
+    /// Forget a nexus.
+    pub(crate) fn close(&mut self, nexus: NexusId) {
+        self.0.remove(&nexus);
+    }
+
+    /// Raise one for every nexus but `but`.
+    pub(crate) fn raise(&mut self, attention: Attention, but: Option<NexusId>) {
+        for (_, pending) in self.0.iter_mut().filter(|(nexus, _)| Some(**nexus) != but) {
+            pending.insert(attention);
+        }
+    }
+
+    /// See to it that a nexus is known.
+    pub(crate) fn see(&mut self, nexus: NexusId) {
+        if !self.0.contains_key(&nexus) {
+            self.open(nexus);
+        }
+    }
+
+    /// Take the next one of a nexus.
+    pub(crate) fn take(&mut self, nexus: NexusId) -> Option<Sense> {
+        Some(self.0.get_mut(&nexus)?.pop_first()?.sense())
+    }
+}

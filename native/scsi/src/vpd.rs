@@ -1,0 +1,99 @@
+//! Vital product data pages (SPC-4 §7.8, SBC-3 §6.6).
+
+use std::fmt::Write as _;
+
+use crate::inquiry::{PRODUCT, VENDOR};
+use crate::limits;
+use crate::logical_unit::LogicalUnit;
+
+const PAGES: [u8; 6] = [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2];
+
+/// Code set, designator type and association of designators (SPC-4 §7.8.6.1).
+const BINARY: u8 = 0x01;
+const ASCII: u8 = 0x02;
+const OF_TARGET_PORT: u8 = 0x10;
+const TYPE_T10_VENDOR: u8 = 0x01;
+const TYPE_NAA: u8 = 0x03;
+const TYPE_RELATIVE_PORT: u8 = 0x04;
+const TYPE_PORT_GROUP: u8 = 0x05;
+/// PIV, and iSCSI as the protocol identifier.
+const PIV: u8 = 0x80;
+const PROTOCOL_ISCSI: u8 = 0x50;
+
+/// A whole page; `None`: there is no such page.
+pub(crate) fn page(unit: &LogicalUnit, code: u8) -> Option<Vec<u8>> {
+    let body = match code {
+        0x00 => PAGES.to_vec(),
+        0x80 => serial_digits(unit).into_bytes(),
+        0x83 => designators(unit),
+        0xb0 => block_limits(),
+        0xb1 => characteristics(),
+        0xb2 => provisioning(),
+        _ => return None,
+    };
+    let [high, low] = (body.len() as u16).to_be_bytes();
+    let mut page = vec![0, code, high, low];
+    page.extend_from_slice(&body);
+    Some(page)
+}
+
+fn serial_digits(unit: &LogicalUnit) -> String {
+    unit.identity()
+        .serial
+        .iter()
+        .fold(String::with_capacity(32), |mut digits, byte| {
+            write!(digits, "{byte:02x}").expect("writing to a String cannot fail");
+            digits
+        })
+}
+
+fn designators(unit: &LogicalUnit) -> Vec<u8> {
+    let mut list = Vec::new();
+    let mut push = |code_set: u8, kind: u8, designator: &[u8]| {
+        list.extend_from_slice(&[code_set, kind, 0, designator.len() as u8]);
+        list.extend_from_slice(designator);
+    };
+    let vendor = [VENDOR.as_slice(), PRODUCT, serial_digits(unit).as_bytes()].concat();
+    let [high, low] = unit.group_tag().to_be_bytes();
+    push(BINARY, TYPE_NAA, &unit.identity().serial);
+    push(ASCII, TYPE_T10_VENDOR, &vendor);
+    push(
+        PROTOCOL_ISCSI | BINARY,
+        PIV | OF_TARGET_PORT | TYPE_RELATIVE_PORT,
+        &[0, 0, high, low],
+    );
+    push(
+        PROTOCOL_ISCSI | BINARY,
+        PIV | OF_TARGET_PORT | TYPE_PORT_GROUP,
+        &[0, 0, high, low],
+    );
+    list
+}
+
+fn block_limits() -> Vec<u8> {
+    let mut body = vec![0; 0x3c];
+    let mut put = |page_offset: usize, bytes: &[u8]| {
+        body[page_offset - 4..page_offset - 4 + bytes.len()].copy_from_slice(bytes)
+    };
+    put(6, &limits::PHYSICAL_BLOCKS.to_be_bytes());
+    put(8, &(limits::TRANSFER_BLOCKS_MAX as u32).to_be_bytes());
+    put(12, &limits::TRANSFER_BLOCKS_OPTIMAL.to_be_bytes());
+    put(20, &(limits::UNMAP_BLOCKS_MAX as u32).to_be_bytes());
+    put(24, &(limits::UNMAP_DESCRIPTORS_MAX as u32).to_be_bytes());
+    put(28, &u32::from(limits::PHYSICAL_BLOCKS).to_be_bytes());
+    put(32, &0x8000_0000_u32.to_be_bytes()); // UGAVALID, alignment 0
+    body
+}
+
+fn characteristics() -> Vec<u8> {
+    let mut body = vec![0; 0x3c];
+    body[1] = 1; // MEDIUM ROTATION RATE: not rotating
+    body
+}
+
+fn provisioning() -> Vec<u8> {
+    const LBPU: u8 = 0x80;
+    const LBPRZ: u8 = 0x04;
+    const THIN: u8 = 0x02;
+    vec![0, LBPU | LBPRZ, THIN, 0]
+}
