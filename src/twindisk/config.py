@@ -161,7 +161,9 @@ def load(etc: Path) -> NodeConfig:
         *_unknown(node, {"TrapAddr", "DefaultPool", "Portal", "StateDir", "NodeName"}),
     ]
     times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
-    link = [recv.number(key, default, *_LINK_KEYS[key]) for key, default in zip(_LINK_KEYS, (200, 2000, 2000), strict=True)]
+    link = [
+        recv.number(key, default, *_LINK_KEYS[key]) for key, default in zip(_LINK_KEYS, (200, 2000, 2000), strict=True)
+    ]
     state_dir = node.text("StateDir")
     return NodeConfig(
         etc=etc,

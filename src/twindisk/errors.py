@@ -206,6 +206,7 @@ class RefusedProblem(StrEnum):
     NOT_CURRENT = "copy-not-current"
     BUSY = "node-busy"
     WITHHELD = "vdisk-withheld"
+    SERIAL_FIXED = "serial-fixed"
     UNAUTHORIZED = "not-authorized"
 
 
@@ -214,13 +215,12 @@ class RefusedError(_FieldsError):
 
 
 class PeerProblem(StrEnum):
-    """Why the peer could not do its part. Fields: peer, detail, problem (the peer's own)."""
+    """Why the peer could not do its part. Fields: peer, detail, told (the peer's own problem)."""
 
     UNREACHABLE = "peer-unreachable"
     UNAUTHORIZED = "peer-unauthorized"
     REFUSED = "peer-refused"
     BAD_ANSWER = "peer-bad-answer"
-    POOL_NOT_FOUND = "peer-pool-not-found"
 
 
 class PeerError(_FieldsError):

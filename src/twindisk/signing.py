@@ -56,9 +56,7 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def sign_request(
-    secret: bytes, *, sender: str, time_s: int, nonce: str, method: str, path: str, body: bytes
-) -> Stamp:
+def sign_request(secret: bytes, *, sender: str, time_s: int, nonce: str, method: str, path: str, body: bytes) -> Stamp:
     """Return the stamp of a request. ``path`` with its query, as it goes over the wire."""
     signature = _mac(secret, b"request", sender, str(time_s), nonce, method.upper(), path, body=body)
     return Stamp(sender, time_s, nonce, signature)

@@ -11,6 +11,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Nothing(_Strict):
+    """An answer that says no more than yes."""
+
+
 class Hello(_Strict):
     """Who a node is."""
 

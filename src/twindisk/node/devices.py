@@ -56,6 +56,14 @@ def inspect(path: Path) -> Device:
     return _device(entry, Path("/proc/self/mounts"))
 
 
+def try_inspect(path: str) -> Device | None:
+    """Return one device, None when it is gone."""
+    try:
+        return inspect(Path(path))
+    except NotFoundError:
+        return None
+
+
 def format_and_mount(device: Path, where: Path, *, confirmed: bool) -> None:
     """Make an XFS filesystem with reflinks on the device and mount it.
 
@@ -89,7 +97,9 @@ def _run(argv: list[str], device: Path) -> None:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_MKFS_LIMIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RefusedError(RefusedProblem.DEVICE_FORMAT, name=str(device), command=argv[0], detail=str(error)) from error
+        raise RefusedError(
+            RefusedProblem.DEVICE_FORMAT, name=str(device), command=argv[0], detail=str(error)
+        ) from error
     if done.returncode != 0:
         detail = done.stderr.strip() or f"exit status {done.returncode}"
         raise RefusedError(RefusedProblem.DEVICE_FORMAT, name=str(device), command=argv[0], detail=detail)

@@ -87,7 +87,11 @@ class EffectRunner:
         except EngineError as error:
             command = _COMMANDS[type(effect)]
             self._log.warning(
-                "the engine refused", command=command.value, vdisk=effect.vdisk, problem=error.problem, errno=error.errno
+                "the engine refused",
+                command=command.value,
+                vdisk=effect.vdisk,
+                problem=error.problem,
+                errno=error.errno,
             )
             return CommandFailed(effect.vdisk, command)
         return None
@@ -108,9 +112,7 @@ class EffectRunner:
                     remote_seq=effect.remote_seq,
                 )
             case ef.GoAlone():
-                engine.go_alone(
-                    effect.vdisk, generation=effect.generation, epoch=effect.epoch, fenced=effect.fenced
-                )
+                engine.go_alone(effect.vdisk, generation=effect.generation, epoch=effect.epoch, fenced=effect.fenced)
             case ef.StopServing(vdisk, not_ready):
                 engine.stop_serving(vdisk, state=not_ready.value)
             case ef.Leave(vdisk):

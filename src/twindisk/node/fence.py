@@ -39,9 +39,7 @@ class FenceAttempt:
         return self.exit_status == 0 and not self.timed_out
 
 
-async def run_fence(
-    peer: str, commands: Sequence[str], limit_s: float, report: Callable[[FenceAttempt], None]
-) -> bool:
+async def run_fence(peer: str, commands: Sequence[str], limit_s: float, report: Callable[[FenceAttempt], None]) -> bool:
     """Try the commands in turn; return True at the first that exits 0, False when none did.
 
     ``report`` is called after each attempt. Cancelling kills the command that runs.

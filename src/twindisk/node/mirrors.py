@@ -135,7 +135,7 @@ async def remove(node: Node, name: str, *, force: bool) -> Mirror:
     try:
         await node.peer.end_mirror(mirror.peer, mirror.remote, MirrorEnd(serial=vdisk.serial))
     except TwindiskError as error:
-        gone = isinstance(error, PeerError) and error.fields.get("problem") in (
+        gone = isinstance(error, PeerError) and error.fields.get("told") in (
             NotFoundProblem.MIRROR.value,
             NotFoundProblem.VDISK.value,
         )
@@ -197,11 +197,18 @@ def _check_source(node: Node, vdisk: VDisk) -> None:
         raise RefusedError(RefusedProblem.WITHHELD, **where)
     known = node.brain_vdisk(vdisk.name)
     if known is None or known.phase is not Phase.SINGLE:
-        raise RefusedError(RefusedProblem.VDISK_FAILED, detail="unknown" if known is None else known.phase.value, **where)
+        raise RefusedError(
+            RefusedProblem.VDISK_FAILED, detail="unknown" if known is None else known.phase.value, **where
+        )
 
 
 async def _take_back(node: Node, mirror: Mirror, vdisk: VDisk, *, discard: bool) -> None:
     try:
         await node.peer.end_mirror(mirror.peer, mirror.remote, MirrorEnd(serial=vdisk.serial, discard=discard))
     except TwindiskError as error:
-        node.log.error("the peer keeps a copy of a mirror that was not made", vdisk=vdisk.name, peer=mirror.peer, problem=str(error))
+        node.log.error(
+            "the peer keeps a copy of a mirror that was not made",
+            vdisk=vdisk.name,
+            peer=mirror.peer,
+            problem=str(error),
+        )

@@ -15,7 +15,9 @@ from twindisk.errors import InvalidError, InvalidProblem
 IQN_PREFIX = "iqn.2006-06.com.quadstor.vdisk."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 _SERIAL = re.compile(r"6e[0-9a-f]{30}")
-_IQN = re.compile(r"iqn\.[0-9]{4}-(?:0[1-9]|1[0-2])\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[\x21-\x7e]+)?|iqn\.2006-06\.com\.quadstor\.[A-Za-z0-9._-]+")
+_IQN = re.compile(
+    r"iqn\.[0-9]{4}-(?:0[1-9]|1[0-2])\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[\x21-\x7e]+)?|iqn\.2006-06\.com\.quadstor\.[A-Za-z0-9._-]+"
+)
 _IQN_BYTES_MAX = 223
 
 

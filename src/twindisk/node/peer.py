@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -22,6 +22,7 @@ from twindisk.api.peer_schemas import (
     MirrorAccepted,
     MirrorEnd,
     MirrorOffer,
+    Nothing,
     PeerVDisk,
     SwitchAnswer,
 )
@@ -44,7 +45,9 @@ class PeerClient:
         self._config = config
         self._state = state
         times = config.peer
-        transport = httpx.AsyncHTTPTransport(local_address=config.recv_address, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        transport = httpx.AsyncHTTPTransport(
+            local_address=config.recv_address, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=httpx.Timeout(times.receive_s, connect=times.connect_s, write=times.send_s),
@@ -65,7 +68,7 @@ class PeerClient:
 
     async def end_mirror(self, peer: str, remote: str, end: MirrorEnd) -> None:
         """Have the peer end the mirror of its VDisk."""
-        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/end", end, None)
+        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/end", end, Nothing)
 
     async def vdisk(self, peer: str, remote: str) -> PeerVDisk:
         """Ask how the peer's copy stands."""
@@ -73,7 +76,7 @@ class PeerClient:
 
     async def grow(self, peer: str, remote: str, grow: Grow) -> None:
         """Have the peer's copy grow."""
-        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/grow", grow, None)
+        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/grow", grow, Nothing)
 
     async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:
         """Have the peer's copy of our VDisk become Slave; return its refusal, None when it does."""
@@ -82,9 +85,7 @@ class PeerClient:
         answer = await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/switch", None, SwitchAnswer)
         return None if answer.refusal is None else Refusal(answer.refusal)
 
-    async def _ask(
-        self, peer: str, method: str, path: str, body: BaseModel | None, expect: type[Answer] | None
-    ) -> Any:
+    async def _ask(self, peer: str, method: str, path: str, body: BaseModel | None, expect: type[Answer]) -> Answer:
         secret, sender = self._config.secret, self._config.recv_address
         if secret is None or sender is None:
             raise RefusedError(RefusedProblem.NO_RECV_ADDRESS, node=self._config.node_name)
@@ -121,16 +122,16 @@ class PeerClient:
         return _read_answer(peer, response, expect)
 
 
-def _read_answer(peer: str, response: httpx.Response, expect: type[Answer] | None) -> Answer | None:
+def _read_answer(peer: str, response: httpx.Response, expect: type[Answer]) -> Answer:
     if response.status_code >= _REFUSED_FROM:
         try:
             problem = json.loads(response.content)
             told = {"problem": str(problem["type"]), "detail": str(problem["detail"])}
         except (ValueError, KeyError, TypeError):
             told = {"problem": "unknown", "detail": f"HTTP status {response.status_code}"}
-        raise PeerError(PeerProblem.REFUSED, peer=peer, problem=told["problem"].rpartition(":")[2], detail=told["detail"])
-    if expect is None:
-        return None
+        raise PeerError(
+            PeerProblem.REFUSED, peer=peer, told=told["problem"].rpartition(":")[2], detail=told["detail"]
+        )
     try:
         return expect.model_validate_json(response.content)
     except ValidationError as error:

@@ -73,7 +73,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def migrate(connection: sqlite3.Connection, directory: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> int:
+def migrate(
+    connection: sqlite3.Connection, directory: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
+) -> int:
     """Bring the database to the newest version; return the version it had. Raises StateError(NEWER_SCHEMA)."""
     before = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if before > len(migrations):

@@ -213,13 +213,18 @@ class State:
         """Return the newest ``limit`` events with an id above ``after``, oldest first."""
         query = "SELECT id, at_ms, severity, kind, text, fields FROM events WHERE id > ? ORDER BY id DESC LIMIT ?"
         rows = self._connection.execute(query, (after, limit)).fetchall()
-        return tuple(EventRecord(*row[:5], json.loads(row[5])) for row in reversed(rows))
+        return tuple(_event(row) for row in reversed(rows))
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:
     name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld = row
     directory = Path(path) / VDISKS_FOLDER / name
     return VDisk(name, pool, disk, directory, serial, iqn, size_bytes, group_tag, bool(withheld))
+
+
+def _event(row: tuple[Any, ...]) -> EventRecord:
+    event_id, at_ms, severity, kind, text, fields = row
+    return EventRecord(event_id, at_ms, severity, kind, text, json.loads(fields))
 
 
 def _now_s() -> int:

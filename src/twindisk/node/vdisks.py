@@ -35,6 +35,7 @@ from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_generation, new_serial
 from twindisk.node.records import VDisk
+from twindisk.node.state import VDISKS_FOLDER
 from twindisk.sizes import round_to_blocks
 
 SIZE_MIN_BYTES = 1 << 20
@@ -165,7 +166,9 @@ def check_free(node: Node, name: str, serial: str, iqn: str) -> None:
         if other.iqn.lower() == iqn.lower():
             raise ConflictError(ConflictProblem.IQN_IN_USE, name=iqn, vdisk=other.name, node=node.config.node_name)
         if other.serial == serial:
-            raise ConflictError(ConflictProblem.SERIAL_IN_USE, name=serial, vdisk=other.name, node=node.config.node_name)
+            raise ConflictError(
+                ConflictProblem.SERIAL_IN_USE, name=serial, vdisk=other.name, node=node.config.node_name
+            )
 
 
 def place(node: Node, *, name: str, pool: str, serial: str, iqn: str, size_bytes: int, group_tag: int) -> VDisk:
@@ -176,7 +179,7 @@ def place(node: Node, *, name: str, pool: str, serial: str, iqn: str, size_bytes
         raise RefusedError(RefusedProblem.NO_SPACE, pool=pool, free_bytes=free_bytes, node=node.config.node_name)
     if size_bytes > free_bytes:
         node.log.warning("VDisk is larger than its disk's free space", vdisk=name, pool=pool, free_bytes=free_bytes)
-    directory = disk.path / disks.VDISKS_FOLDER / name
+    directory = disk.path / VDISKS_FOLDER / name
     return VDisk(name, pool, disk.id, directory, serial, iqn, size_bytes, group_tag)
 
 
@@ -220,7 +223,11 @@ async def open_known(node: Node, vdisk: VDisk) -> None:
     except EngineError as error:
         node.broken[vdisk.name] = error.problem
         node.log.error(
-            "VDisk not opened", vdisk=vdisk.name, directory=str(vdisk.directory), problem=error.problem, errno=error.errno
+            "VDisk not opened",
+            vdisk=vdisk.name,
+            directory=str(vdisk.directory),
+            problem=error.problem,
+            errno=error.errno,
         )
 
 

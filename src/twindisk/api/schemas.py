@@ -1,0 +1,227 @@
+"""What the REST API takes and gives. Sizes are bytes, addresses are IP addresses, names are as operators gave them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from twindisk.sizes import parse_size
+
+API_PREFIX = "/v1"
+
+
+def _size(value: object) -> object:
+    """Take ``"10G"`` as well as a number of bytes."""
+    return parse_size(value) if isinstance(value, str) else value
+
+
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0, lt=1 << 63)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(_Answer):
+    """An error (RFC 9457). Members beyond these are the error's fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class NodeView(_Answer):
+    """This node."""
+
+    name: str
+    node_id: str
+    version: str
+    pid: int
+    recv_address: str | None
+    recv_status: str
+    control_port: int
+    data_port: int
+    portals: list[str]
+    default_pool: str
+    state_dir: str
+    etc: str
+    warnings: list[str]
+
+
+class PeerView(_Answer):
+    """A peer some VDisk is mirrored with."""
+
+    address: str
+    link: Literal["up", "down"]
+    fencing: bool
+
+
+class PoolView(_Answer):
+    """A pool."""
+
+    name: str
+    disks: int
+    vdisks: int
+    size_bytes: int
+    free_bytes: int
+    status: str
+
+
+class PoolNew(_Request):
+    """A pool to be added."""
+
+    name: str
+
+
+class DiskView(_Answer):
+    """A disk of a pool, or a device that could become one (``pool`` None)."""
+
+    id: str | None
+    vendor: str
+    model: str
+    serial: str
+    name: str
+    pool: str | None
+    size_bytes: int
+    used_bytes: int
+    status: str
+
+
+class DiskNew(_Request):
+    """A directory or block device for a pool (default: the node's default pool, made when needed)."""
+
+    path: str
+    pool: str | None = None
+    format: bool = Field(default=False, description="A block device may be formatted: all data on it is destroyed.")
+
+
+class SessionView(_Answer):
+    """An initiator's session."""
+
+    initiator: str
+    address: str
+
+
+class VDiskView(_Answer):
+    """A VDisk of this node. ``status`` is the word of qsync for a mirrored one, else Enabled or what is wrong."""
+
+    name: str
+    pool: str
+    serial: str
+    iqn: str
+    size_bytes: int
+    lun: int = 0
+    group_tag: int
+    status: str
+    phase: str
+    detail: str | None = None
+    peer: str | None
+    sessions: list[SessionView]
+
+
+class VDiskNew(_Request):
+    """A VDisk to be created."""
+
+    name: str
+    size: Size
+    pool: str | None = None
+    serial: str | None = None
+    iqn: str | None = None
+
+
+class VDiskChange(_Request):
+    """What of a VDisk is to change."""
+
+    size: Size | None = None
+    serial: str | None = None
+
+
+class FactsView(_Answer):
+    """What a copy durably knows about itself; generations as 16 hex digits."""
+
+    current: str
+    base: str
+    epoch: int
+    inconsistent: bool
+    active_extents: int
+    dirty_chunks: int
+
+
+class MirrorView(_Answer):
+    """A VDisk's mirror as this node sees it. ``percent``: how far a resync is, None when none runs."""
+
+    vdisk: str
+    remote: str
+    pool: str
+    peer: str
+    role: Literal["Master", "Slave", "Unknown"]
+    status: str
+    phase: str
+    fault: str | None
+    percent: float | None
+    done_bytes: int | None
+    total_bytes: int | None
+    facts: FactsView | None
+
+
+class MirrorNew(_Request):
+    """A mirror to be made. ``pool``: the peer's pool, default: of the same name."""
+
+    vdisk: str
+    peer: str
+    remote: str | None = None
+    pool: str | None = None
+
+
+class RoleChange(_Request):
+    """The role this node's copy is to have."""
+
+    role: Literal["master", "slave"]
+    force: bool = False
+
+
+class CheckView(_Answer):
+    """A mirror check; ``id`` gives the order."""
+
+    id: int
+    peer: str
+    type: Literal["fence", "manual", "ignore"]
+    value: str
+
+
+class CheckNew(_Request):
+    """A mirror check to be added."""
+
+    peer: str
+    type: Literal["fence", "manual", "ignore"]
+    value: str = ""
+
+
+class EventView(_Answer):
+    """Something operators were told."""
+
+    id: int
+    at_ms: int
+    severity: Literal["information", "warning", "error"]
+    kind: str
+    text: str
+    fields: dict[str, Any]
+
+
+class StatusView(_Answer):
+    """Everything at a glance."""
+
+    node: NodeView
+    peers: list[PeerView]
+    pools: list[PoolView]
+    vdisks: list[VDiskView]
+    mirrors: list[MirrorView]
+    events: list[EventView]

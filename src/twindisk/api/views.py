@@ -1,0 +1,218 @@
+"""From the node's records, the brain's state and the engine's status to what the API shows. Reads only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import twindisk
+from twindisk.api.schemas import (
+    CheckView,
+    DiskView,
+    EventView,
+    FactsView,
+    MirrorView,
+    NodeView,
+    PeerView,
+    PoolView,
+    SessionView,
+    StatusView,
+    VDiskView,
+)
+from twindisk.brain.model import CopyFacts, Link, PeerAddress
+from twindisk.brain.phases import Phase
+from twindisk.brain.status import Status, role_word, status_of
+from twindisk.config import ConfigWarning
+from twindisk.node import devices, disks
+from twindisk.node.context import Node
+from twindisk.node.engine_status import progress_of, sessions_of
+from twindisk.node.records import Check, Disk, EventRecord, Mirror, Pool, VDisk
+
+STATUS_EVENTS = 10
+_RESYNC = frozenset({Phase.SOURCE, Phase.TARGET})
+
+
+def version() -> str:
+    """Return the version of this program."""
+    return twindisk.__version__
+
+
+def node_view(node: Node) -> NodeView:
+    """Return this node."""
+    config = node.config
+    return NodeView(
+        name=config.node_name,
+        node_id=node.node_id,
+        version=version(),
+        pid=os.getpid(),
+        recv_address=config.recv_address,
+        recv_status=node.recv.value,
+        control_port=config.control_port,
+        data_port=config.data_port,
+        portals=[f"{portal.host}:{portal.port}" for portal in config.portals],
+        default_pool=config.default_pool,
+        state_dir=str(config.state_dir),
+        etc=str(config.etc),
+        warnings=[warning_words(warning) for warning in config.warnings],
+    )
+
+
+def warning_words(warning: ConfigWarning) -> str:
+    """Return a configuration warning as a sentence."""
+    reason = {
+        "unknown-key": "is not a key of this file and is ignored",
+        "out-of-range": "is out of range; the nearest value in range counts",
+        "superseded": "has no effect; SilenceMs says when a peer counts as lost",
+    }[warning.reason]
+    return f"{warning.file} line {warning.line}: {warning.key}={warning.value} {reason}"
+
+
+def peer_views(node: Node) -> list[PeerView]:
+    """Return the peers that VDisks are mirrored with."""
+    views = []
+    for address in sorted({mirror.peer for mirror in node.state.mirrors()}):
+        peer = node.brain.peers.get(PeerAddress(address))
+        up = peer is not None and peer.link is Link.UP
+        views.append(
+            PeerView(address=address, link="up" if up else "down", fencing=peer is not None and peer.fence is not None)
+        )
+    return views
+
+
+def pool_view(node: Node, pool: Pool) -> PoolView:
+    """Return a pool with its disks added up."""
+    members = node.state.disks(pool.name)
+    spaces = [disks.space(disk) for disk in members]
+    missing = sum(not space.online for space in spaces)
+    return PoolView(
+        name=pool.name,
+        disks=len(members),
+        vdisks=sum(vdisk.pool == pool.name for vdisk in node.state.vdisks()),
+        size_bytes=sum(space.size_bytes for space in spaces),
+        free_bytes=sum(space.free_bytes for space in spaces),
+        status="No disks" if not members else f"{missing} missing" if missing else "Online",
+    )
+
+
+def disk_view(disk: Disk) -> DiskView:
+    """Return a disk of a pool."""
+    space = disks.space(disk)
+    device = None if disk.device is None else devices.try_inspect(disk.device)
+    return DiskView(
+        id=disk.id,
+        vendor=device.vendor if device else "",
+        model=device.model if device else ("" if disk.device else "Directory"),
+        serial=device.serial if device else "",
+        name=disk.device or str(disk.path),
+        pool=disk.pool,
+        size_bytes=space.size_bytes,
+        used_bytes=space.used_bytes,
+        status="Online" if space.online else "Missing",
+    )
+
+
+def device_views(node: Node) -> list[DiskView]:
+    """Return the machine's block devices that no pool has."""
+    taken = {disk.device for disk in node.state.disks()}
+    return [
+        DiskView(
+            id=None,
+            vendor=device.vendor,
+            model=device.model,
+            serial=device.serial,
+            name=str(device.path),
+            pool=None,
+            size_bytes=device.size_bytes,
+            used_bytes=0,
+            status="Unconfigured" if device.used_by is None else f"In use ({device.used_by})",
+        )
+        for device in devices.list_devices()
+        if str(device.path) not in taken
+    ]
+
+
+def vdisk_view(node: Node, vdisk: VDisk, engine_status: Mapping[str, Any]) -> VDiskView:
+    """Return a VDisk."""
+    known, mirror = node.brain_vdisk(vdisk.name), node.state.mirror(vdisk.name)
+    broken = node.broken.get(vdisk.name)
+    status = "Failed" if known is None else "Withheld" if vdisk.withheld else status_of(node.brain, known).value
+    return VDiskView(
+        name=vdisk.name,
+        pool=vdisk.pool,
+        serial=vdisk.serial,
+        iqn=vdisk.iqn,
+        size_bytes=vdisk.size_bytes,
+        group_tag=vdisk.group_tag,
+        status=status,
+        phase="failed" if known is None else known.phase.value,
+        detail=broken or (known.fault.value if known is not None and known.fault is not None else None),
+        peer=None if mirror is None else mirror.peer,
+        sessions=[
+            SessionView(initiator=session.initiator, address=session.address)
+            for session in sessions_of(engine_status, vdisk.name)
+        ],
+    )
+
+
+def mirror_view(node: Node, mirror: Mirror, engine_status: Mapping[str, Any]) -> MirrorView:
+    """Return a mirror."""
+    vdisk, known = node.state.vdisk(mirror.vdisk), node.brain_vdisk(mirror.vdisk)
+    resync = progress_of(engine_status, mirror.vdisk) if known is not None and known.phase in _RESYNC else None
+    return MirrorView(
+        vdisk=mirror.vdisk,
+        remote=mirror.remote,
+        pool="" if vdisk is None else vdisk.pool,
+        peer=mirror.peer,
+        role="Unknown" if known is None else role_word(known),
+        status=Status.DISABLED.value if known is None else status_of(node.brain, known).value,
+        phase="failed" if known is None else known.phase.value,
+        fault=None if known is None or known.fault is None else known.fault.value,
+        percent=None if resync is None else round(resync.percent, 1),
+        done_bytes=None if resync is None else resync.done_bytes,
+        total_bytes=None if resync is None else resync.total_bytes,
+        facts=None if known is None else _facts(known.facts),
+    )
+
+
+def check_view(check: Check) -> CheckView:
+    """Return a mirror check."""
+    return CheckView(id=check.id, peer=check.peer, type=check.kind.value, value=check.command)
+
+
+def event_view(event: EventRecord) -> EventView:
+    """Return an event."""
+    return EventView.model_validate(
+        {
+            "id": event.id,
+            "at_ms": event.at_ms,
+            "severity": event.severity,
+            "kind": event.kind,
+            "text": event.text,
+            "fields": dict(event.fields),
+        }
+    )
+
+
+def status_view(node: Node) -> StatusView:
+    """Return everything at a glance."""
+    engine_status = node.engine.status()
+    return StatusView(
+        node=node_view(node),
+        peers=peer_views(node),
+        pools=[pool_view(node, pool) for pool in node.state.pools()],
+        vdisks=[vdisk_view(node, vdisk, engine_status) for vdisk in node.state.vdisks()],
+        mirrors=[mirror_view(node, mirror, engine_status) for mirror in node.state.mirrors()],
+        events=[event_view(event) for event in node.state.events(limit=STATUS_EVENTS)],
+    )
+
+
+def _facts(facts: CopyFacts) -> FactsView:
+    return FactsView(
+        current=f"{facts.current:016x}",
+        base=f"{facts.base:016x}",
+        epoch=facts.epoch,
+        inconsistent=facts.inconsistent,
+        active_extents=facts.active,
+        dirty_chunks=facts.dirty,
+    )

@@ -1,0 +1,380 @@
+"""Sentences for people, made from errors' fields: what happened, to which VDisk and node, what to do next.
+
+One table row per problem: the HTTP status, a title that never changes, and the sentence with its fields in braces. A
+problem without a row, or a row without a problem, fails a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from twindisk.errors import (
+    ApiError,
+    ConfigError,
+    ConfigProblem,
+    ConflictError,
+    ConflictProblem,
+    EngineClosedError,
+    EngineCorruptError,
+    EngineError,
+    EngineExistsError,
+    EngineInvalidError,
+    EngineNotFoundError,
+    EngineRefusedError,
+    InvalidError,
+    InvalidProblem,
+    NotFoundError,
+    NotFoundProblem,
+    PeerError,
+    PeerProblem,
+    RefusedError,
+    RefusedProblem,
+    StateError,
+    StateProblem,
+    TwindiskError,
+    UnreachableError,
+)
+from twindisk.sizes import show_size
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error as people and programs are told it (RFC 9457)."""
+
+    status: int
+    problem: str
+    title: str
+    detail: str
+    fields: Mapping[str, Any]
+
+
+SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
+    ConfigProblem.UNREADABLE: (
+        500,
+        "Configuration unreadable",
+        "{file} cannot be read: {value}. Make it a readable text file.",
+    ),
+    ConfigProblem.NOT_KEY_VALUE: (
+        500,
+        "Not KEY=VALUE",
+        "{file} line {line}: '{value}' is not KEY=VALUE. Correct the line or begin it with #.",
+    ),
+    ConfigProblem.BAD_ADDRESS: (
+        500,
+        "Bad address",
+        "{file} line {line}: {key}={value} is no IP address. Give an address of this node.",
+    ),
+    ConfigProblem.BAD_NUMBER: (
+        500,
+        "Bad number",
+        "{file} line {line}: {key}={value} is no number in its range. Correct the line.",
+    ),
+    ConfigProblem.NO_SECRET: (
+        500,
+        "Empty secret",
+        "{file} is empty. Put the pair's secret there, the same on both nodes, or remove the file.",
+    ),
+    ConfigProblem.SECRET_EXPOSED: (
+        500,
+        "Secret exposed",
+        "Others than its owner may read {file}. Run: chmod 600 {file}",
+    ),
+    StateProblem.LOCKED: (
+        409,
+        "Already running",
+        "Another twindiskd (pid {pid}) runs on {directory}. Stop it first, or give this node another StateDir.",
+    ),
+    StateProblem.UNUSABLE: (500, "State unusable", "The state directory {directory} cannot be used: {detail}."),
+    StateProblem.NEWER_SCHEMA: (
+        500,
+        "Newer state",
+        "The state in {directory} was written by a newer version (schema {version}). Run that version; nothing was changed.",
+    ),
+    StateProblem.CORRUPT: (
+        500,
+        "State corrupt",
+        "state.db in {directory} is corrupt ({detail}). Restore it from a backup; the VDisks' data is not touched.",
+    ),
+    InvalidProblem.NAME: (
+        422,
+        "Bad name",
+        "'{value}' cannot be a {noun}'s name: 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit.",
+    ),
+    InvalidProblem.SIZE: (
+        422,
+        "Bad size",
+        "'{value}' is no size. Write bytes, or a number with K, M, G or T, such as 10G or 1.5T.",
+    ),
+    InvalidProblem.SIZE_TOO_SMALL: (
+        422,
+        "Too small",
+        "A VDisk of {value_size} is too small: the least is {least_size}.",
+    ),
+    InvalidProblem.SIZE_TOO_LARGE: (422, "Too large", "A VDisk of {value_size} is too large: the most is {most_size}."),
+    InvalidProblem.SHRINK: (
+        422,
+        "Cannot shrink",
+        "VDisk {vdisk} has {size_bytes_size} and cannot shrink to {value_size}. Give a larger size.",
+    ),
+    InvalidProblem.SERIAL: (
+        422,
+        "Bad serial number",
+        "'{value}' is no serial number: 32 hex digits beginning with 6e.",
+    ),
+    InvalidProblem.IQN: (
+        422,
+        "Bad iSCSI name",
+        "'{value}' is no iSCSI name. Write iqn.YYYY-MM.reversed.domain:name, at most 223 bytes.",
+    ),
+    InvalidProblem.ADDRESS: (
+        422,
+        "Bad address",
+        "'{value}' is no IP address. Give the peer's mirror address (RecvAddr in its ndrecv.conf).",
+    ),
+    InvalidProblem.CHECK: (
+        422,
+        "Bad mirror check",
+        "A {kind} check with the command '{value}' makes no sense: fence needs one line of command, manual and ignore take none.",
+    ),
+    InvalidProblem.PATH: (422, "Bad path", "'{value}' is no absolute path."),
+    InvalidProblem.REQUEST: (422, "Bad request", "The request is not valid: {detail}."),
+    NotFoundProblem.VDISK: (
+        404,
+        "No such VDisk",
+        "There is no VDisk {name} on node {node}. List them with: twindisk vdisk list",
+    ),
+    NotFoundProblem.POOL: (
+        404,
+        "No such pool",
+        "There is no pool {name} on node {node}. List them with: twindisk pool list",
+    ),
+    NotFoundProblem.DISK: (
+        404,
+        "No such disk",
+        "There is no disk {name} on node {node}. List them with: twindisk disk list",
+    ),
+    NotFoundProblem.MIRROR: (
+        404,
+        "Not mirrored",
+        "VDisk {name} on node {node} is not mirrored (or not with the node that asks).",
+    ),
+    NotFoundProblem.CHECK: (
+        404,
+        "No such mirror check",
+        "Node {node} has no such mirror check for {name}. List them with: twindisk check list",
+    ),
+    NotFoundProblem.DEVICE: (
+        404,
+        "No such device",
+        "{name} is neither a directory nor a block device of this machine.",
+    ),
+    NotFoundProblem.ROUTE: (404, "No such resource", "There is nothing at {name}."),
+    ConflictProblem.VDISK_EXISTS: (409, "VDisk exists", "Node {node} has a VDisk {name} already. Choose another name."),
+    ConflictProblem.POOL_EXISTS: (409, "Pool exists", "Node {node} has a pool {name} already."),
+    ConflictProblem.DISK_EXISTS: (409, "Disk exists", "{name} is a disk of node {node} already."),
+    ConflictProblem.CHECK_EXISTS: (409, "Mirror check exists", "Node {node} has this {kind} check for {peer} already."),
+    ConflictProblem.MIRROR_EXISTS: (
+        409,
+        "Already mirrored",
+        "VDisk {vdisk} on node {node} is mirrored with {peer} already. End that mirror first: qsync -x -s {vdisk}",
+    ),
+    ConflictProblem.IQN_IN_USE: (
+        409,
+        "iSCSI name in use",
+        "VDisk {vdisk} on node {node} has the iSCSI name {name} already.",
+    ),
+    ConflictProblem.SERIAL_IN_USE: (
+        409,
+        "Serial number in use",
+        "VDisk {vdisk} on node {node} has the serial number {name} already.",
+    ),
+    ConflictProblem.POOL_IN_USE: (
+        409,
+        "Pool in use",
+        "Pool {name} on node {node} has {disks} disk(s). Remove them first: bdconfig -x -d <disk>",
+    ),
+    ConflictProblem.DISK_IN_USE: (409, "Disk in use", "{name} is in use by {used_by}. Free it first."),
+    ConflictProblem.DIRECTORY_NOT_EMPTY: (
+        409,
+        "Directory not empty",
+        "{name} is not empty ({found} lies there). Give an empty directory, best on a filesystem of its own.",
+    ),
+    ConflictProblem.PEER_VDISK_DIFFERS: (
+        409,
+        "VDisks differ",
+        "VDisk {vdisk} exists on node {node} and its {what} differs ({ours}, not {theirs}). Remove it there or mirror to another name.",
+    ),
+    ConflictProblem.PEER_VDISK_MIRRORED: (
+        409,
+        "Already mirrored",
+        "VDisk {vdisk} on node {node} is mirrored with {peer} already. End that mirror on that node first: qsync -x -s {vdisk}",
+    ),
+    RefusedProblem.SELF_MIRROR: (
+        409,
+        "Same node",
+        "Source and destination are the same host: {peer} is node {node} itself. Give the other node's mirror address.",
+    ),
+    RefusedProblem.NO_RECV_ADDRESS: (
+        409,
+        "No mirror address",
+        "Node {node} cannot take part in mirroring: set RecvAddr in ndrecv.conf, put the pair's secret beside it, and restart twindiskd.",
+    ),
+    RefusedProblem.RECV_BIND: (
+        409,
+        "Mirror address not bound",
+        "Node {node} cannot listen on its mirror address {address}. Give the address to an interface, or correct RecvAddr in ndrecv.conf.",
+    ),
+    RefusedProblem.POOL_EMPTY: (
+        409,
+        "Pool has no disk",
+        "Pool {pool} on node {node} has no usable disk. Add one: bdconfig -a -d <device> -g {pool}",
+    ),
+    RefusedProblem.NO_SPACE: (
+        409,
+        "No space",
+        "Pool {pool} on node {node} has only {free_bytes_size} free. Add a disk: bdconfig -a -d <device> -g {pool}",
+    ),
+    RefusedProblem.VDISK_MIRRORED: (
+        409,
+        "VDisk is mirrored",
+        "VDisk {vdisk} on node {node} is mirrored with {peer}. End the mirror first: qsync -x -s {vdisk}",
+    ),
+    RefusedProblem.VDISK_IN_USE: (
+        409,
+        "VDisk in use",
+        "VDisk {vdisk} on node {node} has {sessions} session(s), one from {initiator}. Log the initiators out first, or force it.",
+    ),
+    RefusedProblem.VDISK_FAILED: (
+        409,
+        "VDisk not served",
+        "VDisk {vdisk} on node {node} is not served ({detail}). See: twindisk vdisk show {vdisk}",
+    ),
+    RefusedProblem.RESIZE_ON_SLAVE: (
+        409,
+        "Resize on the Slave",
+        "VDisk {vdisk} on node {node} is not the Master. Resize it on its peer {peer}.",
+    ),
+    RefusedProblem.RESYNC_PENDING: (
+        409,
+        "Resync pending",
+        "VDisk {vdisk} on node {node} has a resync pending. Wait until qsync -l shows Enabled, then try again.",
+    ),
+    RefusedProblem.ROLE_CHANGE: (
+        409,
+        "Role change refused",
+        "VDisk {vdisk} on node {node} cannot become {role}: {reason_words}.",
+    ),
+    RefusedProblem.FORMAT_NOT_CONFIRMED: (
+        409,
+        "Formatting not confirmed",
+        "All data on {name} ({size_bytes_size}) would be destroyed. Confirm it with --yes.",
+    ),
+    RefusedProblem.DEVICE_FORMAT: (500, "Device not usable", "{command} failed on {name}: {detail}"),
+    RefusedProblem.NOT_CURRENT: (
+        409,
+        "Copy not surely current",
+        "VDisk {vdisk} on node {node} may be older than its peer's copy on {peer} (it is {phase}). End the mirror on the other node, or force it with -f.",
+    ),
+    RefusedProblem.BUSY: (409, "Node busy", "Node {node} is busy with another change. Try again."),
+    RefusedProblem.WITHHELD: (
+        409,
+        "VDisk withheld",
+        "VDisk {vdisk} on node {node} is withheld: its former peer goes on with this disk. Remove it, or serve it with: twindisk vdisk release {vdisk}",
+    ),
+    RefusedProblem.SERIAL_FIXED: (
+        409,
+        "Serial number fixed",
+        "VDisk {vdisk} on node {node} keeps its serial number: initiators know the disk by it. Create a new VDisk and copy the data.",
+    ),
+    RefusedProblem.UNAUTHORIZED: (
+        401,
+        "Not authorized",
+        "The request is not signed with this node's secret, or its time is off. Compare the secret files and the clocks of both nodes.",
+    ),
+    PeerProblem.UNREACHABLE: (
+        502,
+        "Cannot connect to peer",
+        "Cannot connect to peer {peer} ({detail}). Check that twindiskd runs there and that RecvAddr and ControlPort agree.",
+    ),
+    PeerProblem.UNAUTHORIZED: (
+        502,
+        "Peer does not trust this node",
+        "Peer {peer} does not accept this node's signature. Compare the secret files and the clocks of both nodes.",
+    ),
+    PeerProblem.REFUSED: (409, "Peer refused", "Peer {peer} refused: {detail}"),
+    PeerProblem.BAD_ANSWER: (
+        502,
+        "Peer's answer lost",
+        "Peer {peer} gave no usable answer ({detail}). Look at its state before you try again.",
+    ),
+}
+
+REASONS = {
+    "no-such-vdisk": "there is no such VDisk",
+    "not-mirrored": "it is not mirrored",
+    "resync-pending": "a resync is pending",
+    "checks-running": "the mirror checks for the lost peer still run",
+    "peer-present": "the peer is connected and must not be taken over against",
+    "needs-force": "this node cannot know that its copy is current; if you are sure that the peer serves nothing, use -f",
+    "copy-inconsistent": "a resync into this copy has not ended",
+    "invalid-state": "its state is invalid",
+    "disk-failed": "its disk failed",
+    "stopping": "the node is stopping",
+}
+
+_ENGINE: tuple[tuple[type[EngineError], int, str], ...] = (
+    (EngineNotFoundError, 404, "engine-not-found"),
+    (EngineExistsError, 409, "engine-exists"),
+    (EngineRefusedError, 409, "engine-refused"),
+    (EngineInvalidError, 422, "engine-invalid"),
+    (EngineCorruptError, 500, "engine-corrupt"),
+    (EngineClosedError, 503, "engine-closed"),
+    (EngineError, 500, "engine-failed"),
+)
+
+
+def tell(error: TwindiskError) -> Told:
+    """Return what people and programs are told about an error."""
+    if isinstance(error, ApiError):
+        return Told(error.status, error.problem, error.title, error.detail, error.fields)
+    if isinstance(error, EngineError):
+        return _tell_engine(error)
+    if isinstance(error, UnreachableError):
+        detail = f"twindiskd does not answer on {error.socket}. Start it, or point TWINDISK_ETC at the node you mean."
+        return Told(503, "daemon-unreachable", "No daemon", detail, {"socket": error.socket})
+    if isinstance(
+        error, ConfigError | StateError | InvalidError | NotFoundError | ConflictError | RefusedError | PeerError
+    ):
+        status, title, sentence = SENTENCES[error.problem]
+        return Told(status, error.problem.value, title, sentence.format_map(_Words(error.fields)), error.fields)
+    return Told(500, "internal", "Internal error", str(error), {})
+
+
+def _tell_engine(error: EngineError) -> Told:
+    status, problem = next((status, problem) for kind, status, problem in _ENGINE if isinstance(error, kind))
+    about = " ".join(
+        words for words in (error.vdisk and f"VDisk {error.vdisk}:", error.peer and f"peer {error.peer}:") if words
+    )
+    detail = f"{about} {error.problem}".strip()
+    if isinstance(error, EngineCorruptError):
+        detail += (
+            ". Do not use this copy: remove the VDisk on this node and mirror it from the peer, or restore a backup"
+        )
+    if error.errno is not None:
+        detail += f" ({os.strerror(error.errno)})"
+    fields = {"vdisk": error.vdisk, "peer": error.peer, "errno": error.errno}
+    return Told(status, problem, "The engine refused", f"{detail}.", {k: v for k, v in fields.items() if v is not None})
+
+
+class _Words(dict[str, Any]):
+    """An error's fields for a sentence: ``x_size`` is the field x as a size, a missing one is a question mark."""
+
+    def __missing__(self, key: str) -> str:
+        if key == "reason_words":
+            return REASONS.get(str(self.get("reason")), str(self.get("reason")))
+        value = self.get(key.removesuffix("_size"))
+        return show_size(value) if key.endswith("_size") and isinstance(value, int) else "?"
