@@ -292,3 +292,56 @@ fn nothing_is_written_when_nothing_changes() {
         .unwrap();
     assert_eq!(directory.operations(), before);
 }
+
+#[test]
+fn a_flush_after_a_restart_covers_what_a_killed_process_wrote() {
+    for seed in 0..SEEDS {
+        let directory = MemoryDirectory::default();
+        let files = create(&directory).unwrap();
+        files.write(5, &[IoSlice::new(b"acknowledged")]).unwrap();
+        drop(files);
+        open(&directory).files.flush().unwrap();
+        let opened = open(&directory.after_crash(seed));
+        assert_eq!(opened.files.read(5, 12).unwrap(), b"acknowledged");
+    }
+}
+
+#[test]
+fn what_open_tells_is_durable_even_if_a_killed_process_had_not_synced_it() {
+    let words = [(3, 5), (900, 6)];
+    for cut in 0..6 {
+        for seed in 0..SEEDS {
+            let directory = MemoryDirectory::default();
+            let files = create(&directory).unwrap();
+            directory.cut_at(directory.operations() + cut);
+            let _ = files.persist(&record(1), BitmapChange::Words(&words));
+            drop(files);
+            directory.restore_power();
+            let told = open(&directory);
+            let found = open(&directory.after_crash(seed));
+            assert_eq!(
+                (found.record, found.bitmap),
+                (told.record, told.bitmap),
+                "cut {cut} seed {seed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_flush_covers_what_came_after_the_one_before() {
+    for seed in 0..SEEDS {
+        let directory = MemoryDirectory::default();
+        let files = create(&directory).unwrap();
+        files.write(0, &[IoSlice::new(&[1; 4096])]).unwrap();
+        files.flush().unwrap();
+        files.write(1024, &[IoSlice::new(&[2; 1024])]).unwrap();
+        files.flush().unwrap();
+        let opened = open(&directory.after_crash(seed));
+        assert_eq!(opened.files.read(1024, 1024).unwrap(), [2; 1024]);
+        files.punch(512, 512).unwrap();
+        files.flush().unwrap();
+        let opened = open(&directory.after_crash(seed));
+        assert_eq!(opened.files.read(512, 512).unwrap(), [0; 512]);
+    }
+}

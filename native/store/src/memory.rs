@@ -169,6 +169,11 @@ impl MemoryDirectory {
         self.disk().cut_at = Some(operations);
     }
 
+    /// Let operations work again without a crash: only the process was killed, what it wrote is still in the cache.
+    pub(crate) fn restore_power(&self) {
+        self.disk().cut_at = None;
+    }
+
     /// Make every sync fail, or work again.
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.disk().failing_syncs = fail;
