@@ -15,11 +15,6 @@ ODD_BYTES = 100_000_256  # no multiple of a chunk, of an extent or of a page: 19
 SLOT_BYTES = 32768
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _needs(node: Node) -> None:
-    """Every test here works on the one node."""
-
-
 async def make_pool(node: Node) -> None:
     if POOL not in await node.run("spconfig", "-l"):
         await node.run("spconfig", "-a", "-g", POOL)
@@ -36,11 +31,20 @@ async def connect(node: Node, target: str) -> Session:
     return await Session.connect(node.place.portal, target, SessionOptions(timeout_s=20))
 
 
-@pytest.mark.parametrize("options", [{}, {"header_digest": True}, {"immediate_data": False}, {"initial_r2t": True}])
-async def test_what_is_written_is_read_whatever_was_negotiated(node: Node, options: dict[str, bool]) -> None:
-    target = await make_vdisk(node, f"W{len(options)}{'-'.join(options)[:8].replace('_', '')}")
+NEGOTIATIONS = {
+    "DEFAULT": SessionOptions(timeout_s=20),
+    "DIGEST": SessionOptions(timeout_s=20, header_digest=True),
+    "NOIMMEDIATE": SessionOptions(timeout_s=20, immediate_data=False),
+    "R2T": SessionOptions(timeout_s=20, initial_r2t=True),
+    "BOTH": SessionOptions(timeout_s=20, immediate_data=False, initial_r2t=True),
+}
+
+
+@pytest.mark.parametrize("name", NEGOTIATIONS)
+async def test_what_is_written_is_read_whatever_was_negotiated(node: Node, name: str) -> None:
+    target = await make_vdisk(node, name)
     data = os.urandom(1 << 20)
-    async with await Session.connect(node.place.portal, target, SessionOptions(timeout_s=20, **options)) as session:
+    async with await Session.connect(node.place.portal, target, NEGOTIATIONS[name]) as session:
         for offset, length in ((0, 512), (512, 1024), (4096, 65536), (1 << 20, 1 << 20), ((4 << 20) - 512, 262_144)):
             await session.write(offset, data[:length])
             assert await session.read(offset, length) == data[:length]
