@@ -46,6 +46,13 @@ pub struct Early {
     pub(super) terms: Option<(u64, Terms)>,
 }
 
+impl Attaching {
+    /// Sequence number of the peer's facts that the plan was made from.
+    pub(super) fn remote_seq(&self) -> u64 {
+        self.plan.remote_seq
+    }
+}
+
 impl Copy {
     pub(super) fn attach(&mut self, plan: AttachPlan) -> Result<(), CommandError> {
         if self.peer.is_none() {
@@ -100,7 +107,7 @@ impl Copy {
         Ok(())
     }
 
-    fn attaching(&mut self) -> Option<&mut Attaching> {
+    pub(super) fn attaching(&mut self) -> Option<&mut Attaching> {
         match &mut self.mode {
             Mode::Attaching(attaching) => Some(attaching),
             _ => None,
@@ -270,26 +277,6 @@ impl Copy {
             self.enter(Mode::Held);
             self.facts_seq += 1;
             self.report(Report::AttachRefused);
-        }
-    }
-
-    /// The peer told its facts.
-    pub(super) fn facts_told(&mut self, remote: crate::report::ToldFacts) {
-        self.early = Early::default();
-        if self.remote.is_none() {
-            // The peer may not have been listening when we told ours.
-            self.told_seq = None;
-        }
-        let outdated = self
-            .attaching()
-            .is_some_and(|attaching| attaching.plan.remote_seq != remote.seq);
-        self.remote = Some(remote);
-        if outdated {
-            self.attach_refused();
-        } else if matches!(self.mode, Mode::Mirroring(_)) {
-            self.peer_lost();
-        } else {
-            self.report_facts();
         }
     }
 }

@@ -13,6 +13,8 @@
 mod alone;
 mod attach;
 mod changes;
+mod facts_exchange;
+mod failure;
 mod flush;
 mod host;
 mod leave;
@@ -376,7 +378,9 @@ impl Copy {
         if matches!(self.mode, Mode::Mirroring(_) | Mode::Attaching(_)) {
             self.abandon();
             self.enter(Mode::Held);
-            self.report(Report::Held { peer_outdated: self.facts.peer_outdated() });
+            self.report(Report::Held {
+                peer_outdated: self.facts.peer_outdated(),
+            });
         }
     }
 
@@ -419,81 +423,6 @@ impl Copy {
         self.enter(Mode::Single);
         self.release_held();
         Ok(())
-    }
-
-    fn disk_failed(&mut self, usage: &DiskUse, errno: i32) {
-        let operation = match usage {
-            DiskUse::Task(task) => self.tasks.get(task).map_or("I/O", |task| task.kind.name()),
-            DiskUse::Persist => "persist",
-            DiskUse::Allocated => "list allocated extents",
-            DiskUse::Step => "flush",
-            DiskUse::Stale => {
-                self.stale -= 1;
-                "I/O"
-            }
-        };
-        if matches!(self.mode, Mode::Failed) {
-            return;
-        }
-        self.abandon();
-        self.persisting.fail();
-        self.enter(Mode::Failed);
-        self.report(Report::DiskFailed { operation, errno });
-    }
-
-    /// Tell the peer our facts when it should know them and does not; report both sides' when both are known.
-    fn tell_facts(&mut self) {
-        let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);
-        if !tellable
-            || !self.around.link
-            || self.gone
-            || self.draining.is_some()
-            || !self.facts_durable()
-        {
-            return;
-        }
-        if self.told_seq == Some(self.facts_seq) {
-            return;
-        }
-        self.told_seq = Some(self.facts_seq);
-        let local = self.told();
-        self.send(0, 0, Body::Facts(Box::new(local)));
-        self.report_facts();
-    }
-
-    fn report_facts(&mut self) {
-        let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);
-        if tellable
-            && self.told_seq == Some(self.facts_seq)
-            && let Some(remote) = self.remote.clone()
-            && self.reported != Some((self.facts_seq, remote.seq))
-        {
-            self.reported = Some((self.facts_seq, remote.seq));
-            let local = self.told();
-            self.report(Report::PeerFacts(Box::new(crate::report::FactsPair {
-                local,
-                remote,
-            })));
-        }
-    }
-
-    /// The facts as the peer is told them.
-    #[must_use]
-    pub fn told(&self) -> ToldFacts {
-        ToldFacts {
-            facts: self.facts.clone(),
-            seq: self.facts_seq,
-            active: self.active.len() as u64,
-            dirty: self.dirty.count(),
-            size_bytes: self.size_bytes,
-        }
-    }
-
-    fn forget_peer_words(&mut self) {
-        self.told_seq = None;
-        self.remote = None;
-        self.reported = None;
-        self.early = attach::Early::default();
     }
 
     fn fresh_id(&mut self) -> u64 {

@@ -1,0 +1,82 @@
+//! What the copies tell each other while they do not mirror, and what is reported of it.
+//!
+//! Facts are told once they are durable, in the modes in which an attach could begin, and anew whenever they change.
+
+use super::attach::Early;
+use super::{Copy, Mode};
+use crate::message::Body;
+use crate::report::{FactsPair, Report, ToldFacts};
+
+impl Copy {
+    /// Tell the peer our facts when it should know them and does not; report both sides' when both are known.
+    pub(super) fn tell_facts(&mut self) {
+        let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);
+        if !tellable
+            || !self.around.link
+            || self.gone
+            || self.draining.is_some()
+            || !self.facts_durable()
+        {
+            return;
+        }
+        if self.told_seq == Some(self.facts_seq) {
+            return;
+        }
+        self.told_seq = Some(self.facts_seq);
+        let local = self.told();
+        self.send(0, 0, Body::Facts(Box::new(local)));
+        self.report_facts();
+    }
+
+    fn report_facts(&mut self) {
+        let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);
+        if tellable
+            && self.told_seq == Some(self.facts_seq)
+            && let Some(remote) = self.remote.clone()
+            && self.reported != Some((self.facts_seq, remote.seq))
+        {
+            self.reported = Some((self.facts_seq, remote.seq));
+            let local = self.told();
+            self.report(Report::PeerFacts(Box::new(FactsPair { local, remote })));
+        }
+    }
+
+    /// The facts as the peer is told them.
+    #[must_use]
+    pub fn told(&self) -> ToldFacts {
+        ToldFacts {
+            facts: self.facts.clone(),
+            seq: self.facts_seq,
+            active: self.active.len() as u64,
+            dirty: self.dirty.count(),
+            size_bytes: self.size_bytes,
+        }
+    }
+
+    pub(super) fn forget_peer_words(&mut self) {
+        self.told_seq = None;
+        self.remote = None;
+        self.reported = None;
+        self.early = Early::default();
+    }
+
+    /// The peer told its facts.
+    pub(super) fn facts_told(&mut self, remote: ToldFacts) {
+        self.early = Early::default();
+        if self.remote.is_none() {
+            // The peer may not have been listening when we told ours.
+            self.told_seq = None;
+        }
+        let outdated = self
+            .attaching()
+            .is_some_and(|attaching| attaching.remote_seq() != remote.seq);
+        self.remote = Some(remote);
+        if outdated {
+            self.attach_refused();
+        } else if matches!(self.mode, Mode::Mirroring(_)) {
+            self.peer_lost();
+        } else {
+            self.report_facts();
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! A disk operation failed: this copy is not to be trusted any more.
+
+use super::{Copy, DiskUse, Mode};
+use crate::report::Report;
+
+impl Copy {
+    pub(super) fn disk_failed(&mut self, usage: &DiskUse, errno: i32) {
+        let operation = match usage {
+            DiskUse::Task(task) => self.tasks.get(task).map_or("I/O", |task| task.kind.name()),
+            DiskUse::Persist => "persist",
+            DiskUse::Allocated => "list allocated extents",
+            DiskUse::Step => "flush",
+            DiskUse::Stale => {
+                self.stale -= 1;
+                "I/O"
+            }
+        };
+        if matches!(self.mode, Mode::Failed) {
+            return;
+        }
+        self.abandon();
+        self.persisting.fail();
+        self.enter(Mode::Failed);
+        self.report(Report::DiskFailed { operation, errno });
+    }
+}

@@ -1,0 +1,212 @@
+//! From frames to messages; nothing of what came is trusted.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{FrameError, HEADER_BYTES, MAGIC, PAYLOAD_MAX_BYTES, VERSION, WORDS_MAX};
+use crate::facts::{Facts, LINEAGE_MAX, Role};
+use crate::ids::Serial;
+use crate::message::{Body, Message, Terms};
+use crate::ops::{Change, ChangeKind};
+use crate::report::{Sync, ToldFacts};
+
+/// Take the next whole message from what was received; `None`: more bytes are needed.
+///
+/// # Errors
+/// [`FrameError`]; nothing of the link can be trusted after it.
+pub fn decode(input: &mut BytesMut) -> Result<Option<Message>, FrameError> {
+    let Some(head) = input.first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    if head[..4] != MAGIC {
+        return Err(FrameError::Magic);
+    }
+    if head[4] != VERSION {
+        return Err(FrameError::Version(head[4]));
+    }
+    if crc32c::crc32c(&head[..60]) != u32_at(head, 60) {
+        return Err(FrameError::HeaderChecksum);
+    }
+    let payload_bytes = u32_at(head, 8);
+    if payload_bytes as usize > PAYLOAD_MAX_BYTES {
+        return Err(FrameError::TooLong(payload_bytes));
+    }
+    let total = HEADER_BYTES + payload_bytes as usize;
+    if input.len() < total {
+        input.reserve(total - input.len());
+        return Ok(None);
+    }
+    let head = *head;
+    input.advance(HEADER_BYTES);
+    let payload = input.split_to(payload_bytes as usize).freeze();
+    if crc32c::crc32c(&payload) != u32_at(&head, 12) {
+        return Err(FrameError::PayloadChecksum);
+    }
+    let mut serial = [0; 16];
+    serial.copy_from_slice(&head[16..32]);
+    Ok(Some(Message {
+        serial: Serial(serial),
+        epoch: u64_at(&head, 32),
+        id: u64_at(&head, 40),
+        body: body(head[5], u64_at(&head, 48), u32_at(&head, 56), payload)?,
+    }))
+}
+
+fn u32_at(head: &[u8; HEADER_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+}
+
+fn u64_at(head: &[u8; HEADER_BYTES], at: usize) -> u64 {
+    u64::from(u32_at(head, at)) | u64::from(u32_at(head, at + 4)) << 32
+}
+
+pub(super) fn body(
+    kind: u8,
+    offset: u64,
+    len_bytes: u32,
+    payload: Bytes,
+) -> Result<Body, FrameError> {
+    let malformed = FrameError::Payload(kind);
+    let bare = |body| {
+        if payload.is_empty() {
+            Ok(body)
+        } else {
+            Err(malformed)
+        }
+    };
+    Ok(match kind {
+        1 => Body::Facts(Box::new(facts(payload).ok_or(malformed)?)),
+        2 => Body::DirtyWords(words(payload).ok_or(malformed)?),
+        3 => Body::AttachReady(terms(payload).ok_or(malformed)?),
+        4 => Body::AttachGo(terms(payload).ok_or(malformed)?),
+        5 => bare(Body::AttachRefused)?,
+        10 => Body::Apply(write(offset, payload).ok_or(malformed)?),
+        11 => Body::Apply(unmap(offset, len_bytes).ok_or(malformed)?),
+        12 => bare(Body::Applied)?,
+        13 => Body::Request(write(offset, payload).ok_or(malformed)?),
+        14 => Body::Request(unmap(offset, len_bytes).ok_or(malformed)?),
+        15 => bare(Body::Granted)?,
+        16 => bare(Body::Unlock)?,
+        17 => bare(Body::Read { offset, len_bytes })?,
+        18 => Body::ReadData(payload.into()),
+        19 => bare(Body::Flush)?,
+        20 => bare(Body::Flushed)?,
+        21 => Body::ActiveAdd(extents(payload).ok_or(malformed)?),
+        22 => Body::ActiveRemove(extents(payload).ok_or(malformed)?),
+        30 => {
+            let hash = payload.as_ref().try_into().map_err(|_| malformed)?;
+            Body::ChunkHash {
+                offset,
+                len_bytes,
+                hash,
+            }
+        }
+        31 => bare(Body::ChunkSame)?,
+        32 => bare(Body::ChunkDiffers)?,
+        33 => Body::ChunkData {
+            offset,
+            data: payload.into(),
+        },
+        34 => bare(Body::ChunkTaken)?,
+        35 => bare(Body::ResyncEnd { generation: offset })?,
+        36 => bare(Body::ResyncEnded)?,
+        40 => bare(Body::Leave)?,
+        41 => bare(Body::LeaveSeen)?,
+        42 => bare(Body::Switch { epoch: offset })?,
+        _ => return Err(FrameError::Kind(kind)),
+    })
+}
+
+fn write(offset: u64, payload: Bytes) -> Option<Change> {
+    let len_bytes = payload.len() as u64;
+    (len_bytes > 0).then(|| Change {
+        offset,
+        len_bytes,
+        kind: ChangeKind::Write(payload.into()),
+    })
+}
+
+fn unmap(offset: u64, len_bytes: u32) -> Option<Change> {
+    (len_bytes > 0).then(|| Change {
+        offset,
+        len_bytes: len_bytes.into(),
+        kind: ChangeKind::Unmap,
+    })
+}
+
+fn words(mut payload: Bytes) -> Option<Vec<(u64, u64)>> {
+    let fits = payload.len() % 16 == 0 && payload.len() / 16 <= WORDS_MAX;
+    fits.then(|| {
+        (0..payload.len() / 16)
+            .map(|_| (payload.get_u64_le(), payload.get_u64_le()))
+            .collect()
+    })
+}
+
+fn extents(mut payload: Bytes) -> Option<Vec<u64>> {
+    let fits = payload.len() % 8 == 0 && payload.len() / 8 <= WORDS_MAX;
+    fits.then(|| {
+        (0..payload.len() / 8)
+            .map(|_| payload.get_u64_le())
+            .collect()
+    })
+}
+
+fn role(byte: u8) -> Option<Role> {
+    match byte {
+        1 => Some(Role::Master),
+        2 => Some(Role::Slave),
+        _ => None,
+    }
+}
+
+fn terms(mut payload: Bytes) -> Option<Terms> {
+    if payload.len() != 18 {
+        return None;
+    }
+    let role = role(payload.get_u8())?;
+    let sync = match payload.get_u8() {
+        0 => Sync::None,
+        1 => Sync::Source,
+        2 => Sync::Target,
+        3 => Sync::FullSource,
+        4 => Sync::FullTarget,
+        _ => return None,
+    };
+    Some(Terms {
+        role,
+        sync,
+        local_seq: payload.get_u64_le(),
+        remote_seq: payload.get_u64_le(),
+    })
+}
+
+fn facts(mut payload: Bytes) -> Option<ToldFacts> {
+    if payload.len() < 59 {
+        return None;
+    }
+    let [current, base, epoch, seq, active, dirty, size_bytes] =
+        std::array::from_fn(|_| payload.get_u64_le());
+    let role = role(payload.get_u8())?;
+    let flags = payload.get_u8();
+    let count = usize::from(payload.get_u8());
+    if count > LINEAGE_MAX || payload.len() != count * 8 || flags & !3 != 0 {
+        return None;
+    }
+    let lineage = extents(payload)?;
+    let facts = Facts {
+        current,
+        base,
+        lineage,
+        epoch,
+        role,
+        inconsistent: flags & 1 != 0,
+        ending: flags & 2 != 0,
+    };
+    Some(ToldFacts {
+        facts,
+        seq,
+        active,
+        dirty,
+        size_bytes,
+    })
+}
