@@ -4,19 +4,22 @@ All times are nanoseconds of CLOCK_BOOTTIME, all sizes bytes. Every method may b
 the GIL. A failed call raises a subclass of :class:`twindisk.errors.EngineError` and has changed nothing.
 """
 
-from typing import Any, TypedDict, final
+from typing import Any, TypedDict, final, type_check_only
 
 __version__: str
 
+@type_check_only
 class CopyFacts(TypedDict):
     """What one copy durably knows about itself (docs/formats/copy-metadata.md)."""
 
     current: int
     base: int
+    lineage: list[int]  # generations since base, oldest first, without base and current
     epoch: int
     role: str  # "master" | "slave"
     inconsistent: bool
-    stopped_clean: bool
+    ending: bool  # the end of a resync was offered: the peer may have become current
+    stopped_clean: bool  # nothing is suspect: the activity log is empty
     active: int  # extents in the activity log
     dirty: int  # dirty chunks
     size_bytes: int
@@ -77,6 +80,13 @@ class Engine:
     def switch_roles(self, name: str) -> None:
         """On an attached Master: drain, swap the durable roles with the peer, exchange facts anew (event ``peer_facts``)."""
     def status(self) -> dict[str, Any]:
-        """Return vdisks (mode, role, sync, resync progress, counters, sessions) and peers (link, lease) as they are now."""
+        """Return ``vdisks`` by name and ``peers`` by mirror address, as they are now.
+
+        A VDisk: ``mode`` (closed|held|single|attaching|mirroring|going-alone|alone|failed), ``role``, ``sync`` (none|source|
+        target), ``resync_done`` and ``resync_total`` (bytes; 0 when none runs), ``iqn``, ``directory``, ``size_bytes``, ``peer``,
+        ``group_tag``, ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
+        written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``).
+        A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never).
+        """
     def shutdown(self) -> None:
         """Close all portals, links and copies; idempotent."""

@@ -1,4 +1,14 @@
 //! The one crate that knows Python: the module `twindisk._native`.
+//!
+//! Rules:
+//!
+//! * Nothing is decided here: arguments become the runtime's types, its answers become dicts, its errors Python's exceptions.
+//! * Every call that may wait releases the GIL ([`errors::detached`]).
+
+mod arguments;
+mod dicts;
+mod engine;
+mod errors;
 
 use pyo3::prelude::*;
 
@@ -10,4 +20,7 @@ mod native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
+    use crate::engine::Engine;
 }

@@ -1,1 +1,39 @@
-//! twindisk-runtime
+//! The only crate with sockets, files, threads and a clock: it runs the sans-IO protocols.
+//!
+//! ```text
+//! initiators ── TCP ──> session ─ iscsi ─ scsi ─┐
+//!                                               ├─> mirror core ──> disk (inline, or worker threads) ──> store
+//! peers ─────── TCP ──> link ──── frames ───────┘
+//! peers ─────── UDP ──> heartbeat thread ─ atomics ─> leases
+//! ```
+//! One thread turns the loop of [`engine`] and owns everything above; docs/decisions/0001-runtime.md says why. Python holds a
+//! [`Handle`], whose calls run on that thread between two passes.
+
+mod actions;
+pub mod clock;
+pub mod control;
+pub mod core;
+pub mod disk;
+pub mod engine;
+pub mod error;
+pub mod event;
+mod handle;
+pub mod heartbeat;
+pub mod link;
+pub mod pace;
+mod peers;
+pub mod portal;
+pub mod request;
+pub mod session;
+mod sessions;
+pub mod socket;
+pub mod status;
+mod tasks;
+pub mod vdisk;
+
+pub use control::VdiskSpec;
+pub use engine::{Engine, Settings};
+pub use error::{EngineError, Kind};
+pub use event::{EngineEvent, EventQueue, VdiskEvent};
+pub use handle::{Handle, invalid};
+pub use twindisk_mirror as mirror;

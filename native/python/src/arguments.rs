@@ -1,0 +1,60 @@
+//! Python's arguments as the runtime's types; what makes no sense is `EngineInvalidError`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use twindisk_runtime::mirror::{NotReady, Role, Serial, Sync};
+use twindisk_runtime::{EngineError, invalid};
+
+type Parsed<T> = Result<T, EngineError>;
+
+/// A host that is an IP address, and a port.
+pub fn address(host: &str, port: u16) -> Parsed<SocketAddr> {
+    let ip: IpAddr = host
+        .parse()
+        .map_err(|_| invalid("the host is not an IP address"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// 32 hex digits.
+pub fn serial(digits: &str) -> Parsed<Serial> {
+    let wrong = || invalid("the serial is not 32 hex digits");
+    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut bytes = [0; 16];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(Serial(bytes))
+}
+
+/// `master` or `slave`.
+pub fn role(word: &str) -> Parsed<Role> {
+    match word {
+        "master" => Ok(Role::Master),
+        "slave" => Ok(Role::Slave),
+        _ => Err(invalid("the role is neither master nor slave")),
+    }
+}
+
+/// `none`, `source`, `target`, `full-source` or `full-target`.
+pub fn sync(word: &str) -> Parsed<Sync> {
+    match word {
+        "none" => Ok(Sync::None),
+        "source" => Ok(Sync::Source),
+        "target" => Ok(Sync::Target),
+        "full-source" => Ok(Sync::FullSource),
+        "full-target" => Ok(Sync::FullTarget),
+        _ => Err(invalid("unknown sync")),
+    }
+}
+
+/// `transitioning`, `standby` or `unavailable`.
+pub fn state(word: &str) -> Parsed<NotReady> {
+    match word {
+        "transitioning" => Ok(NotReady::Transitioning),
+        "standby" => Ok(NotReady::Standby),
+        "unavailable" => Ok(NotReady::Unavailable),
+        _ => Err(invalid("unknown state")),
+    }
+}

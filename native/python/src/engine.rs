@@ -1,0 +1,281 @@
+//! `twindisk._native.Engine`; the stub carries the documentation.
+
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use twindisk_runtime::mirror::{AttachPlan, Command};
+use twindisk_runtime::{Handle, Settings, VdiskSpec, invalid};
+
+use crate::arguments::{address, role, serial, state, sync};
+use crate::dicts;
+use crate::errors::{detached, exception};
+
+const MS_NS: u64 = 1_000_000;
+
+/// The engine of one node: iSCSI portals, mirror links and VDisk copies.
+#[pyclass(frozen, module = "twindisk._native")]
+pub struct Engine {
+    handle: Handle,
+}
+
+impl Engine {
+    fn command(&self, py: Python<'_>, name: String, command: Command) -> PyResult<()> {
+        detached(py, || {
+            self.handle
+                .call(move |engine| engine.command(&name, command))?
+        })
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, heartbeat_ms = 200, silence_ms = 2000, lease_ms = 2000))]
+    fn new(py: Python<'_>, heartbeat_ms: u64, silence_ms: u64, lease_ms: u64) -> PyResult<Self> {
+        if heartbeat_ms == 0 || silence_ms < heartbeat_ms || lease_ms < heartbeat_ms {
+            return Err(exception(
+                py,
+                invalid("heartbeats must come within the silence and the lease"),
+            ));
+        }
+        let settings = Settings {
+            heartbeat_ns: heartbeat_ms.saturating_mul(MS_NS),
+            silence_ns: silence_ms.saturating_mul(MS_NS),
+            lease_ns: lease_ms.saturating_mul(MS_NS),
+        };
+        detached(py, || Handle::start(settings)).map(|handle| Self { handle })
+    }
+
+    /// Return the eventfd that becomes readable when take_events() has something.
+    fn event_fd(&self) -> i32 {
+        self.handle.events().fd()
+    }
+
+    /// Take all queued events, oldest first.
+    fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let events = PyList::empty(py);
+        for event in self.handle.events().take() {
+            events.append(dicts::event(py, &event)?)?;
+        }
+        Ok(events)
+    }
+
+    /// Listen for initiators; return the bound port.
+    fn open_portal(&self, py: Python<'_>, host: &str, port: u16) -> PyResult<u16> {
+        detached(py, || {
+            let address = address(host, port)?;
+            self.handle
+                .call(move |engine| engine.open_portal(address))?
+                .map(|bound| bound.port())
+        })
+    }
+
+    /// Listen for peers' data links and heartbeats; return the bound port.
+    fn listen_mirror(&self, py: Python<'_>, host: &str, port: u16, secret: &[u8]) -> PyResult<u16> {
+        let secret = secret.to_vec();
+        detached(py, || {
+            let address = address(host, port)?;
+            self.handle
+                .call(move |engine| engine.listen_mirror(address, secret))?
+                .map(|bound| bound.port())
+        })
+    }
+
+    /// Begin to keep a link with a peer.
+    #[pyo3(signature = (address, port, *, dial))]
+    fn add_peer(&self, py: Python<'_>, address: String, port: u16, dial: bool) -> PyResult<()> {
+        detached(py, || {
+            let to = crate::arguments::address(&address, port)?;
+            self.handle
+                .call(move |engine| engine.add_peer(&address, to, dial))?
+        })
+    }
+
+    /// Close the link and forget the peer.
+    fn remove_peer(&self, py: Python<'_>, address: String) -> PyResult<()> {
+        detached(py, || {
+            self.handle
+                .call(move |engine| engine.remove_peer(&address))?
+        })
+    }
+
+    /// Make the files of a new copy.
+    #[pyo3(signature = (directory, *, serial, size_bytes, generation, role, blank))]
+    #[allow(clippy::too_many_arguments)]
+    fn create_copy(
+        &self,
+        py: Python<'_>,
+        directory: &str,
+        serial: &str,
+        size_bytes: u64,
+        generation: u64,
+        role: &str,
+        blank: bool,
+    ) -> PyResult<()> {
+        detached(py, || {
+            if !blank && generation == 0 {
+                return Err(invalid("a copy that is not blank needs a generation"));
+            }
+            let generation = if blank { 0 } else { generation };
+            let (serial, role) = (
+                crate::arguments::serial(serial)?,
+                crate::arguments::role(role)?,
+            );
+            self.handle
+                .create_copy(Path::new(directory), serial, size_bytes, generation, role)
+        })
+    }
+
+    /// Remove the files of a copy that is not open.
+    fn delete_copy(&self, py: Python<'_>, directory: &str) -> PyResult<()> {
+        detached(py, || self.handle.delete_copy(Path::new(directory)))
+    }
+
+    /// Open a copy; initiators see the target, not ready, until a serve command.
+    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, group_tag, peer))]
+    #[allow(clippy::too_many_arguments)]
+    fn open_vdisk<'py>(
+        &self,
+        py: Python<'py>,
+        name: String,
+        directory: &str,
+        serial: &str,
+        iqn: String,
+        size_bytes: u64,
+        group_tag: u16,
+        peer: Option<String>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let told = detached(py, || {
+            let serial = self::serial(serial)?;
+            let directory = directory.into();
+            self.handle.open_vdisk(VdiskSpec {
+                name,
+                directory,
+                serial,
+                iqn,
+                size_bytes,
+                group_tag,
+                peer,
+            })
+        })?;
+        dicts::facts(py, &told)
+    }
+
+    /// Stop serving, end its sessions, close the files.
+    fn close_vdisk(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        detached(py, || self.handle.close_vdisk(name))
+    }
+
+    /// Set or clear the VDisk's mirror peer; the copy stops serving until told anew.
+    #[pyo3(signature = (name, peer, *, group_tag))]
+    fn set_peer(
+        &self,
+        py: Python<'_>,
+        name: String,
+        peer: Option<String>,
+        group_tag: u16,
+    ) -> PyResult<()> {
+        detached(py, || {
+            self.handle
+                .call(move |engine| engine.set_peer(&name, peer, group_tag))?
+        })
+    }
+
+    /// Grow a VDisk.
+    fn resize_vdisk(&self, py: Python<'_>, name: String, size_bytes: u64) -> PyResult<()> {
+        detached(py, || {
+            self.handle
+                .call(move |engine| engine.resize_vdisk(&name, size_bytes))?
+        })
+    }
+
+    /// Return the copy's facts as they are now.
+    fn facts<'py>(&self, py: Python<'py>, name: String) -> PyResult<Bound<'py, PyDict>> {
+        let told = detached(py, || {
+            self.handle.call(move |engine| engine.facts(&name))?
+        })?;
+        dicts::facts(py, &told)
+    }
+
+    /// Serve a VDisk that has no mirror.
+    fn serve_single(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        self.command(py, name, Command::ServeSingle)
+    }
+
+    /// Agree to mirror with the peer on the basis of both sides' facts.
+    #[pyo3(signature = (name, *, role, sync, epoch, generation, local_seq, remote_seq))]
+    #[allow(clippy::too_many_arguments)]
+    fn attach(
+        &self,
+        py: Python<'_>,
+        name: String,
+        role: &str,
+        sync: &str,
+        epoch: u64,
+        generation: u64,
+        local_seq: u64,
+        remote_seq: u64,
+    ) -> PyResult<()> {
+        let parsed = self::role(role).and_then(|role| Ok((role, self::sync(sync)?)));
+        let (role, sync) = parsed.map_err(|error| exception(py, error))?;
+        let plan = AttachPlan {
+            role,
+            sync,
+            epoch,
+            generation,
+            local_seq,
+            remote_seq,
+        };
+        self.command(py, name, Command::Attach(plan))
+    }
+
+    /// Become Master without the peer.
+    #[pyo3(signature = (name, *, generation, epoch, fenced))]
+    fn go_alone(
+        &self,
+        py: Python<'_>,
+        name: String,
+        generation: u64,
+        epoch: u64,
+        fenced: bool,
+    ) -> PyResult<()> {
+        self.command(
+            py,
+            name,
+            Command::GoAlone {
+                generation,
+                epoch,
+                fenced,
+            },
+        )
+    }
+
+    /// Answer held and new I/O with NOT READY.
+    #[pyo3(signature = (name, *, state))]
+    fn stop_serving(&self, py: Python<'_>, name: String, state: &str) -> PyResult<()> {
+        let state = self::state(state).map_err(|error| exception(py, error))?;
+        self.command(py, name, Command::StopServing(state))
+    }
+
+    /// Hand over cleanly: drain, flush, tell the peer.
+    fn leave(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        self.command(py, name, Command::Leave)
+    }
+
+    /// On an attached Master: drain, swap the durable roles with the peer, exchange facts anew.
+    fn switch_roles(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        self.command(py, name, Command::SwitchRoles)
+    }
+
+    /// Return VDisks and peers as they are now.
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let status = detached(py, || self.handle.call(|engine| engine.status()))?;
+        dicts::status(py, &status)
+    }
+
+    /// Close all portals, links and copies; idempotent.
+    fn shutdown(&self, py: Python<'_>) {
+        py.detach(|| self.handle.shutdown());
+    }
+}

@@ -1,0 +1,113 @@
+//! Carrying out what the mirror core asks for, until it asks for nothing more.
+
+use twindisk_mirror::{Action, HostId, HostResult, Report, Serial};
+use twindisk_scsi::{AccessState, Response};
+
+use crate::engine::{Endpoint, Engine};
+use crate::event::{EngineEvent, VdiskEvent};
+use crate::request::{access_state, scsi_response};
+
+impl Engine {
+    /// Carry out all actions, and those that follow from them.
+    pub(crate) fn carry_out(&mut self) {
+        loop {
+            let mut actions = std::mem::take(&mut self.actions);
+            self.core.node.take_actions(&mut actions);
+            if actions.is_empty() {
+                self.actions = actions;
+                return;
+            }
+            for action in actions.drain(..) {
+                match action {
+                    Action::Disk { serial, id, op } => self.core.disk(serial, id, op),
+                    Action::Complete {
+                        serial,
+                        host,
+                        result,
+                    } => self.complete(serial, host, result),
+                    Action::Send { peer, message } => self.send(peer, &message),
+                    Action::Report { serial, report } => self.report(serial, report),
+                    Action::PeerUp { peer } => self.peer_up(peer),
+                    Action::PeerDown { peer, loss } => self.peer_down(peer, loss),
+                }
+            }
+            self.actions = actions;
+        }
+    }
+
+    fn complete(&mut self, serial: Serial, host: HostId, result: HostResult) {
+        let Some(request) = self.core.requests.get_mut(host) else {
+            return;
+        };
+        if result == HostResult::Done
+            && let Some(next) = request.todo.pop_front()
+        {
+            return self.core.node.host(serial, host, next, self.core.now_ns);
+        }
+        let Some(request) = self.core.requests.remove(host) else {
+            return;
+        };
+        let response = match result {
+            HostResult::Data(payload) => Response::with_data(payload.into_pieces()),
+            HostResult::Done => Response::good(),
+            HostResult::NotReady(state) => Response::not_serving(access_state(state)),
+        };
+        if let Some(slot) = self.endpoints.get_mut(request.endpoint)
+            && let Endpoint::Session(session) = &mut slot.endpoint
+            && session.nexus == request.nexus
+        {
+            session.held_bytes -= request.held_bytes;
+            session
+                .connection
+                .respond(request.task, scsi_response(response));
+            self.mark_dirty(request.endpoint);
+        }
+        if !self.waiters.is_empty() {
+            self.waiters_see(host);
+        }
+    }
+
+    fn report(&mut self, serial: Serial, report: Report) {
+        let Some(&place) = self.core.places.get(&serial) else {
+            return;
+        };
+        let role = self
+            .core
+            .node
+            .copy(serial)
+            .map(|copy| copy.status().facts.role);
+        let event = match report {
+            Report::PeerFacts(pair) => VdiskEvent::PeerFacts(pair),
+            Report::Attached { role, sync } => VdiskEvent::Attached { role, sync },
+            Report::AttachRefused => VdiskEvent::AttachRefused {
+                reason: "the plans do not match",
+            },
+            Report::Resynced => match role {
+                Some(role) => VdiskEvent::Resynced(role),
+                None => return,
+            },
+            Report::Held { peer_outdated } => VdiskEvent::Held { peer_outdated },
+            Report::Alone { released } => VdiskEvent::Alone { released },
+            Report::PeerLeft => VdiskEvent::PeerLeft,
+            Report::Left => VdiskEvent::Left,
+            Report::Switching => VdiskEvent::Switching,
+            Report::DiskFailed { operation, errno } => VdiskEvent::DiskFailed { operation, errno },
+        };
+        self.show_state(place);
+        let name = self.core.vdisks[place].name.clone();
+        self.events.push(EngineEvent::Vdisk(name, event));
+    }
+
+    /// Let initiators see whether the VDisk at `place` is served. Commands that are held count as served: they are kept in
+    /// the mirror core, so that an initiator sees a pause and no error.
+    pub(crate) fn show_state(&mut self, place: usize) {
+        let vdisk = &mut self.core.vdisks[place];
+        let copy = self.core.node.copy(vdisk.serial);
+        let closed = copy
+            .filter(|copy| copy.status().mode == "closed")
+            .and_then(|copy| copy.readiness());
+        vdisk
+            .unit
+            .set_access_state(closed.map_or(AccessState::Serving, access_state));
+    }
+}

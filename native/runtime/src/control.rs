@@ -1,0 +1,414 @@
+//! What Python may ask of the engine, carried out on the engine's thread between two passes.
+//!
+//! Rule: a call that fails has changed nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use twindisk_mirror::report::ToldFacts;
+use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial};
+use twindisk_scsi::{AccessState, Identity, LogicalUnit, PeerGroup};
+use twindisk_store::{CopyFiles, CopyRecord, Opened};
+
+use crate::engine::{Endpoint, Engine};
+use crate::error::{EngineError, Kind, Result};
+use crate::heartbeat::Heartbeats;
+use crate::peers::{Mirror, Peer, peer_id};
+use crate::portal::{Listener, Purpose};
+use crate::vdisk::{Counters, Vdisk};
+
+/// What a VDisk is opened with.
+#[derive(Debug, Clone)]
+pub struct VdiskSpec {
+    /// Its name.
+    pub name: String,
+    /// The copy's directory.
+    pub directory: PathBuf,
+    /// Its serial.
+    pub serial: Serial,
+    /// Its target's iSCSI name.
+    pub iqn: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Tag of this node's target port group.
+    pub group_tag: u16,
+    /// The peer's mirror address; None: not mirrored.
+    pub peer: Option<String>,
+}
+
+/// Product revision level that initiators see.
+const REVISION: [u8; 4] = *b"0001";
+
+impl Engine {
+    /// Listen for initiators; where it listens.
+    ///
+    /// # Errors
+    /// `Io`: the address is not ours or in use.
+    pub fn open_portal(&mut self, address: SocketAddr) -> Result<SocketAddr> {
+        self.listen(address, Purpose::Portal)
+            .map(|(bound, _)| bound)
+    }
+
+    fn listen(&mut self, address: SocketAddr, purpose: Purpose) -> Result<(SocketAddr, usize)> {
+        let failed = |error| EngineError::io(&format!("cannot listen on {address}"), &error);
+        let listener = Listener::bind(address, purpose).map_err(failed)?;
+        let bound = listener.address;
+        let place = self.keep(Endpoint::Listener(listener)).map_err(failed)?;
+        Ok((bound, place))
+    }
+
+    /// Listen for peers: TCP for links, UDP on the same port for heartbeats; where it listens.
+    ///
+    /// # Errors
+    /// `Exists`: it does already. `Io`: the address is not ours or in use.
+    pub fn listen_mirror(&mut self, address: SocketAddr, secret: Vec<u8>) -> Result<SocketAddr> {
+        if self.mirror.is_some() {
+            return Err(EngineError::new(
+                Kind::Exists,
+                "the engine listens for peers already",
+            ));
+        }
+        let (bound, place) = self.listen(address, Purpose::Mirror)?;
+        let (interval_ns, lease_ns) = (self.settings.heartbeat_ns, self.settings.lease_ns);
+        match Heartbeats::start(bound, interval_ns, lease_ns, Arc::clone(&self.turned_ns)) {
+            Ok(heartbeats) => {
+                self.mirror = Some(Mirror {
+                    address: bound.ip(),
+                    secret,
+                    heartbeats,
+                })
+            }
+            Err(error) => {
+                self.endpoints.remove(place);
+                return Err(EngineError::io(
+                    &format!("cannot receive heartbeats on {bound}"),
+                    &error,
+                ));
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Begin to keep a link with a peer.
+    ///
+    /// # Errors
+    /// `Exists`: it is known. `Invalid`: it is this node. `Refused`: the engine does not listen for peers.
+    pub fn add_peer(&mut self, name: &str, address: SocketAddr, dial: bool) -> Result<()> {
+        let Some(mirror) = &self.mirror else {
+            return Err(
+                EngineError::new(Kind::Refused, "the engine does not listen for peers")
+                    .about_peer(name),
+            );
+        };
+        if mirror.address == address.ip() {
+            return Err(EngineError::new(Kind::Invalid, "the peer is this node").about_peer(name));
+        }
+        if self
+            .peers
+            .iter()
+            .any(|(_, peer)| peer.address.ip() == address.ip())
+        {
+            return Err(
+                EngineError::new(Kind::Exists, "the peer is known already").about_peer(name)
+            );
+        }
+        self.peers.insert(Peer::new(name.to_owned(), address, dial));
+        Ok(())
+    }
+
+    /// Close the link with a peer and forget it.
+    ///
+    /// # Errors
+    /// `NotFound`. `Refused`: a VDisk is mirrored with it.
+    pub fn remove_peer(&mut self, name: &str) -> Result<()> {
+        let place = self.peer_place(name)?;
+        if let Some((_, vdisk)) = self
+            .core
+            .vdisks
+            .iter()
+            .find(|(_, vdisk)| vdisk.peer.as_deref() == Some(name))
+        {
+            return Err(
+                EngineError::new(Kind::Refused, "the VDisk is mirrored with the peer")
+                    .about_vdisk(&vdisk.name)
+                    .about_peer(name),
+            );
+        }
+        if let Some(link) = self.peers[place].link {
+            self.close_link(link, "closed");
+        }
+        // What the mirror core has to say about the loss names the peer by its place, so before the place is free.
+        self.carry_out();
+        self.peers.remove(place);
+        Ok(())
+    }
+
+    fn peer_place(&self, name: &str) -> Result<usize> {
+        let unknown = || EngineError::new(Kind::NotFound, "unknown peer").about_peer(name);
+        self.peers
+            .iter()
+            .find(|(_, peer)| peer.name == name)
+            .map(|(place, _)| place)
+            .ok_or_else(unknown)
+    }
+
+    fn peer_id_of(&self, name: Option<&str>) -> Result<Option<PeerId>> {
+        name.map(|name| self.peer_place(name).map(peer_id))
+            .transpose()
+    }
+
+    pub(crate) fn vdisk_place(&self, name: &str) -> Result<usize> {
+        self.core
+            .place_of(name)
+            .ok_or_else(|| EngineError::new(Kind::NotFound, "unknown VDisk").about_vdisk(name))
+    }
+
+    /// Take an opened copy in; initiators see the target, not ready. Its facts.
+    ///
+    /// # Errors
+    /// `Exists`: name, serial or iSCSI name is in use. `NotFound`: unknown peer. `Invalid`: the copy is another VDisk's, or has
+    /// another size.
+    pub fn open_vdisk(&mut self, spec: VdiskSpec, opened: Opened) -> Result<ToldFacts> {
+        let about = |error: EngineError| error.about_vdisk(&spec.name);
+        let in_use = self.core.vdisks.iter().any(|(_, known)| {
+            known.name == spec.name
+                || known.serial == spec.serial
+                || known.iqn.eq_ignore_ascii_case(&spec.iqn)
+        });
+        if in_use {
+            return Err(about(EngineError::new(
+                Kind::Exists,
+                "a VDisk with this name, serial or IQN is open",
+            )));
+        }
+        if opened.record.serial != spec.serial.0 {
+            return Err(about(EngineError::new(
+                Kind::Invalid,
+                "the copy has another serial",
+            )));
+        }
+        if opened.record.size_bytes != spec.size_bytes {
+            return Err(about(EngineError::new(
+                Kind::Invalid,
+                "the copy has another size",
+            )));
+        }
+        let peer = self.peer_id_of(spec.peer.as_deref()).map_err(about)?;
+        let identity = Identity {
+            serial: spec.serial.0,
+            revision: REVISION,
+        };
+        let unit = LogicalUnit::new(
+            identity,
+            spec.size_bytes,
+            spec.group_tag,
+            AccessState::Transitioning,
+        )
+        .map_err(|_| {
+            about(EngineError::new(
+                Kind::Invalid,
+                "the VDisk is smaller than a block",
+            ))
+        })?;
+        let place = self.core.vdisks.insert(Vdisk {
+            name: spec.name,
+            iqn: spec.iqn,
+            serial: spec.serial,
+            unit,
+            files: Arc::new(opened.files),
+            directory: spec.directory,
+            group_tag: spec.group_tag,
+            peer: spec.peer,
+            counters: Counters::default(),
+        });
+        self.core.places.insert(spec.serial, place);
+        let facts = facts_of(&opened.record);
+        let (size_bytes, active, bitmap) = (spec.size_bytes, opened.record.active, opened.bitmap);
+        let copy = CopySpec {
+            serial: spec.serial,
+            size_bytes,
+            peer,
+            facts,
+            active,
+            bitmap,
+        };
+        self.core.node.add_copy(copy, self.core.now_ns);
+        self.show_peer_group(place);
+        self.show_state(place);
+        self.told(place)
+    }
+
+    /// Stop serving a VDisk, end its sessions and give its files back, to be closed when no worker uses them any more.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn close_vdisk(&mut self, name: &str) -> Result<Arc<CopyFiles>> {
+        let place = self.vdisk_place(name)?;
+        for session in self.sessions_of(place) {
+            self.close_session(session);
+        }
+        let vdisk = self.core.vdisks.remove(place);
+        self.core.places.remove(&vdisk.serial);
+        self.core.node.remove_copy(vdisk.serial);
+        Ok(vdisk.files)
+    }
+
+    /// Set or clear a VDisk's peer; the copy stops serving until told anew.
+    ///
+    /// # Errors
+    /// `NotFound`: no such VDisk or peer.
+    pub fn set_peer(&mut self, name: &str, peer: Option<String>, group_tag: u16) -> Result<()> {
+        let place = self.vdisk_place(name)?;
+        let id = self
+            .peer_id_of(peer.as_deref())
+            .map_err(|error| error.about_vdisk(name))?;
+        let serial = self.core.vdisks[place].serial;
+        self.core
+            .node
+            .set_peer(serial, id, self.core.now_ns)
+            .map_err(|error| refused(error, name))?;
+        let vdisk = &mut self.core.vdisks[place];
+        vdisk.peer = peer;
+        vdisk.group_tag = group_tag;
+        vdisk.unit.set_group_tag(group_tag);
+        self.show_peer_group(place);
+        self.show_state(place);
+        Ok(())
+    }
+
+    /// Tell initiators of the other node's target port group: tags are 1 and 2.
+    fn show_peer_group(&mut self, place: usize) {
+        let vdisk = &mut self.core.vdisks[place];
+        let group = vdisk.peer.is_some().then(|| PeerGroup {
+            group_tag: 3 - vdisk.group_tag.clamp(1, 2),
+            state: AccessState::Serving,
+        });
+        vdisk.unit.set_peer_group(group);
+    }
+
+    /// Grow a VDisk that has no mirror.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid`: it would shrink; `Refused`: it is mirrored; `Io`.
+    pub fn resize_vdisk(&mut self, name: &str, size_bytes: u64) -> Result<()> {
+        let place = self.vdisk_place(name)?;
+        let vdisk = &self.core.vdisks[place];
+        let about = |kind, problem: &str| Err(EngineError::new(kind, problem).about_vdisk(name));
+        match size_bytes {
+            _ if vdisk.peer.is_some() => return about(Kind::Refused, "the VDisk is mirrored"),
+            same if same == vdisk.files.size_bytes() => return Ok(()),
+            less if less < vdisk.files.size_bytes() => {
+                return about(Kind::Invalid, "a VDisk never shrinks");
+            }
+            _ => {}
+        }
+        let record = record_of(vdisk.serial, size_bytes, &self.told(place)?.facts);
+        vdisk
+            .files
+            .grow(&record)
+            .map_err(|error| store_error(&error).about_vdisk(name))?;
+        let serial = vdisk.serial;
+        self.core
+            .node
+            .set_size(serial, size_bytes)
+            .map_err(|error| refused(error, name))?;
+        self.core.vdisks[place]
+            .unit
+            .set_size_bytes(size_bytes)
+            .expect("a larger size has room for a block");
+        Ok(())
+    }
+
+    /// A copy's facts as they are now.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn facts(&self, name: &str) -> Result<ToldFacts> {
+        self.told(self.vdisk_place(name)?)
+    }
+
+    fn told(&self, place: usize) -> Result<ToldFacts> {
+        let vdisk = &self.core.vdisks[place];
+        let unknown = || EngineError::new(Kind::NotFound, "unknown copy").about_vdisk(&vdisk.name);
+        self.core
+            .node
+            .copy(vdisk.serial)
+            .map(twindisk_mirror::copy::Copy::told)
+            .ok_or_else(unknown)
+    }
+
+    /// Carry out a decision about a VDisk.
+    ///
+    /// # Errors
+    /// `NotFound`; `Refused`: not in the copy's present state.
+    pub fn command(&mut self, name: &str, command: Command) -> Result<()> {
+        let place = self.vdisk_place(name)?;
+        let serial = self.core.vdisks[place].serial;
+        self.core
+            .node
+            .command(serial, command, self.core.now_ns)
+            .map_err(|error| refused(error, name))?;
+        self.show_state(place);
+        Ok(())
+    }
+}
+
+fn refused(error: CommandError, vdisk: &str) -> EngineError {
+    let kind = if error == CommandError::UnknownVdisk {
+        Kind::NotFound
+    } else {
+        Kind::Refused
+    };
+    EngineError::new(kind, error.to_string()).about_vdisk(vdisk)
+}
+
+/// A failure of the store as an engine error.
+pub(crate) fn store_error(error: &twindisk_store::StoreError) -> EngineError {
+    use twindisk_store::StoreError as E;
+    let kind = match error {
+        E::Io { .. } | E::Failed => Kind::Io,
+        E::InUse { .. } | E::AlreadyExists { .. } => Kind::Exists,
+        E::NotACopy { .. } => Kind::NotFound,
+        E::BothSlotsCorrupt { .. } | E::UnknownVersion { .. } => Kind::Corrupt,
+        E::OutOfBounds { .. } | E::InvalidRecord { .. } => Kind::Invalid,
+    };
+    let mut built = EngineError::new(kind, error.to_string());
+    built.errno = error.errno();
+    built
+}
+
+/// The record of a copy with these facts and nothing suspect.
+pub(crate) fn record_of(serial: Serial, size_bytes: u64, facts: &Facts) -> CopyRecord {
+    CopyRecord {
+        serial: serial.0,
+        size_bytes,
+        current: facts.current,
+        base: facts.base,
+        lineage: facts.lineage.clone(),
+        epoch: facts.epoch,
+        role: match facts.role {
+            Role::Master => twindisk_store::Role::Master,
+            Role::Slave => twindisk_store::Role::Slave,
+        },
+        inconsistent: facts.inconsistent,
+        ending: facts.ending,
+        stopped_clean: false,
+        active: Vec::new(),
+    }
+}
+
+fn facts_of(record: &CopyRecord) -> Facts {
+    Facts {
+        current: record.current,
+        base: record.base,
+        lineage: record.lineage.clone(),
+        epoch: record.epoch,
+        role: match record.role {
+            twindisk_store::Role::Master => Role::Master,
+            twindisk_store::Role::Slave => Role::Slave,
+        },
+        inconsistent: record.inconsistent,
+        ending: record.ending,
+    }
+}

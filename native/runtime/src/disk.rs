@@ -1,0 +1,261 @@
+//! Disk operations: inline what the page cache serves, a few worker threads for what blocks.
+//!
+//! Rules:
+//!
+//! * A read is inline only if the kernel has all of it in memory; a write goes to the page cache inline.
+//! * Flush, metadata, punching holes, listing extents and cold reads go to a worker; their completions come back through a
+//!   queue, and the engine's poll is woken.
+//! * Operations are independent: whoever submits them keeps order (the mirror core's range locks do).
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use mio::Waker;
+use twindisk_mirror::{
+    Change, ChangeKind, DiskDone, DiskId, DiskOp, Payload, Persist, Role, Serial,
+};
+use twindisk_store::{BitmapChange, CopyFiles, CopyRecord, StoreError};
+
+/// Worker threads of an engine.
+const WORKERS: usize = 4;
+/// Reads up to this length are tried inline, in bytes.
+const INLINE_READ_MAX_BYTES: u32 = 1 << 20;
+/// Told for a failure that carries no number of its own (an earlier failure, a range outside the copy).
+const EIO: i32 = 5;
+
+/// One operation for a worker.
+#[derive(Debug)]
+pub struct Job {
+    /// Whose copy.
+    pub serial: Serial,
+    /// Names the operation to the mirror core.
+    pub id: DiskId,
+    /// What to do.
+    pub op: DiskOp,
+    /// The copy.
+    pub files: Arc<CopyFiles>,
+}
+
+/// How a worker's operation ended.
+#[derive(Debug)]
+pub struct JobDone {
+    /// Whose copy.
+    pub serial: Serial,
+    /// Names the operation to the mirror core.
+    pub id: DiskId,
+    /// The outcome.
+    pub done: DiskDone,
+    /// What was asked for, for a log.
+    pub operation: &'static str,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<(VecDeque<Job>, bool)>,
+    wake: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Job>, bool)> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut guard = self.lock();
+        loop {
+            if let Some(job) = guard.0.pop_front() {
+                return Some(job);
+            }
+            if guard.1 {
+                return None;
+            }
+            guard = self
+                .wake
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The worker threads of one engine. Dropping it lets them finish what is queued and waits for them.
+pub struct DiskPool {
+    queue: Arc<Queue>,
+    done: mpsc::Receiver<JobDone>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl DiskPool {
+    /// Start the workers; `waker` wakes the engine's poll for each completion.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(waker: &Arc<Waker>) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let (sender, done) = mpsc::channel();
+        let mut threads = Vec::new();
+        for number in 0..WORKERS {
+            let (queue, sender, waker) = (Arc::clone(&queue), sender.clone(), Arc::clone(waker));
+            let work = move || {
+                while let Some(job) = queue.next() {
+                    let operation = name_of(&job.op);
+                    let done = perform(&job.files, job.serial, job.op);
+                    drop(job.files);
+                    if sender
+                        .send(JobDone {
+                            serial: job.serial,
+                            id: job.id,
+                            done,
+                            operation,
+                        })
+                        .is_err()
+                    {
+                        return;
+                    }
+                    // The engine also looks at the queue on its timer, so a wake-up that fails only delays.
+                    let _ = waker.wake();
+                }
+            };
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("twindisk-disk{number}"))
+                    .spawn(work)?,
+            );
+        }
+        Ok(Self {
+            queue,
+            done,
+            threads,
+        })
+    }
+
+    /// Give a job to the workers.
+    pub fn submit(&self, job: Job) {
+        self.queue.lock().0.push_back(job);
+        self.queue.wake.notify_one();
+    }
+
+    /// The next finished job.
+    #[must_use]
+    pub fn next_done(&self) -> Option<JobDone> {
+        self.done.try_recv().ok()
+    }
+}
+
+impl Drop for DiskPool {
+    fn drop(&mut self) {
+        self.queue.lock().1 = true;
+        self.queue.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has nothing left to finish.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Do an operation now if that does not block; else give it back for a worker.
+///
+/// # Errors
+/// The operation itself, untouched: it would block.
+pub fn perform_inline(files: &CopyFiles, serial: Serial, op: DiskOp) -> Result<DiskDone, DiskOp> {
+    match op {
+        DiskOp::Read { offset, len_bytes } if len_bytes <= INLINE_READ_MAX_BYTES => {
+            match files.try_read_cached(offset, len_bytes as usize) {
+                Ok(Some(data)) => Ok(DiskDone::Data(Bytes::from(data).into())),
+                Ok(None) => Err(op),
+                Err(error) => Ok(failed(&error)),
+            }
+        }
+        DiskOp::Change(Change {
+            kind: ChangeKind::Write(_),
+            ..
+        }) => Ok(perform(files, serial, op)),
+        _ => Err(op),
+    }
+}
+
+/// Do an operation, however long it takes.
+#[must_use]
+pub fn perform(files: &CopyFiles, serial: Serial, op: DiskOp) -> DiskDone {
+    let outcome = match op {
+        DiskOp::Read { offset, len_bytes } => files
+            .read(offset, len_bytes as usize)
+            .map(|data| DiskDone::Data(Bytes::from(data).into())),
+        DiskOp::Change(change) => match change.kind {
+            ChangeKind::Write(payload) => {
+                write(files, change.offset, &payload).map(|()| DiskDone::Done)
+            }
+            ChangeKind::Unmap => files
+                .punch(change.offset, change.len_bytes)
+                .map(|()| DiskDone::Done),
+        },
+        DiskOp::Flush => files.flush().map(|()| DiskDone::Done),
+        DiskOp::Persist(persist) => store(files, serial, *persist).map(|()| DiskDone::Done),
+        DiskOp::Allocated => files.allocated_extents().map(DiskDone::Extents),
+    };
+    outcome.unwrap_or_else(|error| failed(&error))
+}
+
+fn write(files: &CopyFiles, offset: u64, payload: &Payload) -> Result<(), StoreError> {
+    match payload.pieces() {
+        [one] => files.write(offset, &[IoSlice::new(one)]),
+        many => files.write(
+            offset,
+            &many
+                .iter()
+                .map(|piece| IoSlice::new(piece))
+                .collect::<Vec<_>>(),
+        ),
+    }
+}
+
+fn store(files: &CopyFiles, serial: Serial, persist: Persist) -> Result<(), StoreError> {
+    let change = if persist.bitmap_reset {
+        BitmapChange::Replace(&persist.bitmap)
+    } else {
+        BitmapChange::Words(&persist.bitmap)
+    };
+    let facts = persist.facts;
+    let record = CopyRecord {
+        serial: serial.0,
+        size_bytes: files.size_bytes(),
+        current: facts.current,
+        base: facts.base,
+        lineage: facts.lineage,
+        epoch: facts.epoch,
+        role: match facts.role {
+            Role::Master => twindisk_store::Role::Master,
+            Role::Slave => twindisk_store::Role::Slave,
+        },
+        inconsistent: facts.inconsistent,
+        ending: facts.ending,
+        stopped_clean: false,
+        active: persist.active,
+    };
+    files.persist(&record, change)
+}
+
+fn failed(error: &StoreError) -> DiskDone {
+    DiskDone::Failed(error.errno().unwrap_or(EIO))
+}
+
+/// The word that a log uses for an operation.
+#[must_use]
+pub fn name_of(op: &DiskOp) -> &'static str {
+    match op {
+        DiskOp::Read { .. } => "read",
+        DiskOp::Change(Change {
+            kind: ChangeKind::Write(_),
+            ..
+        }) => "write",
+        DiskOp::Change(Change {
+            kind: ChangeKind::Unmap,
+            ..
+        }) => "unmap",
+        DiskOp::Flush => "flush",
+        DiskOp::Persist(_) => "persist",
+        DiskOp::Allocated => "allocated",
+    }
+}

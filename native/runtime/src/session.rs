@@ -1,0 +1,227 @@
+//! One connection of one initiator: bytes in, commands to the logical unit, answers out.
+//!
+//! Rules:
+//!
+//! * A pass reads a bounded number of bytes from one connection, so that none starves the others.
+//! * Nothing more is read while the connection holds too many bytes in flight or waiting to be sent.
+//! * What concerns other connections (reinstatement, resets) is given back to the engine as a [`Pump`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use twindisk_iscsi::{
+    Connection, Event, PortalConfig, ScsiCommand, SessionRequest, TaskFunction, TaskTag,
+};
+use twindisk_scsi::{IoRequest, NexusId, Step};
+
+use crate::core::Core;
+use crate::request::{Request, host_ops, scsi_response};
+use crate::socket::{Outbox, Read, Socket};
+use crate::vdisk::Targets;
+
+/// Bytes that one connection may bring in during one pass.
+const PASS_BYTES: usize = 1 << 20;
+/// Bytes in flight and to be sent above which a connection is not read.
+const HELD_MAX_BYTES: usize = 32 << 20;
+
+/// Who is logged in.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The initiator's iSCSI name.
+    pub initiator: String,
+    /// The initiator's part of the session id.
+    pub isid: [u8; 6],
+    /// The VDisk's place; None in a discovery session.
+    pub vdisk: Option<usize>,
+    /// The target's part of the session id.
+    pub tsih: u16,
+}
+
+/// What the engine has to do for a connection after a pump.
+#[derive(Debug)]
+pub enum Pump {
+    /// Nothing; wait for the next event.
+    Idle,
+    /// There is more to read in the next pass.
+    More,
+    /// Decide about a login, then pump again.
+    Login(SessionRequest),
+    /// Carry out a task management request, then pump again.
+    Tasks {
+        /// The request.
+        task: TaskTag,
+        /// What to do.
+        function: TaskFunction,
+        /// The LUN field.
+        lun: u64,
+    },
+    /// Write what waits, then close.
+    Close,
+}
+
+/// One connection of an initiator.
+pub struct Session {
+    /// The socket.
+    pub socket: Socket,
+    /// The protocol.
+    pub connection: Connection,
+    /// Where the initiator connects from.
+    pub address: SocketAddr,
+    /// The nexus; new for each connection.
+    pub nexus: NexusId,
+    /// None before login.
+    pub login: Option<Login>,
+    /// Bytes held by commands in flight.
+    pub held_bytes: usize,
+    /// To be closed once everything is written.
+    pub closing: bool,
+}
+
+impl Session {
+    /// A connection that was just accepted at `now_ns`.
+    ///
+    /// # Errors
+    /// The stream is closed already.
+    pub fn new(
+        stream: TcpStream,
+        address: SocketAddr,
+        nexus: NexusId,
+        config: Arc<PortalConfig>,
+        now_ns: u64,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(stream)?;
+        let connection = Connection::new(config, now_ns);
+        Ok(Self {
+            socket,
+            connection,
+            address,
+            nexus,
+            login: None,
+            held_bytes: 0,
+            closing: false,
+        })
+    }
+
+    /// Whether reading may go on.
+    #[must_use]
+    pub fn may_read(&mut self) -> bool {
+        !self.closing && self.held_bytes + self.connection.transmit().len_bytes() < HELD_MAX_BYTES
+    }
+
+    /// Read and act until there is nothing more, the pass's share is used up, or the engine has to act. `endpoint` is this
+    /// connection's place.
+    pub fn pump(&mut self, endpoint: usize, core: &mut Core) -> Pump {
+        let mut budget = PASS_BYTES;
+        loop {
+            if let Some(pump) = self.act(endpoint, core) {
+                return pump;
+            }
+            if !self.socket.is_readable() || !self.may_read() {
+                return Pump::Idle;
+            }
+            if budget == 0 {
+                return Pump::More;
+            }
+            let wanted = self.connection.bytes_wanted(&self.socket.input);
+            match self.socket.read(wanted) {
+                Ok(Read::Data(got)) => budget = budget.saturating_sub(got),
+                Ok(Read::Empty) => return Pump::Idle,
+                Ok(Read::Closed) | Err(_) => return Pump::Close,
+            }
+        }
+    }
+
+    /// Consume what was received; `Some`: the engine has to act.
+    fn act(&mut self, endpoint: usize, core: &mut Core) -> Option<Pump> {
+        let received = self
+            .connection
+            .receive(&mut self.socket.input, &Targets(&core.vdisks));
+        while let Some(event) = self.connection.next_event() {
+            match event {
+                Event::Command(command) => self.command(endpoint, command, core),
+                Event::SessionRequested(request) => return Some(Pump::Login(request)),
+                Event::TaskManagement {
+                    task,
+                    function,
+                    lun,
+                } => {
+                    return Some(Pump::Tasks {
+                        task,
+                        function,
+                        lun,
+                    });
+                }
+                Event::Finished(_) => return Some(Pump::Close),
+            }
+        }
+        received.is_err().then_some(Pump::Close)
+    }
+
+    fn command(&mut self, endpoint: usize, command: ScsiCommand, core: &mut Core) {
+        let Some(place) = self.login.as_ref().and_then(|login| login.vdisk) else {
+            return;
+        };
+        let vdisk = &mut core.vdisks[place];
+        let request =
+            match vdisk
+                .unit
+                .execute(self.nexus, &command.cdb, command.lun, &command.data_out)
+            {
+                Step::Done(response) => {
+                    return self
+                        .connection
+                        .respond(command.task, scsi_response(response));
+                }
+                Step::Io(request) => request,
+            };
+        let counters = &mut vdisk.counters;
+        let mut held_bytes = 512
+            + command
+                .data_out
+                .iter()
+                .map(bytes::Bytes::len)
+                .sum::<usize>();
+        match &request {
+            IoRequest::Read { len_bytes, .. } => {
+                held_bytes += *len_bytes as usize;
+                counters.reads += 1;
+                counters.read_bytes += u64::from(*len_bytes);
+            }
+            IoRequest::Write { len_bytes, .. } => {
+                counters.writes += 1;
+                counters.written_bytes += u64::from(*len_bytes);
+            }
+            IoRequest::Unmap(_) => counters.writes += 1,
+            IoRequest::Flush => counters.flushes += 1,
+        }
+        self.held_bytes += held_bytes;
+        let serial = vdisk.serial;
+        let (first, todo) = host_ops(request, command.data_out);
+        let waiting = Request {
+            endpoint,
+            nexus: self.nexus,
+            task: command.task,
+            vdisk: place,
+            held_bytes,
+            todo,
+        };
+        let id = core.requests.insert(waiting);
+        core.node.host(serial, id, first, core.now_ns);
+    }
+
+    /// Write what waits.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush(self.connection.transmit())
+    }
+
+    /// Whether everything is written.
+    #[must_use]
+    pub fn is_flushed(&mut self) -> bool {
+        Outbox::len_bytes(self.connection.transmit()) == 0
+    }
+}

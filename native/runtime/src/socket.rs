@@ -1,0 +1,266 @@
+//! A nonblocking TCP stream with its input buffer.
+//!
+//! Rules:
+//!
+//! * Readiness is edge-triggered: `readable` stays set until the kernel says there is nothing more, however many passes
+//!   that takes, so a socket may be left unread (fairness, backpressure) and taken up again without an event.
+//! * Output waits in an [`Outbox`] during a pass and leaves in as few `writev` calls as possible when the pass ends.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use mio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use twindisk_iscsi::TransmitQueue;
+
+/// The room asked for when the input buffer is used up, in bytes.
+const READ_ROOM_BYTES: usize = 256 << 10;
+/// A read is tried with at least this much room, in bytes.
+const READ_ROOM_MIN_BYTES: usize = 64 << 10;
+/// Most chunks in one `writev`.
+const WRITE_CHUNKS: usize = 128;
+
+/// Bytes that wait to be written, in order.
+pub trait Outbox {
+    /// Fill `slices` with the first chunks; how many were filled.
+    fn io_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize;
+    /// Forget the first `sent_bytes` bytes, which were written.
+    fn advance(&mut self, sent_bytes: usize);
+    /// How many bytes wait.
+    fn len_bytes(&self) -> usize;
+}
+
+impl Outbox for TransmitQueue {
+    fn io_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.io_slices(slices)
+    }
+
+    fn advance(&mut self, sent_bytes: usize) {
+        self.advance(sent_bytes);
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.len_bytes()
+    }
+}
+
+/// A plain outbox of chunks.
+#[derive(Debug, Default)]
+pub struct ChunkQueue {
+    chunks: VecDeque<Bytes>,
+    len_bytes: usize,
+}
+
+impl ChunkQueue {
+    /// Append one chunk.
+    pub fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.len_bytes += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+    }
+}
+
+impl Outbox for ChunkQueue {
+    fn io_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(chunk);
+        }
+        slices.len().min(self.chunks.len())
+    }
+
+    fn advance(&mut self, sent_bytes: usize) {
+        self.len_bytes -= sent_bytes;
+        let mut left = sent_bytes;
+        while let Some(chunk) = self.chunks.front_mut() {
+            if left < chunk.len() {
+                chunk.advance(left);
+                return;
+            }
+            left -= chunk.len();
+            self.chunks.pop_front();
+        }
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+}
+
+/// What one read found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// This many bytes were added to the input.
+    Data(usize),
+    /// Nothing for now.
+    Empty,
+    /// The other side has closed its direction.
+    Closed,
+}
+
+/// One TCP connection.
+#[derive(Debug)]
+pub struct Socket {
+    /// The stream; registered with the engine's poll by its owner.
+    pub stream: TcpStream,
+    /// Bytes received and not yet consumed by the protocol.
+    pub input: BytesMut,
+    readable: bool,
+    read_closed: bool,
+    writable: bool,
+}
+
+impl Socket {
+    /// Take over a nonblocking stream; Nagle's algorithm is switched off.
+    ///
+    /// # Errors
+    /// The stream is closed already.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            input: BytesMut::new(),
+            readable: true,
+            read_closed: false,
+            writable: true,
+        })
+    }
+
+    /// Note what an event said.
+    pub fn note(&mut self, event: &mio::event::Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.read_closed |= event.is_read_closed();
+        self.writable |= event.is_writable();
+    }
+
+    /// Try everything anew, as if an event had said so.
+    pub fn make_ready(&mut self) {
+        self.readable = true;
+        self.writable = true;
+    }
+
+    /// Whether a read may find something.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Read once into the input, with room for at least `wanted_bytes`.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn read(&mut self, wanted_bytes: usize) -> io::Result<Read> {
+        if self.input.capacity() - self.input.len() < wanted_bytes.max(READ_ROOM_MIN_BYTES) {
+            self.input.reserve(wanted_bytes.max(READ_ROOM_BYTES));
+        }
+        let room = self.input.spare_capacity_mut();
+        let room_bytes = room.len();
+        match rustix::net::recv(
+            &self.stream,
+            room as &mut [MaybeUninit<u8>],
+            RecvFlags::DONTWAIT,
+        ) {
+            Ok((_, 0)) => Ok(Read::Closed),
+            Ok((_, got_bytes)) => {
+                // SAFETY: recv() has just written `got_bytes` bytes at the start of the spare capacity.
+                unsafe { self.input.advance_mut(got_bytes) };
+                // A short read has drained the socket; only an end of stream that came with the data gives no new event.
+                self.readable = got_bytes == room_bytes || self.read_closed;
+                Ok(Read::Data(got_bytes))
+            }
+            Err(Errno::AGAIN) => {
+                self.readable = false;
+                Ok(Read::Empty)
+            }
+            Err(Errno::INTR) => Ok(Read::Data(0)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Write what the kernel takes of the outbox.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn flush(&mut self, outbox: &mut impl Outbox) -> io::Result<()> {
+        while self.writable && outbox.len_bytes() > 0 {
+            let mut slices = [IoSlice::new(&[]); WRITE_CHUNKS];
+            let used = outbox.io_slices(&mut slices);
+            match self.stream.write_vectored(&slices[..used]) {
+                Ok(written_bytes) => outbox.advance(written_bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener, TcpStream as StdStream};
+
+    use super::*;
+
+    fn pair() -> (Socket, StdStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (Socket::new(TcpStream::from_std(server)).unwrap(), client)
+    }
+
+    fn read_until_data(socket: &mut Socket) -> Read {
+        loop {
+            match socket.read(1).unwrap() {
+                Read::Empty => std::thread::yield_now(),
+                found => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_read_marks_the_socket_drained() {
+        let (mut socket, mut client) = pair();
+        client.write_all(b"abc").unwrap();
+        assert_eq!(read_until_data(&mut socket), Read::Data(3));
+        assert_eq!(&socket.input[..], b"abc");
+        assert!(!socket.is_readable());
+    }
+
+    #[test]
+    fn the_end_of_stream_is_seen() {
+        let (mut socket, client) = pair();
+        drop(client);
+        assert_eq!(read_until_data(&mut socket), Read::Closed);
+    }
+
+    #[test]
+    fn output_larger_than_the_socket_buffer_arrives_whole_and_in_order() {
+        let (mut socket, mut client) = pair();
+        let total = 64 << 20;
+        let chunk: Bytes = (0..1 << 16)
+            .map(|at: u32| (at >> 3) as u8)
+            .collect::<Vec<_>>()
+            .into();
+        let mut outbox = ChunkQueue::default();
+        for _ in 0..total / chunk.len() {
+            outbox.push(chunk.clone());
+        }
+        let reader = std::thread::spawn(move || {
+            let mut got = vec![0; total];
+            client.read_exact(&mut got).unwrap();
+            got
+        });
+        while outbox.len_bytes() > 0 {
+            socket.flush(&mut outbox).unwrap();
+            socket.make_ready();
+        }
+        let got = reader.join().unwrap();
+        assert!(got.chunks(chunk.len()).all(|part| part == &chunk[..]));
+    }
+}

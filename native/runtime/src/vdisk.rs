@@ -1,0 +1,86 @@
+//! One open VDisk, and the targets as initiators see them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use slab::Slab;
+use twindisk_iscsi::{Directory, TargetInfo, TargetRecord, TargetRefusal};
+use twindisk_mirror::Serial;
+use twindisk_scsi::LogicalUnit;
+use twindisk_store::CopyFiles;
+
+/// What initiators did since the VDisk was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commands that read.
+    pub reads: u64,
+    /// Bytes asked for by them.
+    pub read_bytes: u64,
+    /// Commands that wrote or unmapped.
+    pub writes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Commands that flushed.
+    pub flushes: u64,
+}
+
+/// One open VDisk.
+#[derive(Debug)]
+pub struct Vdisk {
+    /// Its name.
+    pub name: String,
+    /// Its target's iSCSI name.
+    pub iqn: String,
+    /// Its serial.
+    pub serial: Serial,
+    /// The logical unit that initiators see.
+    pub unit: LogicalUnit,
+    /// The copy on this node.
+    pub files: Arc<CopyFiles>,
+    /// The copy's directory.
+    pub directory: PathBuf,
+    /// Tag of this node's target port group.
+    pub group_tag: u16,
+    /// The peer's mirror address; None: not mirrored.
+    pub peer: Option<String>,
+    /// What initiators did.
+    pub counters: Counters,
+}
+
+/// The VDisks as iSCSI's directory of targets.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets<'a>(pub &'a Slab<Vdisk>);
+
+impl Directory for Targets<'_> {
+    fn targets(&self, _initiator: &str) -> Vec<TargetRecord> {
+        let mut vdisks: Vec<_> = self.0.iter().map(|(_, vdisk)| vdisk).collect();
+        vdisks.sort_by(|a, b| a.iqn.cmp(&b.iqn));
+        vdisks
+            .into_iter()
+            .map(|vdisk| TargetRecord {
+                name: vdisk.iqn.clone(),
+                group_tag: vdisk.group_tag,
+                portals: Vec::new(),
+            })
+            .collect()
+    }
+
+    fn find(&self, target: &str, _initiator: &str) -> Result<TargetInfo, TargetRefusal> {
+        place_of_target(self.0, target)
+            .map(|place| &self.0[place])
+            .map(|vdisk| TargetInfo {
+                name: vdisk.iqn.clone(),
+                group_tag: vdisk.group_tag,
+            })
+            .ok_or(TargetRefusal::NotFound)
+    }
+}
+
+/// The place of the VDisk with this iSCSI name (compared without regard to case, RFC 7143 §4.2.7.1).
+#[must_use]
+pub fn place_of_target(vdisks: &Slab<Vdisk>, iqn: &str) -> Option<usize> {
+    vdisks
+        .iter()
+        .find(|(_, vdisk)| vdisk.iqn.eq_ignore_ascii_case(iqn))
+        .map(|(place, _)| place)
+}
