@@ -57,7 +57,7 @@ impl Default for PortalConfig {
             first_burst_length: 256 << 10,
             max_outstanding_r2t: 4,
             command_window: 128,
-            max_command_data_bytes: 64 << 20,
+            max_command_data_bytes: 16 << 20,
             data_out_budget_bytes: 32 << 20,
             max_text_bytes: 64 << 10,
             login_timeout_ns: 15 * SECOND_NS,

@@ -153,6 +153,7 @@ pub struct ScsiResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskFunction {
     /// End this one task of this connection, which was reported before and is unanswered.
+    /// If it is answered before this request is, Complete becomes NoSuchTask by itself.
     AbortTask {
         /// The task.
         referenced: TaskTag,

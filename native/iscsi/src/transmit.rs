@@ -101,3 +101,48 @@ impl TransmitQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> TransmitQueue {
+        let mut queue = TransmitQueue::default();
+        queue.put(b"header");
+        queue.put_payload(Bytes::from_static(b"short"));
+        queue.put_payload(Bytes::from(vec![7; 1000]));
+        queue.put(b"next");
+        queue
+    }
+
+    #[test]
+    fn short_payloads_join_their_header_and_long_ones_stay_apart() {
+        let mut queue = queue();
+        let mut slices = [IoSlice::new(&[]); 8];
+        assert_eq!(queue.io_slices(&mut slices), 3);
+        let lens: Vec<usize> = slices.iter().map(|slice| slice.len()).collect();
+        assert_eq!(lens[..4], [11, 1000, 4, 0]);
+    }
+
+    #[test]
+    fn advancing_by_any_steps_loses_nothing() {
+        let whole: Vec<u8> = std::iter::from_fn({
+            let mut queue = queue();
+            move || queue.pop()
+        })
+        .flatten()
+        .collect();
+        for step in [1, 2, 11, 12, 500, 1015] {
+            let mut queue = queue();
+            let mut sent = Vec::new();
+            while !queue.is_empty() {
+                let mut slices = [IoSlice::new(&[])];
+                queue.io_slices(&mut slices);
+                let count = step.min(slices[0].len());
+                sent.extend_from_slice(&slices[0][..count]);
+                queue.advance(count);
+            }
+            assert_eq!(sent, whole);
+        }
+    }
+}

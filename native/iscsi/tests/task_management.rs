@@ -69,7 +69,7 @@ fn a_command_that_ends_before_its_abort_is_answered() {
     link.connection
         .respond(command.task, ScsiResponse::default());
     link.connection
-        .respond_task_management(task, TaskManagementResponse::NoSuchTask);
+        .respond_task_management(task, TaskManagementResponse::Complete);
     let opcodes: Vec<_> = link
         .replies()
         .iter()

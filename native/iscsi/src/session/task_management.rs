@@ -130,6 +130,7 @@ impl Session {
         let Some(request) = self.close_task(tag) else {
             return;
         };
+        let response = self.effective(function, response);
         if response == TaskManagementResponse::Complete {
             let ended = self.tasks.select(|task| {
                 matches!(task.state, State::Running)
@@ -144,6 +145,20 @@ impl Session {
             task_management_response(tag.itt, response as u8),
             self.sequence(),
         );
+    }
+
+    /// A task that was answered since its abort was reported was not aborted, whatever the caller says.
+    fn effective(
+        &mut self,
+        function: TaskFunction,
+        response: TaskManagementResponse,
+    ) -> TaskManagementResponse {
+        match function {
+            TaskFunction::AbortTask { referenced } if self.tasks.get(referenced).is_none() => {
+                TaskManagementResponse::NoSuchTask
+            }
+            _ => response,
+        }
     }
 
     /// End the commands of one LUN or of all unanswered, because another I_T nexus asked for it.
