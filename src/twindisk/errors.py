@@ -199,6 +199,7 @@ class RefusedProblem(StrEnum):
     VDISK_IN_USE = "vdisk-in-use"
     VDISK_FAILED = "vdisk-failed"
     RESIZE_ON_SLAVE = "resize-on-slave"
+    RESIZE_MIRRORED = "resize-mirrored"
     RESYNC_PENDING = "resync-pending"
     ROLE_CHANGE = "role-change-refused"
     FORMAT_NOT_CONFIRMED = "format-not-confirmed"

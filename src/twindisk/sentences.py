@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from twindisk.brain.effects import Refusal
 from twindisk.errors import (
     ApiError,
     ConfigError,
@@ -38,6 +39,7 @@ from twindisk.errors import (
     TwindiskError,
     UnreachableError,
 )
+from twindisk.messages import refusal_text
 from twindisk.sizes import show_size
 
 
@@ -258,6 +260,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Resize on the Slave",
         "VDisk {vdisk} on node {node} is not the Master. Resize it on its peer {peer}.",
     ),
+    RefusedProblem.RESIZE_MIRRORED: (
+        409,
+        "Resize of a mirrored VDisk",
+        "VDisk {vdisk} on node {node} is mirrored with {peer} and cannot be resized meanwhile. End the mirror (qsync -x -s {vdisk}), resize, and mirror again.",
+    ),
     RefusedProblem.RESYNC_PENDING: (
         409,
         "Resync pending",
@@ -277,7 +284,7 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     RefusedProblem.NOT_CURRENT: (
         409,
         "Copy not surely current",
-        "VDisk {vdisk} on node {node} may be older than its peer's copy on {peer} (it is {phase}). End the mirror on the other node, or force it with -f.",
+        "VDisk {vdisk} on node {node} may be older than its peer's copy on {peer} (it is {phase}). End the mirror on the other node. If that node is lost for good: qsync -x -s {vdisk} -f, then twindisk vdisk release {vdisk}.",
     ),
     RefusedProblem.BUSY: (409, "Node busy", "Node {node} is busy with another change. Try again."),
     RefusedProblem.WITHHELD: (
@@ -311,19 +318,6 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Peer's answer lost",
         "Peer {peer} gave no usable answer ({detail}). Look at its state before you try again.",
     ),
-}
-
-REASONS = {
-    "no-such-vdisk": "there is no such VDisk",
-    "not-mirrored": "it is not mirrored",
-    "resync-pending": "a resync is pending",
-    "checks-running": "the mirror checks for the lost peer still run",
-    "peer-present": "the peer is connected and must not be taken over against",
-    "needs-force": "this node cannot know that its copy is current; if you are sure that the peer serves nothing, use -f",
-    "copy-inconsistent": "a resync into this copy has not ended",
-    "invalid-state": "its state is invalid",
-    "disk-failed": "its disk failed",
-    "stopping": "the node is stopping",
 }
 
 _ENGINE: tuple[tuple[type[EngineError], int, str], ...] = (
@@ -375,6 +369,6 @@ class _Words(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         if key == "reason_words":
-            return REASONS.get(str(self.get("reason")), str(self.get("reason")))
+            return refusal_text(Refusal(self["reason"]))
         value = self.get(key.removesuffix("_size"))
         return show_size(value) if key.endswith("_size") and isinstance(value, int) else "?"

@@ -62,7 +62,9 @@ class FakeCopy:
             "epoch": self.epoch,
             "role": self.role,
             "inconsistent": self.inconsistent,
-            "stopped_clean": False,
+            "lineage": [],
+            "ending": False,
+            "stopped_clean": self.active == 0,
             "active": self.active,
             "dirty": self.dirty,
             "size_bytes": self.size_bytes,
@@ -317,7 +319,7 @@ class FakeEngine:
                 }
                 for name, vdisk in self.vdisks.items()
             },
-            "peers": {address: {"link": address in self.links} for address in self.peers},
+            "peers": {address: {"up": address in self.links} for address in self.peers},
         }
 
     def shutdown(self) -> None:
@@ -351,7 +353,7 @@ class FakeEngine:
         for vdisk in self.vdisks.values():
             if vdisk.peer == address and vdisk.mode == "attached":
                 vdisk.mode, vdisk.plan = "held", None
-                self.tell("held", vdisk=vdisk.name)
+                self.tell("held", vdisk=vdisk.name, peer_outdated=vdisk.copy.base != 0)
 
     def _note(self, call: str, argument: Any) -> None:
         if self.closed:

@@ -60,10 +60,3 @@ class SwitchAnswer(_Strict):
     """Whether the receiver's copy becomes Slave: ``refusal`` is the brain's reason, None is yes."""
 
     refusal: str | None
-
-
-class Grow(_Strict):
-    """Let the receiver's copy grow to this size."""
-
-    serial: str
-    size_bytes: int = Field(gt=0)

@@ -162,7 +162,7 @@ class MirrorView(_Answer):
     remote: str
     pool: str
     peer: str
-    role: Literal["Master", "Slave", "Unknown"]
+    role: str = Field(description="Master, Slave or Unknown.")
     status: str
     phase: str
     fault: str | None

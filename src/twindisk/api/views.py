@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
 from typing import Any
 
-import twindisk
 from twindisk.api.schemas import (
     CheckView,
     DiskView,
@@ -33,9 +34,10 @@ STATUS_EVENTS = 10
 _RESYNC = frozenset({Phase.SOURCE, Phase.TARGET})
 
 
+@cache
 def version() -> str:
     """Return the version of this program."""
-    return twindisk.__version__
+    return metadata.version("twindisk")
 
 
 def node_view(node: Node) -> NodeView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from twindisk.errors import EngineExistsError, EngineNotFoundError, RefusedError, RefusedProblem
+from twindisk.errors import EngineError, EngineExistsError, EngineNotFoundError, RefusedError, RefusedProblem
 from twindisk.node.context import Node, Recv
 from twindisk.node.names import dials
 
@@ -38,4 +38,7 @@ async def drop_unused(node: Node) -> None:
             await asyncio.to_thread(node.engine.remove_peer, peer)
         except EngineNotFoundError:
             pass
+        except EngineError as error:
+            node.log.error("link not dropped", peer=peer, problem=error.problem)
+            continue
         node.linked.discard(peer)

@@ -65,8 +65,11 @@ class BrainLoop:
         return self._state
 
     def start(self) -> None:
-        """Begin to decide and to take the engine's reports."""
+        """Begin to decide; the engine's reports wait for :meth:`take_reports`."""
         self._task = asyncio.create_task(self._run(), name="brain")
+
+    def take_reports(self) -> None:
+        """Begin to take the engine's reports."""
         self._release()
 
     async def stop(self) -> None:

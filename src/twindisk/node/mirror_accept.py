@@ -1,4 +1,4 @@
-"""Mirrors, from the side of the peer that is asked: make a blank copy, end a mirror, switch, grow.
+"""Mirrors, from the side of the peer that is asked: make a blank copy, end a mirror, switch.
 
 Rules:
 
@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from twindisk.api.peer_schemas import Grow, MirrorAccepted, MirrorEnd, MirrorOffer, PeerVDisk
+from twindisk.api.peer_schemas import MirrorAccepted, MirrorEnd, MirrorOffer, PeerVDisk
 from twindisk.brain.effects import Refusal
 from twindisk.brain.model import Role
 from twindisk.brain.phases import APART
@@ -92,14 +92,6 @@ async def switch(node: Node, sender: str, name: str) -> Refusal | None:
     """Become Slave because the peer's operator wants the Master there."""
     _mirrored_with(node, sender, name, None)
     return await mirrors.ask_brain(node, name, Role.SLAVE, force=False)
-
-
-async def grow(node: Node, sender: str, name: str, wanted: Grow) -> None:
-    """Let our copy grow before the peer's does; a copy that is as large already is fine."""
-    vdisk = _mirrored_with(node, sender, name, wanted.serial)
-    size_bytes = vdisks.check_size(wanted.size_bytes)
-    if size_bytes > vdisk.size_bytes:
-        await vdisks.grow_copy(node, vdisk, size_bytes)
 
 
 def _mirrored_with(node: Node, sender: str, name: str, serial: str | None) -> VDisk:

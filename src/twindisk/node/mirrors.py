@@ -149,15 +149,18 @@ async def remove(node: Node, name: str, *, force: bool) -> Mirror:
 
 async def detach(node: Node, vdisk: VDisk, *, by_peer: bool) -> None:
     """Undo the local half of a mirror. ``by_peer``: the peer goes on with its copy, ours is withheld from now on."""
+    # Withheld first: a crash before the brain has decided must not leave two copies that are both served.
     with node.state.transaction():
         node.state.remove_mirror(vdisk.name)
-        if by_peer:
-            node.state.change_vdisk(replace(vdisk, withheld=True))
+        node.state.change_vdisk(replace(vdisk, withheld=True))
     if vdisk.name not in node.broken:
         with node.loop.hold_reports():
             await asyncio.to_thread(node.engine.set_peer, vdisk.name, None, group_tag=vdisk.group_tag)
             facts = copy_facts(await asyncio.to_thread(node.engine.facts, vdisk.name))
             await node.loop.feed(ev.MirrorRemoved(VDiskName(vdisk.name), facts, by_peer=by_peer))
+        known = node.brain_vdisk(vdisk.name)
+        if known is not None and known.phase is Phase.SINGLE:
+            node.state.change_vdisk(replace(vdisk, withheld=False))
     await links.drop_unused(node)
 
 

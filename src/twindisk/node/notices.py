@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 
-from twindisk import messages
 from twindisk.brain.effects import Log as LogEffect
 from twindisk.brain.effects import Notify, Severity
+from twindisk.messages import message_text
 from twindisk.node.log import Log
 from twindisk.node.state import State
 
@@ -30,7 +30,7 @@ class Notices:
             for key, value in (("vdisk", effect.vdisk), ("peer", effect.peer), ("detail", effect.detail))
             if value
         }
-        text = messages.text(effect)
+        text = message_text(effect)
         self._state.add_event(
             at_ms=time.time_ns() // 1_000_000,
             severity=effect.severity.value,
@@ -44,7 +44,7 @@ class Notices:
         """Log only."""
         self._log.log(
             _LEVELS[effect.severity],
-            messages.text(effect),
+            message_text(effect),
             kind=effect.message.value,
             vdisk=effect.vdisk,
             peer=effect.peer,

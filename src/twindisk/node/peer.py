@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 
 from twindisk.api.peer_schemas import (
     PEER_PREFIX,
-    Grow,
     Hello,
     MirrorAccepted,
     MirrorEnd,
@@ -74,10 +73,6 @@ class PeerClient:
         """Ask how the peer's copy stands."""
         return await self._ask(peer, "GET", f"/mirrors/{quote(remote, safe='')}", None, PeerVDisk)
 
-    async def grow(self, peer: str, remote: str, grow: Grow) -> None:
-        """Have the peer's copy grow."""
-        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/grow", grow, Nothing)
-
     async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:
         """Have the peer's copy of our VDisk become Slave; return its refusal, None when it does."""
         mirror = self._state.mirror(vdisk)
@@ -129,9 +124,7 @@ def _read_answer(peer: str, response: httpx.Response, expect: type[Answer]) -> A
             told = {"problem": str(problem["type"]), "detail": str(problem["detail"])}
         except (ValueError, KeyError, TypeError):
             told = {"problem": "unknown", "detail": f"HTTP status {response.status_code}"}
-        raise PeerError(
-            PeerProblem.REFUSED, peer=peer, told=told["problem"].rpartition(":")[2], detail=told["detail"]
-        )
+        raise PeerError(PeerProblem.REFUSED, peer=peer, told=told["problem"].rpartition(":")[2], detail=told["detail"])
     try:
         return expect.model_validate_json(response.content)
     except ValidationError as error:

@@ -83,8 +83,11 @@ class State:
         row = self._connection.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
-    def set_node_value(self, key: str, value: str) -> None:
-        """Set a fact about the node itself."""
+    def set_node_value(self, key: str, value: str | None) -> None:
+        """Set a fact about the node itself; None forgets it."""
+        if value is None:
+            self._connection.execute("DELETE FROM node WHERE key = ?", (key,))
+            return
         self._connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, value))
 
     # Pools and disks

@@ -15,7 +15,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twindisk.api.peer_schemas import Grow
 from twindisk.brain import events as ev
 from twindisk.brain.model import PeerAddress, Role, VDiskName
 from twindisk.brain.reports import copy_facts
@@ -23,6 +22,7 @@ from twindisk.errors import (
     ConflictError,
     ConflictProblem,
     EngineError,
+    EngineInvalidError,
     InvalidError,
     InvalidProblem,
     NotFoundError,
@@ -107,32 +107,26 @@ async def remove(node: Node, name: str, *, force: bool) -> VDisk:
 
 
 async def grow(node: Node, name: str, size_bytes: int) -> VDisk:
-    """Let a VDisk grow; of a mirrored one the peer's copy first, so that the Slave's is never the smaller one.
+    """Let a VDisk without mirror grow.
 
-    Raises InvalidError(SHRINK, SIZE_TOO_LARGE), RefusedError(RESIZE_ON_SLAVE, RESYNC_PENDING), PeerError, EngineError.
+    Raises InvalidError(SHRINK, SIZE_TOO_LARGE), RefusedError(RESIZE_ON_SLAVE, RESIZE_MIRRORED), EngineError.
     """
     vdisk = find(node, name)
     size_bytes = check_size(size_bytes)
     if size_bytes < vdisk.size_bytes:
         raise InvalidError(InvalidProblem.SHRINK, vdisk=name, value=size_bytes, size_bytes=vdisk.size_bytes)
-    if size_bytes == vdisk.size_bytes:
-        return vdisk
     mirror, known = node.state.mirror(name), node.brain_vdisk(name)
     if mirror is not None:
-        if known is None or known.role is not Role.MASTER:
-            raise RefusedError(RefusedProblem.RESIZE_ON_SLAVE, vdisk=name, peer=mirror.peer, node=node.config.node_name)
-        if known.phase.value != "in-sync":
-            raise RefusedError(RefusedProblem.RESYNC_PENDING, vdisk=name, node=node.config.node_name)
-        await node.peer.grow(mirror.peer, mirror.remote, Grow(serial=vdisk.serial, size_bytes=size_bytes))
-    return await grow_copy(node, vdisk, size_bytes)
-
-
-async def grow_copy(node: Node, vdisk: VDisk, size_bytes: int) -> VDisk:
-    """Let this node's copy grow."""
-    await asyncio.to_thread(node.engine.resize_vdisk, vdisk.name, size_bytes)
+        master = known is not None and known.role is Role.MASTER
+        problem = RefusedProblem.RESIZE_MIRRORED if master else RefusedProblem.RESIZE_ON_SLAVE
+        raise RefusedError(problem, vdisk=name, peer=mirror.peer, node=node.config.node_name)
+    if size_bytes == vdisk.size_bytes:
+        return vdisk
+    # The files grow before the row does; the note lets a start after a crash in between know which size to expect.
+    node.state.set_node_value(_growing(name), str(size_bytes))
+    await asyncio.to_thread(node.engine.resize_vdisk, name, size_bytes)
     grown = replace(vdisk, size_bytes=size_bytes)
-    node.state.change_vdisk(grown)
-    node.log.info("VDisk grew", vdisk=vdisk.name, size_bytes=size_bytes)
+    _note_grown(node, grown)
     return grown
 
 
@@ -199,6 +193,7 @@ async def make_copy(node: Node, vdisk: VDisk, *, blank: bool) -> None:
 
 async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
     """Open a copy and tell the brain. Raises EngineError."""
+    linked = peer if peer in node.linked else None
     with node.loop.hold_reports():
         facts = await asyncio.to_thread(
             node.engine.open_vdisk,
@@ -208,7 +203,7 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
             iqn=vdisk.iqn,
             size_bytes=vdisk.size_bytes,
             group_tag=vdisk.group_tag,
-            peer=peer,
+            peer=linked,
         )
         node.broken.pop(vdisk.name, None)
         name, address = VDiskName(vdisk.name), None if peer is None else PeerAddress(peer)
@@ -216,10 +211,17 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
 
 
 async def open_known(node: Node, vdisk: VDisk) -> None:
-    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do."""
+    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do.
+
+    Without a bound mirror address the engine takes no peers; the brain still knows of the mirror, and waits.
+    """
     mirror = node.state.mirror(vdisk.name)
+    peer = None if mirror is None else mirror.peer
+    pending = node.state.node_value(_growing(vdisk.name))
     try:
-        await open_copy(node, vdisk, peer=None if mirror is None else mirror.peer)
+        if pending is not None and await _opens_grown(node, replace(vdisk, size_bytes=int(pending)), peer):
+            return
+        await open_copy(node, vdisk, peer=peer)
     except EngineError as error:
         node.broken[vdisk.name] = error.problem
         node.log.error(
@@ -229,6 +231,16 @@ async def open_known(node: Node, vdisk: VDisk) -> None:
             problem=error.problem,
             errno=error.errno,
         )
+
+
+async def _opens_grown(node: Node, grown: VDisk, peer: str | None) -> bool:
+    """Open a VDisk whose growth a crash cut short; return False when its files have not grown yet."""
+    try:
+        await open_copy(node, grown, peer=peer)
+    except EngineInvalidError:
+        return False
+    _note_grown(node, grown)
+    return True
 
 
 async def open_new(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
@@ -269,3 +281,15 @@ def _move_aside(node: Node, vdisk: VDisk) -> None:
     target = lost / f"{vdisk.name}-{time.time_ns()}"
     vdisk.directory.rename(target)
     node.log.warning("files without a VDisk moved aside", directory=str(vdisk.directory), to=str(target))
+
+
+def _growing(name: str) -> str:
+    """Return the key of the node value that says to which size a VDisk is about to grow."""
+    return f"growing:{name}"
+
+
+def _note_grown(node: Node, grown: VDisk) -> None:
+    with node.state.transaction():
+        node.state.change_vdisk(grown)
+        node.state.set_node_value(_growing(grown.name), None)
+    node.log.info("VDisk grew", vdisk=grown.name, size_bytes=grown.size_bytes)

@@ -1,0 +1,41 @@
+"""Mirror checks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, status
+
+from twindisk.api import views
+from twindisk.api.routes.dependencies import RunningNode
+from twindisk.api.schemas import CheckNew, CheckView
+from twindisk.node import checks
+from twindisk.node.records import CheckKind
+
+router = APIRouter(prefix="/checks", tags=["check"])
+
+
+@router.get("")
+async def list_checks(node: RunningNode) -> list[CheckView]:
+    """Return all checks in the order in which they are tried."""
+    return [views.check_view(check) for check in node.state.checks()]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def add_check(node: RunningNode, new: CheckNew) -> CheckView:
+    """Add a check behind the peer's others."""
+    async with node.change():
+        return views.check_view(await checks.add(node, new.peer, CheckKind(new.type), new.value))
+
+
+@router.delete("")
+async def remove_checks(
+    node: RunningNode,
+    peer: str | None = None,
+    type: Literal["fence", "manual", "ignore"] | None = None,  # noqa: A002 - the operators' word
+    value: str | None = None,
+) -> list[CheckView]:
+    """Remove every check that matches; what is not given matches any. Returns the removed ones."""
+    async with node.change():
+        kind = None if type is None else CheckKind(type)
+        return [views.check_view(check) for check in await checks.remove(node, peer, kind, value)]

@@ -1,0 +1,54 @@
+"""Mirrors."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, status
+
+from twindisk.api import views
+from twindisk.api.routes.dependencies import RunningNode
+from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange
+from twindisk.brain.model import Role
+from twindisk.node import mirrors
+from twindisk.node.context import Node
+from twindisk.node.records import Mirror
+
+router = APIRouter(prefix="/mirrors", tags=["mirror"])
+
+
+def _view(node: Node, mirror: Mirror) -> MirrorView:
+    return views.mirror_view(node, mirror, node.engine.status())
+
+
+@router.get("")
+async def list_mirrors(node: RunningNode) -> list[MirrorView]:
+    """Return all mirrors."""
+    engine_status = node.engine.status()
+    return [views.mirror_view(node, mirror, engine_status) for mirror in node.state.mirrors()]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def add_mirror(node: RunningNode, new: MirrorNew) -> MirrorView:
+    """Mirror a VDisk with a peer; the copy runs in the background."""
+    async with node.change():
+        wanted = mirrors.NewMirror(new.vdisk, new.peer, new.remote or new.vdisk, new.pool)
+        return _view(node, await mirrors.add(node, wanted))
+
+
+@router.get("/{vdisk}")
+async def get_mirror(node: RunningNode, vdisk: str) -> MirrorView:
+    """Return a VDisk's mirror."""
+    return _view(node, mirrors.find(node, vdisk))
+
+
+@router.delete("/{vdisk}", status_code=status.HTTP_204_NO_CONTENT)
+async def end_mirror(node: RunningNode, vdisk: str, *, force: bool = False) -> None:
+    """End a VDisk's mirror: this node goes on, the peer keeps its copy, withheld."""
+    async with node.change():
+        await mirrors.remove(node, vdisk, force=force)
+
+
+@router.post("/{vdisk}/role")
+async def change_role(node: RunningNode, vdisk: str, change: RoleChange) -> MirrorView:
+    """Switch roles."""
+    await mirrors.set_role(node, vdisk, Role(change.role), force=change.force)
+    return _view(node, mirrors.find(node, vdisk))

@@ -1,0 +1,58 @@
+"""What the peer may ask. Every request here has passed the signature (``api.peer_auth``), which names its sender."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from twindisk.api import views
+from twindisk.api.peer_schemas import Hello, MirrorAccepted, MirrorEnd, MirrorOffer, Nothing, PeerVDisk, SwitchAnswer
+from twindisk.api.routes.dependencies import RunningNode
+from twindisk.node import mirror_accept
+
+router = APIRouter(tags=["peer"])
+
+
+def _sender(request: Request) -> str:
+    sender = request.scope["twindisk.sender"]
+    if not isinstance(sender, str):
+        raise TypeError("the request did not pass the signature")
+    return sender
+
+
+Sender = Annotated[str, Depends(_sender)]
+
+
+@router.get("/hello")
+async def hello(node: RunningNode) -> Hello:
+    """Say who this node is."""
+    return Hello(node_id=node.node_id, node_name=node.config.node_name, version=views.version())
+
+
+@router.post("/mirrors")
+async def accept_mirror(node: RunningNode, sender: Sender, offer: MirrorOffer) -> MirrorAccepted:
+    """Make a blank copy of the sender's VDisk."""
+    async with node.change(for_peer=True):
+        return await mirror_accept.accept(node, sender, offer)
+
+
+@router.get("/mirrors/{name}")
+async def get_mirror(node: RunningNode, sender: Sender, name: str) -> PeerVDisk:
+    """Say how our copy stands."""
+    return mirror_accept.stands(node, sender, name)
+
+
+@router.post("/mirrors/{name}/end")
+async def end_mirror(node: RunningNode, sender: Sender, name: str, end: MirrorEnd) -> Nothing:
+    """End the mirror of a VDisk."""
+    async with node.change(for_peer=True):
+        await mirror_accept.end(node, sender, name, end)
+    return Nothing()
+
+
+@router.post("/mirrors/{name}/switch")
+async def switch(node: RunningNode, sender: Sender, name: str) -> SwitchAnswer:
+    """Make our copy the Slave."""
+    refusal = await mirror_accept.switch(node, sender, name)
+    return SwitchAnswer(refusal=None if refusal is None else refusal.value)

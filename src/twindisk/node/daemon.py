@@ -1,0 +1,72 @@
+"""``twindiskd``: one node in the foreground. SIGTERM and SIGINT hand over to the peer and end; a second one ends at once.
+
+Exit status: 0 after a clean stop, 1 when the node cannot start (with a sentence on standard error), 130 when it was cut short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from twindisk.config import NodeConfig, etc_directory, load
+from twindisk.errors import TwindiskError
+from twindisk.node.engine import EnginePort
+from twindisk.node.log import Log, open_log
+from twindisk.node.run import running_node
+from twindisk.sentences import tell
+
+STOP_LIMIT_S = 15.0
+_CUT_SHORT = 130
+
+
+def main() -> None:
+    """Run the daemon."""
+    parser = argparse.ArgumentParser(prog="twindiskd", description="Run a Twindisk node in the foreground.")
+    parser.add_argument("--etc", type=Path, help="configuration directory (default: TWINDISK_ETC or /etc/twindisk)")
+    parser.add_argument("--debug", action="store_true", help="log every decision")
+    options = parser.parse_args()
+    try:
+        config = load(options.etc or etc_directory())
+        asyncio.run(_serve(config, logging.DEBUG if options.debug else logging.INFO))
+    except TwindiskError as error:
+        sys.stderr.write(f"twindiskd: {tell(error).detail}\n")
+        sys.exit(1)
+
+
+async def _serve(config: NodeConfig, level: int) -> None:
+    def make_log(of: NodeConfig) -> Log:
+        return open_log(of.state_dir, node=of.node_name, level=level)
+
+    loop = asyncio.get_running_loop()
+    async with running_node(config, _make_engine, make_log) as node:
+        signals = 0
+
+        def on_signal() -> None:
+            nonlocal signals
+            signals += 1
+            if signals == 1:
+                node.ask_to_stop()
+                loop.call_later(STOP_LIMIT_S, node.shutdown.set)
+            else:
+                os._exit(_CUT_SHORT)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        await node.shutdown.wait()
+
+
+def _make_engine(config: NodeConfig) -> EnginePort:
+    # Imported here, so that commands and tests that need no engine need no binary.
+    from twindisk._native import Engine  # noqa: PLC0415
+
+    link = config.link
+    return Engine(heartbeat_ms=link.heartbeat_ms, silence_ms=link.silence_ms, lease_ms=link.lease_ms)
+
+
+if __name__ == "__main__":
+    main()
