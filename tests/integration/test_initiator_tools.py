@@ -18,8 +18,7 @@ async def test_iscsi_ls_finds_the_target_and_its_lun_at_both_nodes(pair: Pair) -
     for node in pair.nodes:
         listed = await run_tool("iscsi-ls", "-s", f"iscsi://{node.place.portal}")
         assert f"Target:{iqn(pair.vdisk)} Portal:{node.place.portal},{pair.nodes.index(node) + 1}" in listed
-        assert "Lun:0" in listed
-        assert "QUADSTOR" in listed
+        assert "Lun:0    Type:DIRECT_ACCESS" in listed
 
 
 async def test_iscsi_inq_shows_vendor_and_product_at_both_nodes(pair: Pair) -> None:
