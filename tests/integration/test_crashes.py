@@ -53,7 +53,7 @@ async def test_one_node_alone_after_both_crashed_waits_for_its_peer(pair: Pair) 
     await asyncio.gather(*(node.kill() for node in pair.nodes))
     await pair.second.start()
     await asyncio.sleep(4.0)  # longer than the time a node gives its peer at start-up
-    row = await pair.second.mirror_row(pair.vdisk)
+    row = await pair.second.mirror(pair.vdisk)
     assert row is not None
     assert row.status == "Peer wait"
     async with await Session.connect(pair.second.place.portal, iqn(pair.vdisk)) as session:
@@ -93,7 +93,7 @@ async def test_the_target_of_a_resync_never_takes_over(pair: Pair) -> None:
         await pair.first.start()
         await pair.second.kill()
         await asyncio.sleep(4.0)
-        row = await pair.first.mirror_row(pair.vdisk)
+        row = await pair.first.mirror(pair.vdisk)
         assert row is not None
         if row.role != "Master":  # else the resync had ended before the kill
             async with await Session.connect(pair.first.place.portal, iqn(pair.vdisk)) as session:

@@ -162,7 +162,7 @@ async def pair_second_alone(pair: Pair) -> None:
     """Wait until the second node says that it is alone (the first one cannot be asked: it is frozen)."""
     async with asyncio.timeout(30):
         while True:
-            row = await pair.second.mirror_row(pair.vdisk)
+            row = await pair.second.mirror(pair.vdisk)
             if row is not None and (row.role, row.status) == ("Master", "Disabled"):
                 return
             await asyncio.sleep(0.1)

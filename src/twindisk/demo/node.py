@@ -13,12 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from twindisk.api.schemas import MirrorView
+from twindisk.client import NodeClient
 from twindisk.demo.place import NodePlace
-from twindisk.errors import TwindiskError
+from twindisk.errors import ApiError, TwindiskError, UnreachableError
 from twindisk.node.lock import running_pid
 
 _START_S: Final = 20.0
@@ -53,18 +54,6 @@ class CommandFailedError(TwindiskError):
         return f"{' '.join(self.argv)}: exit status {self.status}\n{self.output}"
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorRow:
-    """One line of ``qsync -l``."""
-
-    local: str
-    remote: str
-    pool: str
-    address: str
-    role: str
-    status: str
-
-
 class Node:
     """A node: :meth:`start` it, :meth:`run` commands on it, :meth:`kill` it."""
 
@@ -86,7 +75,7 @@ class Node:
     @property
     def start_argv(self) -> list[str]:
         """The command that starts the daemon in the foreground, whatever the environment."""
-        return ["/usr/bin/env", f"TWINDISK_ETC={self.place.etc}", str(command_path("twindiskd"))]
+        return [str(command_path("twindiskd")), "--etc", str(self.place.etc)]
 
     async def start(self) -> None:
         """Start the daemon and wait until it answers on its control socket. Raises :class:`NodeStartError`."""
@@ -136,9 +125,9 @@ class Node:
             raise CommandFailedError(argv, process.returncode or 0, output)
         return output
 
-    async def mirror_row(self, vdisk: str) -> MirrorRow | None:
-        """Return what ``qsync -l`` says of a VDisk, None when it is not mirrored."""
-        return parse_mirror_row(await self.run("qsync", "-l"), vdisk)
+    async def mirror(self, vdisk: str) -> MirrorView | None:
+        """Return how a VDisk's mirror stands, None when it has none or the node cannot be asked."""
+        return await asyncio.to_thread(self._ask_mirror, vdisk)
 
     def log_tail(self) -> str:
         """Return the last lines that the daemon printed."""
@@ -146,9 +135,14 @@ class Node:
             return "\n".join(self.place.output.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:])
         return ""
 
+    def _ask_mirror(self, vdisk: str) -> MirrorView | None:
+        with contextlib.suppress(ApiError, UnreachableError), NodeClient(self.place.socket_path) as client:
+            return next((mirror for mirror in client.mirrors() if mirror.vdisk == vdisk), None)
+        return None
+
     async def _answers(self) -> bool:
         try:
-            _, writer = await asyncio.open_unix_connection(self.place.state_dir / "control.sock")
+            _, writer = await asyncio.open_unix_connection(self.place.socket_path)
         except OSError:
             return False
         writer.close()
@@ -179,12 +173,3 @@ class Node:
 def command_path(name: str) -> Path:
     """Return the path of an installed command of this package."""
     return Path(sys.executable).parent / name
-
-
-def parse_mirror_row(table: str, vdisk: str) -> MirrorRow | None:
-    """Find a VDisk in what ``qsync -l`` printed (status words may have spaces; nothing else has)."""
-    for line in table.splitlines()[1:]:
-        words = line.split(maxsplit=5)
-        if len(words) == len(MirrorRow.__slots__) and words[0] == vdisk:
-            return MirrorRow(*(word.strip() for word in words))
-    return None

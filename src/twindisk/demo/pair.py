@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from twindisk.demo.node import MirrorRow, Node
+from twindisk.api.schemas import MirrorView
+from twindisk.demo.node import Node
 from twindisk.demo.place import NodePlace
 from twindisk.errors import TwindiskError
 
@@ -23,9 +24,9 @@ Show = Callable[[str, str, str], None]
 
 
 class NotReachedError(TwindiskError):
-    """The pair did not reach a state in time. ``seen``: what ``qsync -l`` said last on each node."""
+    """The pair did not reach a state in time. ``seen``: what each node said last."""
 
-    def __init__(self, wanted: str, seen: dict[str, MirrorRow | None]) -> None:
+    def __init__(self, wanted: str, seen: dict[str, MirrorView | None]) -> None:
         super().__init__(wanted, seen)
         self.wanted = wanted
         self.seen = seen
@@ -108,10 +109,10 @@ class Pair:
         )
         await self.wait_enabled()
 
-    async def rows(self) -> dict[str, MirrorRow | None]:
-        """Return what ``qsync -l`` says on each node that runs."""
+    async def rows(self) -> dict[str, MirrorView | None]:
+        """Return how the mirror stands on each node that runs."""
         running = [node for node in self.nodes if node.pid is not None]
-        found = await asyncio.gather(*(node.mirror_row(self.vdisk) for node in running))
+        found = await asyncio.gather(*(node.mirror(self.vdisk) for node in running))
         return {node.name: row for node, row in zip(running, found, strict=True)}
 
     async def show_tables(self) -> None:
@@ -131,16 +132,16 @@ class Pair:
     async def wait_alone(self, survivor: Node, limit_s: float = 30.0) -> None:
         """Wait until the survivor says Master and Disabled. Raises :class:`NotReachedError`."""
 
-        def reached(rows: dict[str, MirrorRow | None]) -> bool:
+        def reached(rows: dict[str, MirrorView | None]) -> bool:
             row = rows.get(survivor.name)
             return row is not None and (row.role, row.status) == ("Master", "Disabled")
 
         await self.wait_for(f"Master and Disabled on {survivor.name}", reached, limit_s)
 
     async def wait_for(
-        self, wanted: str, reached: Callable[[dict[str, MirrorRow | None]], bool], limit_s: float
-    ) -> dict[str, MirrorRow | None]:
-        """Wait until ``reached`` is true of what ``qsync -l`` says; return that. Raises :class:`NotReachedError`."""
+        self, wanted: str, reached: Callable[[dict[str, MirrorView | None]], bool], limit_s: float
+    ) -> dict[str, MirrorView | None]:
+        """Wait until ``reached`` is true of how the mirror stands; return that. Raises :class:`NotReachedError`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + limit_s
         while True:

@@ -40,6 +40,11 @@ class NodePlace:
         return self.root / "var"
 
     @property
+    def socket_path(self) -> Path:
+        """The daemon's control socket."""
+        return self.state_dir / "control.sock"
+
+    @property
     def disk(self) -> Path:
         """The directory that is the node's only disk."""
         return self.root / "disk"

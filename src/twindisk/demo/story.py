@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from twindisk.api.schemas import MirrorView
 from twindisk.demo.copies import Comparison, compare
-from twindisk.demo.node import MirrorRow, Node
+from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, iqn
 from twindisk.demo.place import NodePlace, places, write_configuration
 from twindisk.demo.show import Screen
@@ -116,18 +117,23 @@ async def _lose_and_return(pair: Pair, workload: Workload, screen: Screen) -> No
 
 
 async def _watch_resync(pair: Pair, screen: Screen) -> None:
-    """Show each new state of the mirror until both nodes say Enabled."""
-    seen: dict[str, MirrorRow | None] = {}
+    """Show each new state of the mirror, and how far the resync is, until both nodes say Enabled."""
+    told = ""
 
-    def reached(rows: dict[str, MirrorRow | None]) -> bool:
-        nonlocal seen
-        if rows != seen:
-            seen = rows
-            told = [f"{name} {row.role} / {row.status}" for name, row in rows.items() if row is not None]
-            screen.note(", ".join(told))
-        return len(rows) == len(pair.nodes) and all(row and row.status == "Enabled" for row in rows.values())
+    def reached(mirrors: dict[str, MirrorView | None]) -> bool:
+        nonlocal told
+        state = ", ".join(f"{name} {_words(mirror)}" for name, mirror in mirrors.items() if mirror is not None)
+        if state != told:
+            told = state
+            screen.note(state)
+        return len(mirrors) == len(pair.nodes) and all(one and one.status == "Enabled" for one in mirrors.values())
 
     await pair.wait_for("Enabled on both", reached, _RESYNC_LIMIT_S)
+
+
+def _words(mirror: MirrorView) -> str:
+    percent = "" if mirror.percent is None else f" {mirror.percent:.0f}%"
+    return f"{mirror.role} / {mirror.status}{percent}"
 
 
 async def _check(pair: Pair, workload: Workload, screen: Screen) -> Outcome:

@@ -4,14 +4,7 @@ from pathlib import Path
 import pytest
 
 from twindisk.config import load
-from twindisk.demo.node import MirrorRow, parse_mirror_row
 from twindisk.demo.place import places, write_configuration
-
-QSYNC = """\
-Local              Remote             Pool             Dest Addr      Role     Status
-M1                 M1                 HAPOOL           127.0.1.11     Master   Enabled
-M2                 M2                 HAPOOL           127.0.1.11     Slave    Resync needed
-"""
 
 
 def test_the_default_demo_is_where_the_tutorial_has_it() -> None:
@@ -46,9 +39,3 @@ def test_the_nodes_read_their_configuration_without_a_warning(tmp_path: Path) ->
         assert configuration.warnings == ()
         assert stat.S_IMODE((place.etc / "secret").stat().st_mode) == 0o600
     assert configurations[0].secret == configurations[1].secret
-
-
-def test_status_words_with_spaces_are_read_from_the_table() -> None:
-    assert parse_mirror_row(QSYNC, "M2") == MirrorRow("M2", "M2", "HAPOOL", "127.0.1.11", "Slave", "Resync needed")
-    assert parse_mirror_row(QSYNC, "M3") is None
-    assert parse_mirror_row("", "M1") is None
