@@ -24,6 +24,7 @@ DEFAULT_ETC = Path("/etc/twindisk")
 DEFAULT_STATE_DIR = Path("/var/lib/twindisk")
 DEFAULT_POOL = "Default"
 ISCSI_PORT = 3260
+SOCKET_FILE = "control.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class NodeConfig:
     @property
     def socket_path(self) -> Path:
         """The UNIX socket of the REST API."""
-        return self.state_dir / "control.sock"
+        return self.state_dir / SOCKET_FILE
 
 
 def etc_directory() -> Path:
@@ -164,10 +165,9 @@ def load(etc: Path) -> NodeConfig:
     link = [
         recv.number(key, default, *_LINK_KEYS[key]) for key, default in zip(_LINK_KEYS, (200, 2000, 2000), strict=True)
     ]
-    state_dir = node.text("StateDir")
     return NodeConfig(
         etc=etc,
-        state_dir=(etc / state_dir).resolve() if state_dir else default_state_dir(etc),
+        state_dir=_state_dir(etc, node),
         node_name=node.text("NodeName") or socket.gethostname(),
         portals=_portals(node),
         recv_address=recv.address("RecvAddr"),
@@ -180,6 +180,16 @@ def load(etc: Path) -> NodeConfig:
         secret=read_secret(etc / "secret"),
         warnings=tuple(warnings),
     )
+
+
+def control_socket(etc: Path) -> Path:
+    """Return the UNIX socket of the node with this configuration directory; reads no secret. Raises ConfigError."""
+    return _state_dir(etc, _read(etc / "quadstor.conf")) / SOCKET_FILE
+
+
+def _state_dir(etc: Path, node: _File) -> Path:
+    named = node.text("StateDir")
+    return (etc / named).resolve() if named else default_state_dir(etc)
 
 
 def default_state_dir(etc: Path) -> Path:

@@ -1,0 +1,105 @@
+"""What ``twindisk`` shows of each noun."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from twindisk.api.schemas import CheckView, DiskView, EventView, MirrorView, NodeView, PeerView, PoolView, VDiskView
+from twindisk.cli.output import Column
+from twindisk.sizes import show_size
+
+NODE: list[Column[NodeView]] = [
+    ("Name", lambda node: node.name),
+    ("Version", lambda node: node.version),
+    ("Process", lambda node: node.pid),
+    ("Portals", lambda node: ", ".join(node.portals)),
+    ("Mirror address", lambda node: node.recv_address),
+    ("Mirroring", lambda node: node.recv_status),
+    ("Control and data port", lambda node: f"{node.control_port}, {node.data_port}"),
+    ("Default pool", lambda node: node.default_pool),
+    ("Configuration", lambda node: node.etc),
+    ("State", lambda node: node.state_dir),
+    ("Warnings", lambda node: "\n".join(node.warnings)),
+]
+
+PEERS: list[Column[PeerView]] = [
+    ("Peer", lambda peer: peer.address),
+    ("Link", lambda peer: peer.link),
+    ("Fencing", lambda peer: peer.fencing),
+]
+
+POOLS: list[Column[PoolView]] = [
+    ("Pool", lambda pool: pool.name),
+    ("Disks", lambda pool: pool.disks),
+    ("VDisks", lambda pool: pool.vdisks),
+    ("Size", lambda pool: show_size(pool.size_bytes)),
+    ("Free", lambda pool: show_size(pool.free_bytes)),
+    ("Status", lambda pool: pool.status),
+]
+
+DISKS: list[Column[DiskView]] = [
+    ("Disk", lambda disk: disk.name),
+    ("Pool", lambda disk: disk.pool),
+    ("Size", lambda disk: show_size(disk.size_bytes)),
+    ("Used", lambda disk: show_size(disk.used_bytes)),
+    ("Model", lambda disk: f"{disk.vendor} {disk.model}".strip()),
+    ("Status", lambda disk: disk.status),
+    ("Id", lambda disk: disk.id),
+]
+
+VDISKS: list[Column[VDiskView]] = [
+    ("VDisk", lambda vdisk: vdisk.name),
+    ("Pool", lambda vdisk: vdisk.pool),
+    ("Size", lambda vdisk: show_size(vdisk.size_bytes)),
+    ("Peer", lambda vdisk: vdisk.peer),
+    ("Sessions", lambda vdisk: len(vdisk.sessions)),
+    ("Status", lambda vdisk: vdisk.status),
+]
+
+VDISK: list[Column[VDiskView]] = [
+    *VDISKS[:4],
+    ("Serial number", lambda vdisk: vdisk.serial),
+    ("iSCSI name", lambda vdisk: vdisk.iqn),
+    ("Target port group", lambda vdisk: vdisk.group_tag),
+    ("Sessions", lambda vdisk: "\n".join(f"{session.initiator} from {session.address}" for session in vdisk.sessions)),
+    ("Phase", lambda vdisk: vdisk.phase),
+    ("Status", lambda vdisk: vdisk.status + (f" ({vdisk.detail})" if vdisk.detail else "")),
+]
+
+
+def status_words(mirror: MirrorView) -> str:
+    """Return a mirror's status with what else is known: how far a resync is, why its state is invalid."""
+    if mirror.percent is not None:
+        return f"{mirror.status} {mirror.percent:.1f} %"
+    return mirror.status + (f" ({mirror.fault})" if mirror.fault else "")
+
+
+MIRRORS: list[Column[MirrorView]] = [
+    ("VDisk", lambda mirror: mirror.vdisk),
+    ("Remote", lambda mirror: mirror.remote),
+    ("Pool", lambda mirror: mirror.pool),
+    ("Peer", lambda mirror: mirror.peer),
+    ("Role", lambda mirror: mirror.role),
+    ("Status", status_words),
+]
+
+MIRROR: list[Column[MirrorView]] = [
+    *MIRRORS,
+    ("Phase", lambda mirror: mirror.phase),
+    ("Generation", lambda mirror: mirror.facts and f"{mirror.facts.current} (base {mirror.facts.base})"),
+    ("Epoch", lambda mirror: mirror.facts and mirror.facts.epoch),
+    ("Activity log", lambda mirror: mirror.facts and f"{mirror.facts.active_extents} extents"),
+    ("Dirty", lambda mirror: mirror.facts and f"{mirror.facts.dirty_chunks} chunks"),
+]
+
+CHECKS: list[Column[CheckView]] = [
+    ("Peer", lambda check: check.peer),
+    ("Type", lambda check: check.type),
+    ("Command", lambda check: check.value),
+]
+
+EVENTS: list[Column[EventView]] = [
+    ("Time", lambda event: datetime.fromtimestamp(event.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")),
+    ("Severity", lambda event: event.severity),
+    ("Event", lambda event: event.text),
+]

@@ -1,0 +1,84 @@
+"""``twindisk vdisk``."""
+
+from __future__ import annotations
+
+import click
+
+from twindisk.api.schemas import VDiskChange, VDiskNew
+from twindisk.cli import columns
+from twindisk.cli.output import Shell, command
+from twindisk.sizes import parse_size, show_size
+
+
+@click.group()
+def vdisk() -> None:
+    """VDisks: the disks that initiators see."""
+
+
+@vdisk.command("list")
+@command
+def list_(shell: Shell) -> None:
+    """Show all VDisks."""
+    shell.table(
+        shell.client.vdisks(), columns.VDISKS, empty="No VDisks. Create one with: twindisk vdisk create NAME SIZE"
+    )
+
+
+@vdisk.command("show")
+@click.argument("name")
+@command
+def show(shell: Shell, name: str) -> None:
+    """Show a VDisk."""
+    shell.record(shell.client.vdisk(name), columns.VDISK)
+
+
+@vdisk.command("create")
+@click.argument("name")
+@click.argument("size")
+@click.option("--pool", help="The pool (default: the node's default pool).")
+@click.option("--iqn", help="The iSCSI name (default: iqn.2006-06.com.quadstor.vdisk.NAME).")
+@click.option("--serial", help="The serial number: 32 hex digits beginning with 6e (default: random).")
+@command
+def create(shell: Shell, name: str, size: str, pool: str | None, iqn: str | None, serial: str | None) -> None:
+    """Create a VDisk. SIZE is in bytes, or such as 10G or 1.5T (powers of 1024)."""
+    new = VDiskNew(name=name, size=parse_size(size), pool=pool, iqn=iqn, serial=serial)
+    made = shell.client.create_vdisk(new)
+    shell.done(f"VDisk {name} created: {show_size(made.size_bytes)} in pool {made.pool}, {made.iqn}", made)
+
+
+@vdisk.command("resize")
+@click.argument("name")
+@click.argument("size")
+@command
+def resize(shell: Shell, name: str, size: str) -> None:
+    """Let a VDisk grow to SIZE."""
+    grown = shell.client.change_vdisk(name, VDiskChange(size=parse_size(size)))
+    shell.done(f"VDisk {name} has {show_size(grown.size_bytes)}.", grown)
+
+
+@vdisk.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Even while initiators are logged in.")
+@command
+def remove(shell: Shell, name: str, yes: bool, force: bool) -> None:  # noqa: FBT001 - click passes them by name
+    """Remove a VDisk and all its data."""
+    shell.client.vdisk(name)
+    if not yes and not shell.json:
+        click.confirm(f"Delete VDisk {name} and all its data?", abort=True)
+    shell.client.remove_vdisk(name, force=force)
+    shell.done(f"VDisk {name} removed.")
+
+
+@vdisk.command("release")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+def release(shell: Shell, name: str, yes: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Serve a VDisk again that was withheld when its mirror ended."""
+    if not yes and not shell.json:
+        click.confirm(
+            f"If the former peer still serves its copy, initiators see two different disks as one. Serve {name} here?",
+            abort=True,
+        )
+    shell.done(f"VDisk {name} is served again.", shell.client.release_vdisk(name))
