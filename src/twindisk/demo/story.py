@@ -132,7 +132,7 @@ async def _watch_resync(pair: Pair, screen: Screen) -> None:
 
 
 def _words(mirror: MirrorView) -> str:
-    percent = "" if mirror.percent is None else f" {mirror.percent:.0f}%"
+    percent = "" if mirror.percent is None else f" {mirror.percent // 10 * 10:.0f}%"
     return f"{mirror.role} / {mirror.status}{percent}"
 
 
