@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -49,7 +49,7 @@ class NodeClient:
         self._socket_path = socket_path
         self._http = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_path), verify=False), timeout=TIMEOUT_S)
 
-    def __enter__(self) -> NodeClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

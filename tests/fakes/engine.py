@@ -5,6 +5,7 @@ No I/O is served. A copy is one JSON file, so that a fake node can be killed and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -130,10 +131,8 @@ class FakeEngine:
         return self._fd
 
     def take_events(self) -> list[dict[str, Any]]:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._fd)
-        except BlockingIOError:
-            pass
         events, self._events = self._events, []
         return events
 

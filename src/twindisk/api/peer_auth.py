@@ -32,6 +32,7 @@ class PeerAuth:
         self._verifier = RequestVerifier(secret)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -15,7 +15,7 @@ from twindisk.config import etc_directory
 
 @click.group()
 def node() -> None:
-    """This node: what it is, what it was told, what it told."""
+    """Show this node, what it told its operators, and make the pair's secret."""
 
 
 @node.command("show")

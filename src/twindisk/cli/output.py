@@ -77,10 +77,9 @@ def command(body: Callable[Concatenate[Shell, P], None]) -> Callable[..., None]:
     """Make a function of a Shell a command with ``--json``; errors become a message and exit status 1."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    @click.pass_context
     @functools.wraps(body)
-    def run(context: click.Context, *args: Any, as_json: bool, **kwargs: Any) -> None:
-        as_json = as_json or bool(context.obj)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
+        as_json = as_json or bool(click.get_current_context().obj)
         try:
             with connect() as client:
                 body(Shell(client, as_json, Console(highlight=False)), *args, **kwargs)

@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from twindisk.brain.model import NodeState
+from twindisk.brain.model import NodeState, VDiskName
 from twindisk.brain.model import VDisk as BrainVDisk
-from twindisk.brain.model import VDiskName
 from twindisk.config import NodeConfig
 from twindisk.errors import RefusedError, RefusedProblem
 from twindisk.node.answers import Answers

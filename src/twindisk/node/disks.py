@@ -80,13 +80,13 @@ async def add(node: Node, path: Path, pool: str, *, confirmed: bool = False) -> 
         raise InvalidError(InvalidProblem.PATH, value=str(path))
     if not node.state.has_pool(pool):
         raise NotFoundError(NotFoundProblem.POOL, name=pool, node=node.config.node_name)
-    path = path.resolve()
+    path = await asyncio.to_thread(path.resolve)
     if any(path in (disk.path, Path(disk.device or "/")) for disk in node.state.disks()):
         raise ConflictError(ConflictProblem.DISK_EXISTS, name=str(path), node=node.config.node_name)
-    if path.is_block_device():
+    if await asyncio.to_thread(path.is_block_device):
         disk = Disk(_new_id(), pool, _mount_point(node, path), str(path))
         await asyncio.to_thread(devices.format_and_mount, path, disk.path, confirmed=confirmed)
-    elif path.is_dir():
+    elif await asyncio.to_thread(path.is_dir):
         disk = Disk(_claim(node, path), pool, path)
     else:
         raise NotFoundError(NotFoundProblem.DEVICE, name=str(path), node=node.config.node_name)

@@ -77,7 +77,7 @@ class EffectRunner:
                 continue
             try:
                 self._act(effect)
-            except Exception:
+            except Exception:  # noqa: BLE001 - one effect must not stop the others
                 self._log.exception("an effect failed", effect=repr(effect))
         return follow_ups
 

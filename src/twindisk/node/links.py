@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from twindisk.errors import EngineError, EngineExistsError, EngineNotFoundError, RefusedError, RefusedProblem
 from twindisk.node.context import Node, Recv
@@ -23,10 +24,8 @@ async def ensure(node: Node, peer: str) -> None:
     if peer in node.linked:
         return
     own = own_address(node)
-    try:
+    with suppress(EngineExistsError):
         await asyncio.to_thread(node.engine.add_peer, peer, node.config.data_port, dial=dials(own, peer))
-    except EngineExistsError:
-        pass
     node.linked.add(peer)
 
 

@@ -136,7 +136,7 @@ class BrainLoop:
         fresh = FreshIds(secrets.token_bytes(32))
         try:
             self._state, effects = decide(self._state, event, boottime_ns(), fresh)
-        except Exception:
+        except Exception:  # noqa: BLE001 - see below
             # A fault of the brain itself: it has decided nothing, the engine goes on as it was, and we say so.
             self._log.exception("the brain failed", decided=repr(event))
             return

@@ -73,7 +73,7 @@ class RunningNode:
         self.shutdown = asyncio.Event()
         """Set when the brain is done with a stop."""
         self._timers = Timers(lambda timer: loop.post(ev.TimerExpired(timer)))
-        self._fences = FenceRuns(lambda event: loop.post(event), log)
+        self._fences = FenceRuns(lambda event: loop.post(event), log)  # noqa: PLW0108 - loop is made below
         answers, peer = Answers(), PeerClient(config, state)
         runner = EffectRunner(
             engine=engine,
@@ -145,11 +145,8 @@ class RunningNode:
 
     async def _open_portals(self) -> list[tuple[str, int]]:
         """Open the portals; return those that could not be opened."""
-        missing = []
-        for portal in self.node.config.portals:
-            if not await self._open_portal(portal.host, portal.port):
-                missing.append((portal.host, portal.port))
-        return missing
+        portals = [(portal.host, portal.port) for portal in self.node.config.portals]
+        return [portal for portal in portals if not await self._open_portal(*portal)]
 
     async def _open_portal(self, host: str, port: int) -> bool:
         try:

@@ -48,9 +48,7 @@ class State:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise StateError(StateProblem.CORRUPT, directory=str(directory), detail=str(verdict))
+            _check(connection, directory)
             migrate(connection, str(directory))
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -217,6 +215,12 @@ class State:
         query = "SELECT id, at_ms, severity, kind, text, fields FROM events WHERE id > ? ORDER BY id DESC LIMIT ?"
         rows = self._connection.execute(query, (after, limit)).fetchall()
         return tuple(_event(row) for row in reversed(rows))
+
+
+def _check(connection: sqlite3.Connection, directory: Path) -> None:
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StateError(StateProblem.CORRUPT, directory=str(directory), detail=str(verdict))
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:

@@ -58,8 +58,9 @@ def _add(client: NodeClient, new: DiskNew) -> None:
 
 
 def _list(client: NodeClient, show: Literal["all", "configured", "unconfigured"]) -> None:
+    disks = client.disks(show)
     print(_LINE % ("ID", "Vendor", "Model", "SerialNumber", "Name", "Pool", "Size", "Used", "Status"))
-    for disk in client.disks(show):
+    for disk in disks:
         words = (disk.id, disk.vendor, disk.model, disk.serial, disk.name, disk.pool)
         sizes = (show_gib(disk.size_bytes), show_gib(disk.used_bytes))
         print(_LINE % (*(word or "N/A" for word in words), *sizes, disk.status))

@@ -39,8 +39,9 @@ def run(client: NodeClient, argv: list[str]) -> None:
         client.remove_checks(peer=options.get("r"), type_=kind, value=options.get("v"))
     elif "l" in options:
         options.only("l")
+        checks = client.checks()
         print(_LINE % ("Mirror Ipaddr", "Type", "Value"))
-        for check in client.checks():
+        for check in checks:
             print(_LINE % (check.peer, check.type, check.value or "N/A"))
     else:
         options.wrong("one of -l, -a and -x is needed")

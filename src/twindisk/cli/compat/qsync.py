@@ -52,8 +52,9 @@ def run(client: NodeClient, argv: list[str]) -> None:
 
 
 def _list(client: NodeClient) -> None:
+    mirrors = client.mirrors()
     print(_LINE % ("Local", "Remote", "Pool", "Dest Addr", "Role", "Status"))
-    for mirror in client.mirrors():
+    for mirror in mirrors:
         print(_LINE % (mirror.vdisk, mirror.remote, mirror.pool, mirror.peer, mirror.role, mirror.status))
 
 

@@ -31,8 +31,9 @@ def run(client: NodeClient, argv: list[str]) -> None:
         client.remove_pool(options.need("g", "pool"))
     elif "l" in options:
         options.only("l")
+        pools = client.pools()
         print(_LINE % ("Name", "Disks", "VDisks", "Status"))
-        for pool in client.pools():
+        for pool in pools:
             print(_LINE % (pool.name, pool.disks, pool.vdisks, pool.status))
     else:
         options.wrong("one of -l, -a and -x is needed")

@@ -38,8 +38,9 @@ def run(client: NodeClient, argv: list[str]) -> None:
         _remove(client, options)
     elif "l" in options:
         options.only("l")
+        vdisks = client.vdisks()
         print(_LINE % ("Name", "Pool", "Serial Number", "Size(GB)", "LUN", "Status"))
-        for vdisk in client.vdisks():
+        for vdisk in vdisks:
             size = show_gib(vdisk.size_bytes)
             print(_LINE % (vdisk.name, vdisk.pool, vdisk.serial, size, vdisk.lun, vdisk.status))
     elif "n" in options:
