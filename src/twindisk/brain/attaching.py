@@ -15,7 +15,7 @@ from twindisk.brain.effects import Attach, Leave, Message, NotReady, Severity, S
 from twindisk.brain.events import Attached, AttachRefused, PeerFacts, Resynced, Switching
 from twindisk.brain.generations import AttachPlan, Mismatch, pair_plan
 from twindisk.brain.model import Attachment, CopyFacts, Fault, Offer, Role, Sync, VDisk
-from twindisk.brain.phases import ATTACHED, AWAITS_FACTS, SERVING, Phase
+from twindisk.brain.phases import APART, ATTACHED, AWAITS_FACTS, SERVING, Phase
 from twindisk.brain.turn import Turn
 
 _CURABLE = frozenset({Fault.SPLIT_BRAIN, Fault.UNRELATED, Fault.NO_GOOD_COPY, Fault.SIZE_DIFFERS})
@@ -44,17 +44,22 @@ def on_facts(turn: Turn, event: PeerFacts) -> None:
 
 
 def consider(turn: Turn, vdisk: VDisk) -> None:
-    """Attach, or find that the copies do not fit, if the phase waits for facts and there are some."""
-    if vdisk.phase not in AWAITS_FACTS or vdisk.offer is None or vdisk.peer is None or not turn.link_up(vdisk):
+    """Attach, or find that the copies do not fit, if there are facts and the phase waits for them.
+
+    While an attach is under way only a misfit counts: the peer will not answer the attach then.
+    """
+    if vdisk.offer is None or vdisk.peer is None or not turn.link_up(vdisk):
+        return
+    if vdisk.phase not in AWAITS_FACTS and vdisk.attachment is None:
         return
     if vdisk.phase is Phase.INVALID and vdisk.fault not in _CURABLE:
         return
     plan = pair_plan(vdisk.offer.local, vdisk.offer.remote, local_first=turn.state.address < vdisk.peer)
     if isinstance(plan, Mismatch):
         _refuse(turn, vdisk, plan.fault, vdisk.offer)
-    elif vdisk.phase is Phase.ALONE and plan.role is not Role.MASTER:
+    elif vdisk.phase in APART and plan.role is not Role.MASTER:
         _refuse(turn, vdisk, Fault.SPLIT_BRAIN, vdisk.offer)
-    else:
+    elif vdisk.attachment is None:
         _attach(turn, vdisk, plan, vdisk.offer)
 
 
@@ -63,7 +68,7 @@ def _refuse(turn: Turn, vdisk: VDisk, fault: Fault, offer: Offer) -> None:
     if vdisk.phase is Phase.INVALID and vdisk.fault is fault:
         return
     turn.notify(Severity.ERROR, Message.COPIES_MISMATCH, vdisk, fault)
-    if vdisk.phase is Phase.ALONE and offer.remote.base == 0 and fault is not Fault.SPLIT_BRAIN:
+    if vdisk.phase in APART and offer.remote.base == 0 and fault is not Fault.SPLIT_BRAIN:
         return
     turn.invalidate(vdisk, fault)
 

@@ -4,7 +4,8 @@ Contract with the shell:
 
 1. Run the effects of one decision in order, before the next event is decided. ``Notify`` and ``Log`` come last: held I/O
    does not wait for words.
-2. An engine effect that raises is reported back as ``CommandFailed``; the effects after it still run.
+2. An engine effect that raises is reported back as ``CommandFailed``, before any other event is decided; the effects after it
+   still run.
 3. One timer per :class:`Timer` value: ``StartTimer`` replaces it, ``CancelTimer`` of an unknown one does nothing.
 4. One fence command per peer at a time: a run starts only after the commands of an older, cancelled run are gone.
    The outcome of a cancelled run may be reported or not; its number keeps it apart.

@@ -65,7 +65,10 @@ def _lose(turn: Turn, vdisk: VDisk, *, was_up: bool) -> None:
 
 
 def _decide(turn: Turn, vdisk: VDisk) -> None:
-    """Hold I/O and let the checks, or the peer's facts if the link is up, decide."""
+    """Hold I/O and let the checks, or the peer's facts if the link is up, decide. A stopping node decides nothing more."""
+    if turn.state.stopping:
+        turn.serve_nothing(vdisk, Phase.LEFT, NotReady.TRANSITIONING)
+        return
     moved = turn.enter(vdisk, Phase.DECIDING)
     if turn.link_up(moved):
         turn.start_timer(TimerKind.SETTLE, moved.name, turn.state.settings.settle_ms)
@@ -85,15 +88,14 @@ def _lose_attach(turn: Turn, vdisk: VDisk, attachment: Attachment) -> None:
     A copy that was to receive must not take over: the peer may serve as the source already. One that was in sync before
     and was not to receive still holds everything that was acknowledged, so the checks decide.
     """
-    if turn.state.stopping:
-        turn.serve_nothing(vdisk, Phase.LEFT, NotReady.TRANSITIONING)
-    elif vdisk.phase is Phase.REJOINING:
+    if vdisk.phase is Phase.REJOINING:
         turn.enter(vdisk, Phase.ALONE)
     elif attachment.origin in {Phase.DECIDING, Phase.SWITCHING} and not attachment.sync.receives:
         role = Role.UNKNOWN if attachment.origin is Phase.SWITCHING else attachment.role
         _decide(turn, replace(vdisk, role=role))
     else:
-        turn.serve_nothing(vdisk, Phase.PEER_WAIT, NotReady.STANDBY)
+        phase = Phase.LEFT if turn.state.stopping else Phase.PEER_WAIT
+        turn.serve_nothing(vdisk, phase, NotReady.STANDBY)
 
 
 def on_held(turn: Turn, event: Held) -> None:
@@ -104,7 +106,7 @@ def on_held(turn: Turn, event: Held) -> None:
     if vdisk.phase in {Phase.SOURCE, Phase.DECIDING} and event.peer_outdated:
         turn.warn(Message.RESYNC_INTERRUPTED, vdisk)
         go_alone(turn, vdisk, fenced=False)
-    elif vdisk.phase in {Phase.IN_SYNC, Phase.SOURCE}:
+    elif vdisk.phase in {Phase.IN_SYNC, Phase.SOURCE, Phase.SWITCHING}:
         _decide(turn, vdisk)
     elif vdisk.phase is Phase.TARGET:
         _lose_source(turn, vdisk)
@@ -115,7 +117,10 @@ def on_peer_left(turn: Turn, event: PeerLeft) -> None:
     vdisk = turn.mirrored(event.vdisk)
     if vdisk is None:
         return
-    if vdisk.phase in {Phase.IN_SYNC, Phase.SWITCHING, Phase.DECIDING, Phase.SOURCE}:
+    if turn.state.stopping:
+        if vdisk.phase is Phase.SWITCHING:
+            turn.serve_nothing(vdisk, Phase.LEFT, NotReady.TRANSITIONING)
+    elif vdisk.phase in {Phase.IN_SYNC, Phase.SWITCHING, Phase.DECIDING, Phase.SOURCE}:
         turn.notify(Severity.INFORMATION, Message.PEER_HANDED_OVER, vdisk)
         go_alone(turn, vdisk, fenced=True)
     elif vdisk.phase is Phase.TARGET:

@@ -1,0 +1,150 @@
+"""Weighted random stories of a pair, from a seed: cheap enough for thousands."""
+
+from collections.abc import Callable
+from random import Random
+
+from twindisk.brain import events as ev
+from twindisk.brain.model import CheckKind, Role
+from twindisk.brain.phases import Phase
+from unit.brain.pair_world import NAMES, World
+
+Step = Callable[[World, Random], None]
+
+
+def _node(rng: Random) -> int:
+    return rng.randrange(2)
+
+
+def deliver(world: World, rng: Random) -> None:
+    node = _node(rng)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        world.deliver(node)
+
+
+def protocol(world: World, rng: Random) -> None:
+    """One durable step of attach, resync, switch, hand-over or going alone."""
+    name, node = rng.choice(NAMES), _node(rng)
+    both = world.alive(0) and world.alive(1)
+    kind = rng.randrange(6)
+    if kind == 0 and both:
+        world.agree(name)
+    elif kind == 1 and both:
+        world.hear_go(name)
+    elif kind == 2 and both:  # noqa: PLR2004
+        world.resync_step(name)
+    elif kind == 3 and both:  # noqa: PLR2004
+        world.switch_step(name)
+    elif kind == 4:  # noqa: PLR2004
+        world.finish_alone(node, name)
+    else:
+        world.leave_step(node, name)
+
+
+def flow(world: World, rng: Random) -> None:
+    """Let the pair run undisturbed for a while, but not to rest."""
+    for _ in range(rng.randrange(40)):
+        rng.choice((deliver, protocol))(world, rng)
+
+
+def write(world: World, rng: Random) -> None:
+    world.write(_node(rng), rng.choice(NAMES))
+
+
+def cut(world: World, _rng: Random) -> None:
+    world.cut()
+
+
+def mend(world: World, _rng: Random) -> None:
+    world.mend()
+    world.connect()
+
+
+def notice(world: World, rng: Random) -> None:
+    world.notice(_node(rng))
+
+
+def crash(world: World, rng: Random) -> None:
+    node = _node(rng)
+    if world.alive(node):
+        world.crash(node)
+
+
+def restart(world: World, rng: Random) -> None:
+    node = _node(rng)
+    if not world.alive(node):
+        world.restart(node)
+        world.connect()
+
+
+def fire(world: World, rng: Random) -> None:
+    node = _node(rng)
+    timers = sorted(world.nodes[node].timers, key=lambda timer: (timer.kind, timer.subject))
+    if timers:
+        world.fire(node, rng.choice(timers))
+
+
+def strike(world: World, rng: Random) -> None:
+    world.strike(_node(rng))
+
+
+def report(world: World, rng: Random) -> None:
+    world.report_fence(_node(rng), late=rng.random() < 0.3)
+
+
+def stop(world: World, rng: Random) -> None:
+    node = _node(rng)
+    if world.alive(node):
+        world.decide(node, ev.Stop())
+
+
+def set_role(world: World, rng: Random) -> None:
+    """The operator tells the truth: a waiting Slave is promoted only if the other node is dead and never went on."""
+    node, name, role = _node(rng), rng.choice(NAMES), rng.choice((Role.MASTER, Role.SLAVE))
+    other = world.nodes[1 - node]
+    waiting = world.phase(node, name) is Phase.DECIDING and role is Role.MASTER
+    if waiting and (other.engine is not None or other.copies[name].base != 0):
+        return
+    if world.alive(node):
+        world.decide(node, ev.SetRole(name, role))
+
+
+STEPS: tuple[tuple[Step, int], ...] = (
+    (deliver, 14),
+    (protocol, 14),
+    (flow, 4),
+    (write, 8),
+    (cut, 2),
+    (mend, 4),
+    (notice, 5),
+    (crash, 1),
+    (restart, 3),
+    (fire, 3),
+    (strike, 3),
+    (report, 3),
+    (stop, 1),
+    (set_role, 2),
+)
+
+
+def walk(seed: int, kind: CheckKind | None, steps: int) -> World:
+    """Run one story and return the world at its end, not at rest."""
+    rng = Random(seed)
+    world = World(kind, split_roles=rng.random() < 0.5)
+    world.settle()
+    choices, weights = zip(*STEPS, strict=True)
+    for step in rng.choices(choices, weights, k=steps):
+        step(world, rng)
+    return world
+
+
+def assert_comes_together(world: World) -> None:
+    """A mended pair is in sync in the end, or split where the check allows it, and has every acknowledged write."""
+    world.settle()
+    for name in NAMES:
+        phases = [world.phase(index, name) for index in (0, 1)]
+        together = phases == [Phase.IN_SYNC] * 2
+        split = world.kind is CheckKind.IGNORE and phases == [Phase.INVALID] * 2
+        assert together or split, (name, phases, world.story())
+        if together and world.kind is not CheckKind.IGNORE:
+            for node in world.nodes:
+                assert world.acked[name] <= node.copies[name].data, ("P1", name, node.index, world.story())
