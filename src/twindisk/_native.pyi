@@ -4,7 +4,9 @@ All times are nanoseconds of CLOCK_BOOTTIME, all sizes bytes. Every method may b
 the GIL. A failed call raises a subclass of :class:`twindisk.errors.EngineError` and has changed nothing.
 """
 
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, Self, TypedDict, final, type_check_only
+
+__all__ = ["Engine", "__version__"]
 
 __version__: str
 
@@ -29,7 +31,7 @@ class CopyFacts(TypedDict):
 class Engine:
     """The engine of one node: iSCSI portals, mirror links and VDisk copies."""
 
-    def __init__(self, *, heartbeat_ms: int = 200, silence_ms: int = 2000, lease_ms: int = 2000) -> None: ...
+    def __new__(cls, *, heartbeat_ms: int = 200, silence_ms: int = 2000, lease_ms: int = 2000) -> Self: ...
     def event_fd(self) -> int:
         """Return the eventfd that becomes readable when :meth:`take_events` has something."""
     def take_events(self) -> list[dict[str, Any]]:
