@@ -40,7 +40,7 @@ from twindisk.errors import (
     UnreachableError,
 )
 from twindisk.messages import refusal_text
-from twindisk.sizes import show_size
+from twindisk.sizes import show_exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,4 +371,4 @@ class _Words(dict[str, Any]):
         if key == "reason_words":
             return refusal_text(Refusal(self["reason"]))
         value = self.get(key.removesuffix("_size"))
-        return show_size(value) if key.endswith("_size") and isinstance(value, int) else "?"
+        return show_exactly(value) if key.endswith("_size") and isinstance(value, int) else "?"

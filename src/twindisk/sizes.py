@@ -14,7 +14,7 @@ from twindisk.errors import InvalidError, InvalidProblem
 BLOCK_BYTES = 512
 GIB_BYTES = 1 << 30
 
-_SIZE = re.compile(r"\s*(?P<number>[0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?P<unit>[KMGTP]?)(?:I?B)?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(?P<number>[0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?P<unit>[KMGTP]|[KMGTP]I?B|B|)\s*", re.IGNORECASE)
 _UNIT_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 
 
@@ -27,7 +27,7 @@ def parse_size(text: str, *, default_unit: str = "") -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise InvalidError(InvalidProblem.SIZE, value=text)
-    unit = match["unit"].upper() or default_unit
+    unit = match["unit"].upper().removesuffix("B").removesuffix("I") if match["unit"] else default_unit
     return round_to_blocks(Fraction(match["number"]) * _UNIT_BYTES[unit])
 
 
@@ -42,6 +42,14 @@ def show_size(size_bytes: int) -> str:
         if size_bytes >= unit_bytes:
             return f"{size_bytes / unit_bytes:.4g} {unit}"
     return f"{size_bytes} B"
+
+
+def show_exactly(size_bytes: int) -> str:
+    """Return the size in the largest unit of which it is a whole number: ``65537 GiB``."""
+    for unit, unit_bytes in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size_bytes and size_bytes % unit_bytes == 0:
+            return f"{size_bytes // unit_bytes} {unit}"
+    return f"{size_bytes} bytes"
 
 
 def show_gib(size_bytes: int) -> str:

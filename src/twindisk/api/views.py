@@ -138,7 +138,7 @@ def vdisk_view(node: Node, vdisk: VDisk, engine_status: Mapping[str, Any]) -> VD
     """Return a VDisk."""
     known, mirror = node.brain_vdisk(vdisk.name), node.state.mirror(vdisk.name)
     broken = node.broken.get(vdisk.name)
-    status = "Failed" if known is None else "Withheld" if vdisk.withheld else status_of(node.brain, known).value
+    status = "Withheld" if vdisk.withheld and not broken else _status(node, vdisk.name)
     return VDiskView(
         name=vdisk.name,
         pool=vdisk.pool,
@@ -147,8 +147,8 @@ def vdisk_view(node: Node, vdisk: VDisk, engine_status: Mapping[str, Any]) -> VD
         size_bytes=vdisk.size_bytes,
         group_tag=vdisk.group_tag,
         status=status,
-        phase="failed" if known is None else known.phase.value,
-        detail=broken or (known.fault.value if known is not None and known.fault is not None else None),
+        phase=_phase(node, vdisk.name),
+        detail=broken or (known.fault.value if known and known.fault and not vdisk.withheld else None),
         peer=None if mirror is None else mirror.peer,
         sessions=[
             SessionView(initiator=session.initiator, address=session.address)
@@ -167,14 +167,29 @@ def mirror_view(node: Node, mirror: Mirror, engine_status: Mapping[str, Any]) ->
         pool="" if vdisk is None else vdisk.pool,
         peer=mirror.peer,
         role="Unknown" if known is None else role_word(known),
-        status=Status.DISABLED.value if known is None else status_of(node.brain, known).value,
-        phase="failed" if known is None else known.phase.value,
+        status=_status(node, mirror.vdisk),
+        phase=_phase(node, mirror.vdisk),
         fault=None if known is None or known.fault is None else known.fault.value,
         percent=None if resync is None else round(resync.percent, 1),
         done_bytes=None if resync is None else resync.done_bytes,
         total_bytes=None if resync is None else resync.total_bytes,
         facts=None if known is None else _facts(known.facts),
     )
+
+
+def _status(node: Node, name: str) -> str:
+    """Return a VDisk's status word: Disabled when its copy is broken, Peer wait when the brain does not know it yet."""
+    known = node.brain_vdisk(name)
+    if known is not None:
+        return status_of(node.brain, known).value
+    return (Status.DISABLED if name in node.broken else Status.PEER_WAIT).value
+
+
+def _phase(node: Node, name: str) -> str:
+    known = node.brain_vdisk(name)
+    if known is not None:
+        return known.phase.value
+    return (Phase.FAILED if name in node.broken else Phase.PEER_WAIT).value
 
 
 def check_view(check: Check) -> CheckView:

@@ -71,6 +71,7 @@ async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
     known = node.brain_vdisk(name)
     blank = known is not None and known.facts.blank
     await mirrors.detach(node, vdisk, by_peer=True)
+    await links.drop_unused(node)
     node.log.warning("mirror ended by the peer", vdisk=name, peer=sender)
     if end_.discard and blank:
         await vdisks.close_copy(node, vdisk)

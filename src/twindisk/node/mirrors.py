@@ -25,6 +25,7 @@ from twindisk.errors import (
     NotFoundError,
     NotFoundProblem,
     PeerError,
+    PeerProblem,
     RefusedError,
     RefusedProblem,
     TwindiskError,
@@ -35,6 +36,8 @@ from twindisk.node.names import check_address, check_name
 from twindisk.node.records import Mirror, VDisk
 
 ROLE_LIMIT_S = 10.0
+CONSENT_LIMIT_S = 3.0
+"""How long the end of a mirror waits for the peer; the brain hears nothing from the engine meanwhile."""
 _ROLE_POLL_S = 0.05
 _SURELY_CURRENT = frozenset({Phase.SINGLE, Phase.IN_SYNC, Phase.SOURCE, Phase.ALONE, Phase.REJOINING})
 _PEER_MAY_BE_LOST = frozenset({Phase.ALONE})
@@ -122,7 +125,16 @@ async def remove(node: Node, name: str, *, force: bool) -> Mirror:
     Raises NotFoundError, RefusedError(NOT_CURRENT) and PeerError unless ``force``.
     """
     mirror, vdisk = find(node, name), vdisks.find(node, name)
-    known = node.brain_vdisk(name)
+    # The brain must not hear that the peer's copy left before it hears why: it judges by the phase of now.
+    with node.loop.hold_reports():
+        await _remove(node, vdisk, mirror, force=force)
+    await links.drop_unused(node)
+    node.log.info("mirror ended", vdisk=name, peer=mirror.peer)
+    return mirror
+
+
+async def _remove(node: Node, vdisk: VDisk, mirror: Mirror, *, force: bool) -> None:
+    known, name = node.brain_vdisk(vdisk.name), vdisk.name
     phase = None if known is None else known.phase
     if phase not in _SURELY_CURRENT and not force:
         raise RefusedError(
@@ -133,7 +145,11 @@ async def remove(node: Node, name: str, *, force: bool) -> Mirror:
             node=node.config.node_name,
         )
     try:
-        await node.peer.end_mirror(mirror.peer, mirror.remote, MirrorEnd(serial=vdisk.serial))
+        async with asyncio.timeout(CONSENT_LIMIT_S):
+            await node.peer.end_mirror(mirror.peer, mirror.remote, MirrorEnd(serial=vdisk.serial))
+    except TimeoutError:
+        if not (force or phase in _PEER_MAY_BE_LOST):
+            raise PeerError(PeerProblem.BAD_ANSWER, peer=mirror.peer, detail="it took too long") from None
     except TwindiskError as error:
         gone = isinstance(error, PeerError) and error.fields.get("told") in (
             NotFoundProblem.MIRROR.value,
@@ -143,8 +159,6 @@ async def remove(node: Node, name: str, *, force: bool) -> Mirror:
             raise
         node.log.warning("mirror ended without the peer", vdisk=name, peer=mirror.peer, problem=str(error))
     await detach(node, vdisk, by_peer=False)
-    node.log.info("mirror ended", vdisk=name, peer=mirror.peer)
-    return mirror
 
 
 async def detach(node: Node, vdisk: VDisk, *, by_peer: bool) -> None:
@@ -161,7 +175,6 @@ async def detach(node: Node, vdisk: VDisk, *, by_peer: bool) -> None:
         known = node.brain_vdisk(vdisk.name)
         if known is not None and known.phase is Phase.SINGLE:
             node.state.change_vdisk(replace(vdisk, withheld=False))
-    await links.drop_unused(node)
 
 
 async def set_role(node: Node, name: str, role: Role, *, force: bool) -> None:

@@ -192,8 +192,12 @@ async def make_copy(node: Node, vdisk: VDisk, *, blank: bool) -> None:
 
 
 async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
-    """Open a copy and tell the brain. Raises EngineError."""
-    linked = peer if peer in node.linked else None
+    """Open a copy and tell the brain. Raises EngineError.
+
+    A mirrored copy whose peer the engine does not keep a link with (the mirror address is not bound) is opened without it
+    and kept from the brain: it serves nothing, as in ``Peer wait``, until :mod:`mirroring` opens it anew.
+    """
+    waits = peer is not None and peer not in node.linked
     with node.loop.hold_reports():
         facts = await asyncio.to_thread(
             node.engine.open_vdisk,
@@ -203,18 +207,18 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
             iqn=vdisk.iqn,
             size_bytes=vdisk.size_bytes,
             group_tag=vdisk.group_tag,
-            peer=linked,
+            peer=None if waits else peer,
         )
         node.broken.pop(vdisk.name, None)
+        if waits:
+            node.log.warning("VDisk waits: no mirroring on this node", vdisk=vdisk.name, peer=peer)
+            return
         name, address = VDiskName(vdisk.name), None if peer is None else PeerAddress(peer)
         await node.loop.feed(ev.VDiskOpened(name, address, copy_facts(facts), vdisk.withheld))
 
 
 async def open_known(node: Node, vdisk: VDisk) -> None:
-    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do.
-
-    Without a bound mirror address the engine takes no peers; the brain still knows of the mirror, and waits.
-    """
+    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do."""
     mirror = node.state.mirror(vdisk.name)
     peer = None if mirror is None else mirror.peer
     pending = node.state.node_value(_growing(vdisk.name))
