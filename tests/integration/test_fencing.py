@@ -10,7 +10,7 @@ from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, fence_command, iqn
 from twindisk.demo.place import NodePlace
 from twindisk.demo.story import compare_when_idle
-from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions
+from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions, cdb
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -34,9 +34,14 @@ async def assert_serves_nothing(pair: Pair, node: Node) -> None:
     """Reads and writes get NOT READY, which sends multipath to the other path."""
     options = SessionOptions(timeout_s=15)
     async with await Session.connect(node.place.portal, iqn(pair.vdisk), options) as session:
-        for command in (session.read(0, BLOCK), session.write(0, bytes(BLOCK)), session.test_unit_ready()):
+        for block, data_out, data_in_bytes in (
+            (cdb.read_16(0, 8), b"", BLOCK),
+            (cdb.write_16(0, 8), bytes(BLOCK), 0),
+            (cdb.test_unit_ready(), b"", 0),
+        ):
+            await session.clear_unit_attentions()
             with pytest.raises(CheckConditionError) as refused:
-                await command
+                await session.command(block, data_out=data_out, data_in_bytes=data_in_bytes)
             assert refused.value.sense.key is SenseKey.NOT_READY
             assert refused.value.sense.code == 0x04
 
@@ -132,9 +137,9 @@ async def test_with_a_manual_check_a_master_goes_on(bare_pair: Pair) -> None:
 
 @pytest.mark.promise("P2", "P6")
 async def test_a_node_that_was_frozen_serves_nothing_stale_when_it_thaws(bare_pair: Pair) -> None:
-    """The fence command lies here ("done"), so that nothing but the lease stops the frozen node."""
+    """The second node's fence command lies ("done"), so that nothing but the lease stops the frozen node."""
     pair = bare_pair
-    await pair.configure(SIZE, fence=lambda _: "exit 0")
+    await pair.configure(SIZE, fence=lambda victim: "exit 0" if victim.name == pair.first.name else "exit 1")
     await write_through(pair, pair.first, bytes(BLOCK))
     frozen = pair.first.pid
     assert frozen is not None

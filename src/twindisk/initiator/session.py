@@ -78,6 +78,7 @@ class Session:
         self._watched: int | None = None
         self._writing = False
         self._in_service = False
+        self._last_reason = ""
         self._context: int | None = self._create_context()
 
     @classmethod
@@ -234,8 +235,11 @@ class Session:
             await self.clear_unit_attentions()
 
     def _reason(self) -> str:
-        text = self._lib.iscsi_get_error(self._context) if self._context is not None else None
-        return text.decode("utf-8", "replace") if text else ""
+        """Return what libiscsi said last, also after the end of the session."""
+        if self._context is not None:
+            text = self._lib.iscsi_get_error(self._context)
+            self._last_reason = text.decode("utf-8", "replace").strip() if text else ""
+        return self._last_reason
 
     def _call(
         self, function: str, *arguments: object, finish: Callable[[int, int | None], bytes] | None = None
@@ -346,6 +350,7 @@ class Session:
 
     def _end(self) -> None:
         """Give the session up: fail what is in flight, free libiscsi's context."""
+        self._reason()
         context, self._context = self._context, None
         if context is None:
             return
