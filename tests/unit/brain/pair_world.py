@@ -16,6 +16,9 @@ from twindisk.brain.phases import Phase
 from unit.brain.pair_engine import CommandRefusedError, Copy, Engine, Mode, Volume
 
 NAMES = (VDiskName("V1"), VDiskName("V2"))
+QUIET_ROUNDS = 3
+LONGEST_STORY = 20_000
+"""Events and effects of one story; more means that something goes round in circles."""
 ADDRESSES = (PeerAddress("127.0.1.10"), PeerAddress("127.0.1.11"))
 COMMANDS: dict[type[ef.EngineEffect], ev.Command] = {
     ef.ServeSingle: ev.Command.SERVE_SINGLE,
@@ -423,8 +426,12 @@ class World:
         for index in (0, 1):
             if not self.alive(index):
                 self.restart(index)
-        for _ in range(40):
+        quiet = 0
+        while quiet < QUIET_ROUNDS:
+            before = len(self.trace)
+            assert before < LONGEST_STORY, ("never comes to rest", self.story())
             self._round()
+            quiet = quiet + 1 if len(self.trace) == before else 0
 
     def _round(self) -> None:
         for index in (0, 1):

@@ -108,32 +108,56 @@ def set_role(world: World, rng: Random) -> None:
         world.decide(node, ev.SetRole(name, role))
 
 
-STEPS: tuple[tuple[Step, int], ...] = (
-    (deliver, 14),
-    (protocol, 14),
-    (flow, 4),
-    (write, 8),
-    (cut, 2),
-    (mend, 4),
-    (notice, 5),
-    (crash, 1),
-    (restart, 3),
+TROUBLE: tuple[tuple[Step, int], ...] = ((cut, 6), (crash, 4), (set_role, 2), (stop, 1))
+"""What begins an episode."""
+
+CONSEQUENCES: tuple[tuple[Step, int], ...] = (
+    (deliver, 12),
+    (protocol, 10),
+    (write, 6),
+    (notice, 6),
     (fire, 3),
     (strike, 3),
-    (report, 3),
-    (stop, 1),
-    (set_role, 2),
+    (report, 4),
+    (set_role, 1),
+    (crash, 1),
 )
+"""What follows while the trouble lasts."""
+
+RECOVERY: tuple[tuple[Step, int], ...] = (
+    (deliver, 16),
+    (protocol, 16),
+    (write, 4),
+    (mend, 5),
+    (restart, 3),
+    (notice, 3),
+    (fire, 2),
+    (report, 2),
+    (strike, 1),
+    (cut, 1),
+)
+"""What follows once it may end."""
+
+STEPS: tuple[Step, ...] = tuple(dict.fromkeys(step for step, _ in (*TROUBLE, *CONSEQUENCES, *RECOVERY, (flow, 1))))
 
 
-def walk(seed: int, kind: CheckKind | None, steps: int) -> World:
+def _some(world: World, rng: Random, steps: tuple[tuple[Step, int], ...], count: int) -> None:
+    choices, weights = zip(*steps, strict=True)
+    for step in rng.choices(choices, weights, k=count):
+        step(world, rng)
+
+
+def walk(seed: int, kind: CheckKind | None, episodes: int) -> World:
     """Run one story and return the world at its end, not at rest."""
     rng = Random(seed)
     world = World(kind, split_roles=rng.random() < 0.5)
-    world.settle()
-    choices, weights = zip(*STEPS, strict=True)
-    for step in rng.choices(choices, weights, k=steps):
-        step(world, rng)
+    for _ in range(episodes):
+        if rng.random() < 0.6:
+            world.settle()
+        write(world, rng)
+        _some(world, rng, TROUBLE, 1)
+        _some(world, rng, CONSEQUENCES, rng.randrange(100))
+        _some(world, rng, RECOVERY, rng.randrange(100))
     return world
 
 
