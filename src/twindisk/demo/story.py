@@ -20,6 +20,7 @@ from twindisk.demo.workload import Workload
 from twindisk.initiator import MultipathDisk, Session
 
 _WRITING_S: Final = 3.0
+_PACE_S: Final = 0.002
 _IDLE_LIMIT_S: Final = 10.0
 _RESYNC_LIMIT_S: Final = 120.0
 
@@ -53,7 +54,12 @@ async def tell(port: int, size: str) -> int:
         try:
             outcome = await _tell(pair, size, screen)
         finally:
+            screen.step("Stop the nodes and remove their files")
             await pair.stop()
+    screen.result(
+        f"\n{outcome.writes} acknowledged writes to {outcome.blocks} blocks; longest pause {outcome.longest_pause_s:.2f} s"
+    )
+    screen.result(f"{outcome.lost_writes} acknowledged writes lost")
     return 0 if outcome.good else 1
 
 
@@ -82,7 +88,7 @@ async def _tell(pair: Pair, size: str, screen: Screen) -> Outcome:
     async with await Session.connect(pair.first.place.portal, name) as session:
         size_bytes = (await session.read_capacity()).size_bytes
     async with MultipathDisk(pair.portals, name) as disk:
-        workload = Workload(disk, size_bytes)
+        workload = Workload(disk, size_bytes, pace_s=_PACE_S)
         async with asyncio.TaskGroup() as group:
             group.create_task(workload.write_until_stopped())
             await _lose_and_return(pair, workload, screen)
@@ -148,14 +154,9 @@ async def _check(pair: Pair, workload: Workload, screen: Screen) -> Outcome:
         screen.note(f"the copies are equal ({comparison.compared_bytes >> 20} MiB of data compared)")
     else:
         screen.note(f"the copies differ at byte {comparison.first_difference}")
-    outcome = Outcome(
+    return Outcome(
         workload.writes, len(workload.acknowledged), lost, comparison, longest_pause_s=workload.pauses.longest_s
     )
-    screen.result(
-        f"\n{outcome.writes} acknowledged writes to {outcome.blocks} blocks; longest pause {outcome.longest_pause_s:.2f} s"
-    )
-    screen.result(f"{outcome.lost_writes} acknowledged writes lost")
-    return outcome
 
 
 async def compare_when_idle(pair: Pair) -> Comparison:

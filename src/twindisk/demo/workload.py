@@ -20,6 +20,7 @@ from twindisk.initiator import MultipathDisk, Session
 
 BLOCK_BYTES: Final = 16384
 _BLOCKS_MAX: Final = 16384
+_RUN_BLOCKS: Final = 16  # neighbours, as files are: a chunk of the mirror holds several
 _CHECKS_IN_FLIGHT: Final = 16
 
 
@@ -39,11 +40,15 @@ class Pauses:
 
 @dataclass(slots=True)
 class Workload:
-    """Writers on a disk of ``size_bytes``; ``acknowledged`` has each block's last acknowledged sequence number."""
+    """Writers on a disk of ``size_bytes``; ``acknowledged`` has each block's last acknowledged sequence number.
+
+    ``pace_s``: how long a writer rests after each write, so that a demo leaves some of the machine to the nodes.
+    """
 
     disk: MultipathDisk
     size_bytes: int
     writers: int = 8
+    pace_s: float = 0.0
     seed: int = 0
     run: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     acknowledged: dict[int, int] = field(default_factory=dict)
@@ -53,13 +58,14 @@ class Workload:
 
     @property
     def blocks(self) -> int:
-        """How many blocks the writers use, spread over the whole disk."""
+        """How many blocks the writers use, in runs spread over the whole disk."""
         return min(self.size_bytes // BLOCK_BYTES, _BLOCKS_MAX)
 
     def offset(self, block: int) -> int:
         """Return where a block lies on the disk."""
+        run, rest = divmod(block, _RUN_BLOCKS)
         stride = self.size_bytes // BLOCK_BYTES // self.blocks
-        return block * stride * BLOCK_BYTES
+        return (run * stride * _RUN_BLOCKS + rest) * BLOCK_BYTES
 
     def content(self, block: int, sequence: int) -> bytes:
         """Return what the given write of a block writes; sequence 0 is the block that was never written."""
@@ -90,6 +96,8 @@ class Workload:
             self.acknowledged[block] = sequence
             self.writes += 1
             self.pauses.acknowledged(time.monotonic())
+            if self.pace_s:
+                await asyncio.sleep(self.pace_s)
 
     async def count_lost(self, session: Session) -> int:
         """Read every written block through one path; return how many do not hold the last acknowledged content."""
