@@ -55,6 +55,12 @@ impl Heart {
         Some(self.beat(ASK, now_ns))
     }
 
+    /// How long a promise lasts, for leases of `lease_ns`.
+    #[must_use]
+    pub fn promise_ns(lease_ns: u64) -> u64 {
+        lease_ns + lease_ns / 16
+    }
+
     /// When [`tick`](Self::tick) wants to be called next.
     #[must_use]
     pub fn next_tick_ns(&self) -> u64 {
@@ -80,7 +86,7 @@ impl Heart {
             ASK => {
                 self.promised_until_ns = self
                     .promised_until_ns
-                    .max(now_ns + self.lease_ns + self.lease_ns / 16);
+                    .max(now_ns + Self::promise_ns(self.lease_ns));
                 Some(self.beat(ANSWER, at_ns))
             }
             ANSWER if at_ns <= now_ns => {

@@ -45,6 +45,8 @@ pub enum Body {
     AttachGo(Terms),
     /// The terms do not match mine.
     AttachRefused,
+    /// S: I have sent the changes that I held; begin what is new.
+    Resumed,
 
     /// M: apply this change.
     Apply(Change),

@@ -69,6 +69,8 @@ pub enum LinkLoss {
     Closed,
     /// No heartbeat was answered in time: our lease is over.
     Silent,
+    /// The peer said what no sound peer says.
+    Protocol,
 }
 
 /// A copy as it was found on disk.
@@ -98,14 +100,28 @@ struct Link {
 }
 
 /// One node. See the module's contract.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Node {
+    /// A promise given before this process began may hold until then.
+    promised_before_ns: u64,
     copies: HashMap<Serial, Copy>,
     links: BTreeMap<PeerId, Link>,
     out: Vec<Action>,
 }
 
 impl Node {
+    /// A node that has just started. `promised_before_ns`: until when a node that ran here before may have promised its
+    /// peers not to go on alone: the start plus the length of a promise.
+    #[must_use]
+    pub fn new(promised_before_ns: u64) -> Self {
+        Self {
+            promised_before_ns,
+            copies: HashMap::new(),
+            links: BTreeMap::new(),
+            out: Vec::new(),
+        }
+    }
+
     /// Open a copy; it serves nothing until commanded.
     pub fn add_copy(&mut self, spec: CopySpec, now_ns: u64) {
         let serial = spec.serial;
@@ -180,10 +196,12 @@ impl Node {
         }
     }
 
-    /// The session of a command is gone: if it has not begun, it must not begin; it is not answered.
-    pub fn cancel(&mut self, serial: Serial, id: HostId) {
-        if let Some(copy) = self.copies.get_mut(&serial) {
-            copy.cancel(id);
+    /// The session of a command is gone: if it has not begun, it must not begin; what has begun ends unanswered. Its id
+    /// stays in use until then.
+    pub fn cancel(&mut self, serial: Serial, id: HostId, now_ns: u64) {
+        if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
+            copy.cancel(id, around);
+            self.collect(serial, now_ns);
         }
     }
 
@@ -222,6 +240,9 @@ impl Node {
 
     /// A message from a peer. Messages for VDisks that are not mirrored with that peer are dropped.
     pub fn receive(&mut self, peer: PeerId, message: Message, now_ns: u64) {
+        if !self.links.get(&peer).is_some_and(|link| link.connected) {
+            return;
+        }
         let serial = message.serial;
         let around = self.around(Some(peer), now_ns);
         // Before the lease stands, messages are heard but nothing is served on their strength: see Copy::complete.
@@ -276,12 +297,13 @@ impl Node {
         link.map_or(
             Surroundings {
                 now_ns,
+                promised_until_ns: self.promised_before_ns,
                 ..Surroundings::default()
             },
             |link| Surroundings {
                 now_ns,
                 serve_until_ns: if link.ready { link.serve_until_ns } else { 0 },
-                promised_until_ns: link.promised_until_ns,
+                promised_until_ns: link.promised_until_ns.max(self.promised_before_ns),
                 link: link.ready,
             },
         )
@@ -302,10 +324,15 @@ impl Node {
             return;
         };
         copy.take_actions(&mut self.out);
-        if copy.take_lease_over()
-            && let Some(peer) = copy.peer()
-        {
-            self.lose(peer, LinkLoss::Silent, now_ns);
+        let loss = if copy.take_lease_over() {
+            LinkLoss::Silent
+        } else if copy.take_peer_faulty() {
+            LinkLoss::Protocol
+        } else {
+            return;
+        };
+        if let Some(peer) = copy.peer() {
+            self.lose(peer, loss, now_ns);
         }
     }
 

@@ -150,6 +150,9 @@ pub struct ToldFacts {
     pub dirty: u64,
     /// Size of the VDisk in bytes.
     pub size_bytes: u64,
+    /// Open without a break since it was last equal to the peer, or Master: it holds every answered change, flushed or
+    /// not. A copy that was opened anew may have lost what was not flushed.
+    pub unbroken: bool,
 }
 
 /// Both sides' facts.

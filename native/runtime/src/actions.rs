@@ -9,17 +9,20 @@ use crate::request::{access_state, scsi_response};
 
 impl Engine {
     /// Carry out all actions, and those that follow from them.
+    ///
+    /// Of one batch the disk operations come last and what peers are sent is written before them, so that a peer works at
+    /// its copy while this node works at its own. The core waits for what it needs in order by itself.
     pub(crate) fn carry_out(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        let mut disk_ops = std::mem::take(&mut self.disk_ops);
         loop {
-            let mut actions = std::mem::take(&mut self.actions);
             self.core.node.take_actions(&mut actions);
             if actions.is_empty() {
-                self.actions = actions;
-                return;
+                break;
             }
             for action in actions.drain(..) {
                 match action {
-                    Action::Disk { serial, id, op } => self.core.disk(serial, id, op),
+                    Action::Disk { serial, id, op } => disk_ops.push((serial, id, op)),
                     Action::Complete {
                         serial,
                         host,
@@ -31,8 +34,15 @@ impl Engine {
                     Action::PeerDown { peer, loss } => self.peer_down(peer, loss),
                 }
             }
-            self.actions = actions;
+            if !disk_ops.is_empty() {
+                self.flush_links();
+                for (serial, id, op) in disk_ops.drain(..) {
+                    self.core.disk(serial, id, op);
+                }
+            }
         }
+        self.actions = actions;
+        self.disk_ops = disk_ops;
     }
 
     fn complete(&mut self, serial: Serial, host: HostId, result: HostResult) {

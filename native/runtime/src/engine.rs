@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use twindisk_mirror::{Action, Node};
+use twindisk_mirror::heart::Heart;
+use twindisk_mirror::{Action, DiskId, DiskOp, Node, Serial};
 
 use crate::clock::boottime_ns;
 use crate::core::Core;
@@ -69,6 +70,7 @@ pub struct Engine {
     dirty: Vec<usize>,
     pub(crate) core: Core,
     pub(crate) actions: Vec<Action>,
+    pub(crate) disk_ops: Vec<(Serial, DiskId, DiskOp)>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) peers: Slab<Peer>,
     pub(crate) mirror: Option<Mirror>,
@@ -101,8 +103,12 @@ impl Engine {
             endpoints: Slab::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
-            core: Core::new(Node::default(), pool),
+            core: Core::new(
+                Node::new(boottime_ns() + Heart::promise_ns(settings.lease_ns)),
+                pool,
+            ),
             actions: Vec::new(),
+            disk_ops: Vec::new(),
             waiters: Vec::new(),
             peers: Slab::new(),
             mirror: None,

@@ -21,8 +21,8 @@ use crate::socket::{ChunkQueue, Outbox, Read, Socket};
 
 /// A link that is not open after this time is closed, in nanoseconds.
 pub const OPEN_NS: u64 = 3_000_000_000;
-/// Bytes that one link may bring in during one pass.
-const PASS_BYTES: usize = 4 << 20;
+/// Bytes that one link may bring in during one pass: few enough to be in the processor's cache when they are written.
+const PASS_BYTES: usize = 512 << 10;
 /// Bytes to be sent above which a link is not read.
 const HELD_MAX_BYTES: usize = 64 << 20;
 

@@ -18,6 +18,7 @@ use crate::engine::{Endpoint, Engine};
 use crate::event::EngineEvent;
 use crate::heartbeat::{Heartbeats, Vitals};
 use crate::link::{Arrived, Broken, Link};
+use crate::socket::Outbox;
 
 /// Shortest time between two attempts to connect, in nanoseconds; up to 150 % more, by chance of the clock.
 const REDIAL_NS: u64 = 200_000_000;
@@ -171,6 +172,19 @@ impl Engine {
         }
     }
 
+    /// Write what waits for peers now instead of at the end of the pass.
+    pub(crate) fn flush_links(&mut self) {
+        for at in 0..self.peers.capacity() {
+            if let Some(place) = self.peers.get(at).and_then(|peer| peer.link)
+                && self
+                    .link_mut(place)
+                    .is_some_and(|link| link.outbox.len_bytes() > 0)
+            {
+                self.flush_link(place);
+            }
+        }
+    }
+
     pub(crate) fn flush_link(&mut self, place: usize) {
         let Some(link) = self.link_mut(place) else {
             return;
@@ -223,6 +237,7 @@ impl Engine {
         known.up = false;
         let reason = match loss {
             LinkLoss::Silent => "silent",
+            LinkLoss::Protocol => "protocol",
             LinkLoss::Closed => known.loss,
         };
         self.events.push(EngineEvent::PeerDown {

@@ -21,8 +21,8 @@ use crate::request::{Request, host_ops, scsi_response};
 use crate::socket::{Outbox, Read, Socket};
 use crate::vdisk::Targets;
 
-/// Bytes that one connection may bring in during one pass.
-const PASS_BYTES: usize = 1 << 20;
+/// Bytes that one connection may bring in during one pass: few enough to be in the processor's cache when they are written.
+const PASS_BYTES: usize = 256 << 10;
 /// Bytes in flight and to be sent above which a connection is not read.
 const HELD_MAX_BYTES: usize = 32 << 20;
 

@@ -175,7 +175,7 @@ impl Engine {
             if let Some(request) = self.core.requests.remove(id)
                 && let Some(vdisk) = self.core.vdisks.get(request.vdisk)
             {
-                self.core.node.cancel(vdisk.serial, id);
+                self.core.node.cancel(vdisk.serial, id, self.core.now_ns);
             }
             self.waiters_see(id);
         }

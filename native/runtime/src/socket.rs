@@ -17,7 +17,9 @@ use rustix::net::RecvFlags;
 use twindisk_iscsi::TransmitQueue;
 
 /// The room asked for when the input buffer is used up, in bytes.
-const READ_ROOM_BYTES: usize = 256 << 10;
+const READ_ROOM_BYTES: usize = 128 << 10;
+/// The same for a connection that brings much: what is left of a PDU at the end of a buffer has to be copied into the next.
+const READ_ROOM_MAX_BYTES: usize = 1 << 20;
 /// A read is tried with at least this much room, in bytes.
 const READ_ROOM_MIN_BYTES: usize = 64 << 10;
 /// Most chunks in one `writev`.
@@ -111,6 +113,8 @@ pub struct Socket {
     readable: bool,
     read_closed: bool,
     writable: bool,
+    /// The last read brought much.
+    busy: bool,
 }
 
 impl Socket {
@@ -126,6 +130,7 @@ impl Socket {
             readable: true,
             read_closed: false,
             writable: true,
+            busy: false,
         })
     }
 
@@ -154,7 +159,12 @@ impl Socket {
     /// The connection broke.
     pub fn read(&mut self, wanted_bytes: usize) -> io::Result<Read> {
         if self.input.capacity() - self.input.len() < wanted_bytes.max(READ_ROOM_MIN_BYTES) {
-            self.input.reserve(wanted_bytes.max(READ_ROOM_BYTES));
+            let room_bytes = if self.busy {
+                READ_ROOM_MAX_BYTES
+            } else {
+                READ_ROOM_BYTES
+            };
+            self.input.reserve(wanted_bytes.max(room_bytes));
         }
         let room = self.input.spare_capacity_mut();
         let room_bytes = room.len();
@@ -169,6 +179,7 @@ impl Socket {
                 unsafe { self.input.advance_mut(got_bytes) };
                 // A short read has drained the socket; only an end of stream that came with the data gives no new event.
                 self.readable = got_bytes == room_bytes || self.read_closed;
+                self.busy = got_bytes >= READ_ROOM_MIN_BYTES;
                 Ok(Read::Data(got_bytes))
             }
             Err(Errno::AGAIN) => {

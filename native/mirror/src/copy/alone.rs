@@ -3,7 +3,7 @@
 use super::persist::Ticket;
 use super::{Copy, Mode};
 use crate::dirty_bitmap::DirtyBitmap;
-use crate::facts::Role;
+use crate::facts::{Facts, Role};
 use crate::report::{CommandError, Report};
 
 /// A take-over under way.
@@ -12,6 +12,11 @@ pub struct GoingAlone {
     generation: u64,
     epoch: u64,
     fenced: bool,
+    /// When all leases are over that the peer may have from us. Beats of a link made later give it none for this copy: to
+    /// serve it, the peer would have to attach it anew.
+    peer_serves_until_ns: u64,
+    /// Nobody decided it: the copy was alone before.
+    back: bool,
     stage: Stage,
 }
 
@@ -20,6 +25,20 @@ enum Stage {
     /// The peer's lease, and disk operations of the time before.
     Lease,
     Saving(Ticket),
+}
+
+impl GoingAlone {
+    /// Back to serving alone after an attach that came to nothing; the peer is outdated and does not mirror.
+    pub(super) fn back(facts: &Facts) -> Self {
+        Self {
+            generation: facts.current,
+            epoch: facts.epoch,
+            fenced: true,
+            peer_serves_until_ns: 0,
+            back: true,
+            stage: Stage::Lease,
+        }
+    }
 }
 
 impl Copy {
@@ -40,12 +59,17 @@ impl Copy {
         }
         match &mut self.mode {
             Mode::Alone => self.report(Report::Alone { released: 0 }),
-            Mode::GoingAlone(going) => going.fenced |= fenced,
+            Mode::GoingAlone(going) => {
+                going.fenced |= fenced;
+                going.back = false;
+            }
             Mode::Held | Mode::Closed(_) if self.draining.is_none() => {
                 self.enter(Mode::GoingAlone(GoingAlone {
                     generation,
                     epoch,
                     fenced,
+                    peer_serves_until_ns: self.around.promised_until_ns,
+                    back: false,
                     stage: Stage::Lease,
                 }));
             }
@@ -59,9 +83,10 @@ impl Copy {
         let Mode::GoingAlone(going) = &mut self.mode else {
             return false;
         };
+        let back = going.back;
         match going.stage {
             Stage::Lease => {
-                let free = going.fenced || self.around.now_ns >= self.around.promised_until_ns;
+                let free = going.fenced || self.around.now_ns >= going.peer_serves_until_ns;
                 if !free || self.stale > 0 {
                     return false;
                 }
@@ -74,7 +99,9 @@ impl Copy {
                 }
                 self.enter(Mode::Alone);
                 let released = self.release_held();
-                self.report(Report::Alone { released });
+                if !back {
+                    self.report(Report::Alone { released });
+                }
                 true
             }
         }

@@ -8,6 +8,7 @@
 //! The Slave keeps its activity log until the Master has made it part of its own dirty bitmap: at each moment one of
 //! the two durably names every difference.
 
+use super::alone::GoingAlone;
 use super::persist::Ticket;
 use super::resync::{Resync, TargetSync};
 use super::{Copy, Direction, DiskUse, Mode};
@@ -18,10 +19,22 @@ use crate::message::{Body, Terms};
 use crate::ops::{DiskDone, DiskOp};
 use crate::report::{AttachPlan, CommandError, Report, Sync};
 
+/// After so long an attach that came to nothing is given up.
+const LIMIT_NS: u64 = 5_000_000_000;
+
+/// A plan that an Alone Master keeps until its peer is ready; it goes on serving meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Rejoin {
+    plan: AttachPlan,
+    since_ns: u64,
+}
+
 /// An attach under way.
 #[derive(Debug)]
 pub struct Attaching {
     plan: AttachPlan,
+    since_ns: u64,
+    was_alone: bool,
     stage: Stage,
     /// Extents that hold data, for a full resync.
     allocated: Vec<u64>,
@@ -47,9 +60,9 @@ pub struct Early {
 }
 
 impl Attaching {
-    /// Sequence number of the peer's facts that the plan was made from.
-    pub(super) fn remote_seq(&self) -> u64 {
-        self.plan.remote_seq
+    /// True when the copy served alone before; it has not told the peer to mirror yet.
+    pub(super) fn was_alone(&self) -> bool {
+        self.was_alone
     }
 }
 
@@ -98,13 +111,46 @@ impl Copy {
                 return Err(CommandError::Blank);
             }
         }
+        if matches!(self.mode, Mode::Alone) {
+            self.rejoin = Some(Rejoin {
+                plan,
+                since_ns: self.around.now_ns,
+            });
+        } else {
+            self.begin_attach(plan, self.around.now_ns);
+        }
+        Ok(())
+    }
+
+    fn begin_attach(&mut self, plan: AttachPlan, since_ns: u64) {
+        let was_alone = matches!(self.mode, Mode::Alone);
         self.abandon();
         self.enter(Mode::Attaching(Box::new(Attaching {
             plan,
+            since_ns,
+            was_alone,
             stage: Stage::Quiet,
             allocated: Vec::new(),
         })));
-        Ok(())
+    }
+
+    /// The plan that is being followed, if any.
+    pub(super) fn attach_plan(&self) -> Option<(AttachPlan, u64)> {
+        match (&self.mode, &self.rejoin) {
+            (Mode::Attaching(attaching), _) => Some((attaching.plan, attaching.since_ns)),
+            (_, Some(rejoin)) => Some((rejoin.plan, rejoin.since_ns)),
+            _ => None,
+        }
+    }
+
+    /// Give up an attach that takes too long: the peer may be in no state to do its part.
+    pub(super) fn limit_attach(&mut self) {
+        if let Some((plan, since_ns)) = self.attach_plan()
+            && self.around.now_ns.saturating_sub(since_ns) > LIMIT_NS
+        {
+            self.send(plan.epoch, 0, Body::AttachRefused);
+            self.attach_refused();
+        }
     }
 
     pub(super) fn attaching(&mut self) -> Option<&mut Attaching> {
@@ -122,6 +168,12 @@ impl Copy {
 
     /// Go as far as it goes; true when something moved.
     pub(super) fn step_attach(&mut self) -> bool {
+        if let Some(rejoin) = self.rejoin
+            && self.early.terms.is_some()
+        {
+            self.begin_attach(rejoin.plan, rejoin.since_ns);
+            return true;
+        }
         let Mode::Attaching(attaching) = &self.mode else {
             return false;
         };
@@ -256,11 +308,18 @@ impl Copy {
     fn mirror(&mut self, plan: AttachPlan, direction: Direction) {
         self.enter(Mode::Mirroring(direction));
         self.last_change_ns = self.around.now_ns;
+        self.remote = None;
+        self.reported = None;
         self.report(Report::Attached {
             role: plan.role,
             sync: plan.sync,
         });
-        self.release_held();
+        if plan.role == Role::Master {
+            self.resume_changes();
+        } else {
+            self.release_held();
+            self.say(0, Body::Resumed);
+        }
     }
 
     fn say_words(&mut self, epoch: u64, words: &DirtyBitmap) {
@@ -270,13 +329,41 @@ impl Copy {
         }
     }
 
-    /// The plans do not match, or the peer's facts have changed: hold, and exchange facts anew.
+    /// The plans do not match: exchange facts anew, under a new number so that both sides plan anew.
     pub(super) fn attach_refused(&mut self) {
-        if matches!(self.mode, Mode::Attaching(_)) {
-            self.abandon();
-            self.enter(Mode::Held);
+        if self.give_attach_up() {
             self.facts_seq += 1;
-            self.report(Report::AttachRefused);
+        }
+    }
+
+    /// Drop the plan that is being followed; false when there is none. A copy that was alone serves on: the peer mirrors
+    /// nothing before it is told `AttachGo`.
+    pub(super) fn give_attach_up(&mut self) -> bool {
+        let was_alone = match &self.mode {
+            Mode::Attaching(attaching) => attaching.was_alone,
+            _ if self.rejoin.take().is_some() => {
+                self.report(Report::AttachRefused);
+                return true;
+            }
+            _ => return false,
+        };
+        self.abandon();
+        if was_alone {
+            self.enter(Mode::GoingAlone(GoingAlone::back(&self.facts)));
+        } else {
+            self.enter(Mode::Held);
+        }
+        self.report(Report::AttachRefused);
+        true
+    }
+
+    /// Words in which the peer may differ, before its terms.
+    pub(super) fn words_told(&mut self, mut words: Vec<(u64, u64)>) {
+        let extents = self.size_bytes.div_ceil(crate::EXTENT_BYTES);
+        if self.early.words.len() as u64 + words.len() as u64 > extents {
+            self.peer_faulty = true;
+        } else {
+            self.early.words.append(&mut words);
         }
     }
 }

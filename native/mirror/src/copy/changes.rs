@@ -54,6 +54,11 @@ impl Copy {
         };
         let (offset, len_bytes) = (*offset, *len_bytes);
         if matches!(self.mode, Mode::Single) {
+            if let Some(TaskKind::HostChange { begun, .. }) =
+                self.tasks.get_mut(&id).map(|task| &mut task.kind)
+            {
+                *begun = true;
+            }
             self.apply(id);
             return;
         }

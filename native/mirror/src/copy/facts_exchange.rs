@@ -14,6 +14,7 @@ impl Copy {
         if !tellable
             || !self.around.link
             || self.gone
+            || self.unflushed
             || self.draining.is_some()
             || !self.facts_durable()
         {
@@ -50,6 +51,7 @@ impl Copy {
             active: self.active.len() as u64,
             dirty: self.dirty.count(),
             size_bytes: self.size_bytes,
+            unbroken: self.unbroken,
         }
     }
 
@@ -68,12 +70,13 @@ impl Copy {
             self.told_seq = None;
         }
         let outdated = self
-            .attaching()
-            .is_some_and(|attaching| attaching.remote_seq() != remote.seq);
+            .attach_plan()
+            .is_some_and(|(plan, _)| plan.remote_seq != remote.seq);
         self.remote = Some(remote);
         if outdated {
-            self.attach_refused();
-        } else if matches!(self.mode, Mode::Mirroring(_)) {
+            self.give_attach_up();
+        }
+        if matches!(self.mode, Mode::Mirroring(_)) {
             self.peer_lost();
         } else {
             self.report_facts();

@@ -1,6 +1,7 @@
 //! A disk operation failed: this copy is not to be trusted any more.
 
 use super::{Copy, DiskUse, Mode};
+use crate::message::Body;
 use crate::report::Report;
 
 impl Copy {
@@ -9,7 +10,7 @@ impl Copy {
             DiskUse::Task(task) => self.tasks.get(task).map_or("I/O", |task| task.kind.name()),
             DiskUse::Persist => "persist",
             DiskUse::Allocated => "list allocated extents",
-            DiskUse::Step => "flush",
+            DiskUse::DrainFlush | DiskUse::ResyncFlush | DiskUse::HeldFlush => "flush",
             DiskUse::Stale => {
                 self.stale -= 1;
                 "I/O"
@@ -18,6 +19,10 @@ impl Copy {
         if matches!(self.mode, Mode::Failed) {
             return;
         }
+        if self.attaching().is_some() || self.rejoin.is_some() {
+            self.say(0, Body::AttachRefused);
+        }
+        self.gone = true;
         self.abandon();
         self.persisting.fail();
         self.enter(Mode::Failed);

@@ -4,6 +4,7 @@ use super::task::{Task, TaskKind};
 use super::{Copy, Direction, Mode};
 use crate::ids::HostId;
 use crate::message::Body;
+use crate::node::Action;
 use crate::ops::{HostOp, HostResult};
 
 /// What becomes of a host's command in the present mode.
@@ -16,14 +17,20 @@ enum Fate {
 impl Copy {
     /// Start a command that is in `hosts`, hold it, or refuse it.
     pub(super) fn start_or_hold(&mut self, id: HostId) {
-        match self.fate() {
+        let fate = self.fate(false);
+        self.follow(id, fate);
+    }
+
+    fn follow(&mut self, id: HostId, fate: Fate) {
+        match fate {
             Fate::Refuse(why) => self.complete(id, HostResult::NotReady(why)),
             Fate::Hold => self.held.push_back(id),
             Fate::Start => self.start(id),
         }
     }
 
-    fn fate(&mut self) -> Fate {
+    /// `afresh`: a change that was held before the copies attached.
+    fn fate(&mut self, afresh: bool) -> Fate {
         match self.mode {
             Mode::Closed(why) => Fate::Refuse(why),
             Mode::Single | Mode::Alone => {
@@ -38,7 +45,7 @@ impl Copy {
                     self.lease_over = true;
                     return Fate::Hold;
                 }
-                if self.draining.is_some() {
+                if self.draining.is_some() || (self.resuming && !afresh) {
                     Fate::Hold
                 } else {
                     Fate::Start
@@ -49,10 +56,10 @@ impl Copy {
     }
 
     fn start(&mut self, host: HostId) {
-        let Some((_, op)) = self.hosts.get(&host) else {
+        let Some(op) = self.hosts.get(&host).map(|host| host.op.clone()) else {
             return;
         };
-        match op.clone() {
+        match op {
             HostOp::Read { offset, len_bytes } => self.start_read(host, offset, len_bytes),
             HostOp::Flush => self.start_flush(Some(host)),
             HostOp::Change { change, fua } => {
@@ -97,6 +104,83 @@ impl Copy {
         } else {
             let id = self.add_task(offset, len_bytes.into(), TaskKind::HostRead { host });
             self.lock(id, false);
+        }
+    }
+
+    /// Start all held commands as far as the mode lets them; how many went on.
+    pub(super) fn release_held(&mut self) -> usize {
+        let held = std::mem::take(&mut self.held);
+        let count = held.len();
+        for id in held {
+            self.start_or_hold(id);
+        }
+        count - self.held.len()
+    }
+
+    /// Master, just attached: start the changes that were held, and nothing else until the Slave has sent its own.
+    pub(super) fn resume_changes(&mut self) {
+        self.resuming = true;
+        for id in std::mem::take(&mut self.held) {
+            let change = self
+                .hosts
+                .get(&id)
+                .is_some_and(|host| matches!(host.op, HostOp::Change { .. }));
+            let fate = self.fate(change);
+            self.follow(id, fate);
+        }
+    }
+
+    /// Master: the Slave has sent the changes that it held.
+    pub(super) fn resumed_by_peer(&mut self) {
+        self.resuming = false;
+        self.release_held();
+    }
+
+    /// Forget a command whose session is gone, unless it has begun: then the copies may differ until it ends, or
+    /// somebody may have read what it wrote.
+    pub(super) fn withdraw(&mut self, host: HostId) {
+        let task = self
+            .tasks
+            .iter()
+            .find(|(_, task)| task.kind.host() == Some(host))
+            .map(|(&id, _)| id);
+        let begun = task
+            .and_then(|id| self.tasks.get(&id))
+            .is_some_and(|task| task.kind.begun());
+        match task {
+            Some(_) if begun => {
+                if let Some(entry) = self.hosts.get_mut(&host) {
+                    entry.answer = false;
+                }
+                return;
+            }
+            Some(id)
+                if self
+                    .tasks
+                    .get(&id)
+                    .is_some_and(|task| task.kind.withdrawable()) =>
+            {
+                self.finish(id);
+            }
+            _ => {}
+        }
+        self.hosts.remove(&host);
+        self.held.retain(|held| *held != host);
+    }
+
+    /// Answer a host, unless its session is gone or the lease is over.
+    pub(super) fn complete(&mut self, id: HostId, result: HostResult) {
+        let mirroring = matches!(self.mode, Mode::Mirroring(_));
+        if mirroring && self.around.now_ns >= self.around.serve_until_ns {
+            self.lease_over = true;
+            return;
+        }
+        if self.hosts.remove(&id).is_some_and(|host| host.answer) {
+            self.out.push(Action::Complete {
+                serial: self.serial,
+                host: id,
+                result,
+            });
         }
     }
 

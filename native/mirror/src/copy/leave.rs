@@ -92,8 +92,8 @@ impl Copy {
                     self.start_barrier();
                 } else {
                     self.set_drain(Stage::Flush);
-                    self.step_flushed = false;
-                    self.disk_op(DiskUse::Step, DiskOp::Flush);
+                    self.drain_flushed = false;
+                    self.disk_op(DiskUse::DrainFlush, DiskOp::Flush);
                 }
                 true
             }
@@ -107,7 +107,7 @@ impl Copy {
                 self.set_drain(Stage::Saving(ticket));
                 true
             }
-            Stage::Flush if self.step_flushed => {
+            Stage::Flush if self.drain_flushed => {
                 let ticket = self.persisting.want();
                 self.set_drain(Stage::Saving(ticket));
                 true

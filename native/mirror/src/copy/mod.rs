@@ -4,7 +4,8 @@
 //! 1. Every host command is in `hosts` from its arrival until its answer. When the peer is lost, all that is under way
 //!    is given up and the commands are *held*; they start afresh once the copy may serve again. An unanswered change
 //!    may have been applied or not: starting it afresh is right in both cases, since nothing newer that overlaps it
-//!    can have been answered meanwhile.
+//!    can have been answered meanwhile. After an attach that holds because the Master lets nothing new begin until
+//!    both sides have started their held changes afresh, its own first (`resuming`).
 //! 2. Nothing starts afresh while a disk operation of the time before is still under way (`stale`).
 //! 3. While mirroring, nothing is answered after the lease is over ([`Surroundings::serve_until_ns`]).
 //! 4. Facts are durable before anybody hears of them, and before anything that relies on them is done.
@@ -32,12 +33,12 @@ use crate::facts::{Facts, Role};
 use crate::ids::{DiskId, HostId, PeerId, Serial};
 use crate::message::{Body, Message};
 use crate::node::{Action, CopySpec};
-use crate::ops::{DiskDone, DiskOp, HostOp, HostResult, NotReady};
+use crate::ops::{DiskDone, DiskOp, HostOp, NotReady};
 use crate::range_locks::RangeLocks;
 use crate::report::{Command, CommandError, Report, ToldFacts};
 
 use alone::GoingAlone;
-use attach::Attaching;
+use attach::{Attaching, Rejoin};
 use leave::Drain;
 use persist::Persisting;
 use resync::Resync;
@@ -92,10 +93,24 @@ enum DiskUse {
     Task(u64),
     Persist,
     Allocated,
-    /// Flush of a drain, a resync's end or a target's settling: for the step that waits for it.
-    Step,
+    /// Flush of a drain.
+    DrainFlush,
+    /// Flush of a resync's end, on either side.
+    ResyncFlush,
+    /// Flush of a copy that lost its peer, before it says anything about itself.
+    HeldFlush,
     /// Of a time before the mode changed; only its end matters.
     Stale,
+}
+
+/// A host's command that is not answered yet.
+#[derive(Debug)]
+struct Host {
+    /// Order of arrival.
+    order: u64,
+    op: HostOp,
+    /// False once its session is gone: it has begun and must end, but nobody waits.
+    answer: bool,
 }
 
 /// One copy. See the module's rules.
@@ -112,10 +127,16 @@ pub struct Copy {
     reported: Option<(u64, u64)>,
     /// We left: the peer is not to be told anything any more.
     gone: bool,
+    /// Lost its peer in sync and has not flushed since: says nothing about itself before.
+    unflushed: bool,
     mode: Mode,
+    /// Alone, and about to attach once the peer is ready.
+    rejoin: Option<Rejoin>,
+    /// Master, just attached: only changes that were held begin until the Slave has sent its own.
+    resuming: bool,
     draining: Option<Drain>,
     around: Surroundings,
-    hosts: HashMap<HostId, (u64, HostOp)>,
+    hosts: HashMap<HostId, Host>,
     held: VecDeque<HostId>,
     tasks: HashMap<u64, Task>,
     /// Master: the Slave's requests, by the Slave's id.
@@ -131,12 +152,15 @@ pub struct Copy {
     persisting: Persisting,
     disk: HashMap<DiskId, DiskUse>,
     stale: usize,
-    /// A step's flush is done.
-    step_flushed: bool,
+    drain_flushed: bool,
+    resync_flushed: bool,
     early: attach::Early,
     next_id: u64,
     last_change_ns: u64,
     lease_over: bool,
+    peer_faulty: bool,
+    /// See [`ToldFacts::unbroken`](crate::report::ToldFacts::unbroken).
+    unbroken: bool,
     counters: status::Counters,
     out: Vec<Action>,
 }
@@ -161,7 +185,10 @@ impl Copy {
             remote: None,
             reported: None,
             gone: false,
+            unflushed: false,
             mode: Mode::Closed(NotReady::Transitioning),
+            rejoin: None,
+            resuming: false,
             draining: None,
             around: Surroundings::default(),
             hosts: HashMap::new(),
@@ -177,11 +204,14 @@ impl Copy {
             persisting: Persisting::default(),
             disk: HashMap::new(),
             stale: 0,
-            step_flushed: false,
+            drain_flushed: false,
+            resync_flushed: false,
             early: attach::Early::default(),
             next_id: 1,
             last_change_ns: 0,
             lease_over: false,
+            peer_faulty: false,
+            unbroken: false,
             counters: status::Counters::default(),
             out: Vec::new(),
         }
@@ -203,19 +233,32 @@ impl Copy {
         std::mem::take(&mut self.lease_over)
     }
 
+    /// True once the peer has said what no sound peer says: the link must be ended.
+    pub fn take_peer_faulty(&mut self) -> bool {
+        std::mem::take(&mut self.peer_faulty)
+    }
+
     /// A command of a host.
     pub fn host(&mut self, id: HostId, op: HostOp, around: Surroundings) {
         self.around = around;
         let order = self.fresh_id();
-        self.hosts.insert(id, (order, op));
+        self.hosts.insert(
+            id,
+            Host {
+                order,
+                op,
+                answer: true,
+            },
+        );
         self.start_or_hold(id);
         self.pump();
     }
 
-    /// The host's session is gone: what has not begun must not begin.
-    pub fn cancel(&mut self, id: HostId) {
-        self.hosts.remove(&id);
-        self.held.retain(|held| *held != id);
+    /// The host's session is gone: what has not begun must not begin; what has begun must end, unanswered.
+    pub fn cancel(&mut self, id: HostId, around: Surroundings) {
+        self.around = around;
+        self.withdraw(id);
+        self.pump();
     }
 
     /// A disk operation ended.
@@ -231,7 +274,9 @@ impl Copy {
                 DiskUse::Task(task) => self.task_disk_done(task, done),
                 DiskUse::Persist => self.persist_done(),
                 DiskUse::Allocated => self.allocated(done),
-                DiskUse::Step => self.step_flushed = true,
+                DiskUse::DrainFlush => self.drain_flushed = true,
+                DiskUse::ResyncFlush => self.resync_flushed = true,
+                DiskUse::HeldFlush => self.unflushed = false,
                 DiskUse::Stale => self.stale_done(),
             }
         }
@@ -266,6 +311,7 @@ impl Copy {
     pub fn tick(&mut self, around: Surroundings) {
         self.around = around;
         self.idle_barrier();
+        self.limit_attach();
         self.pump();
     }
 
@@ -300,7 +346,10 @@ impl Copy {
         self.forget_peer_words();
         self.stop_serving(NotReady::Transitioning);
         self.peer = peer;
+        let inconsistent = self.facts.inconsistent;
         self.facts.settle(self.facts.current);
+        self.facts.inconsistent = inconsistent;
+        self.unbroken = false;
         self.facts.role = Role::Master;
         self.dirty = DirtyBitmap::default();
         self.active.clear();
@@ -334,7 +383,14 @@ impl Copy {
     /// The one door between modes.
     fn enter(&mut self, mode: Mode) {
         self.mode = mode;
-        self.step_flushed = false;
+        self.resync_flushed = false;
+        self.rejoin = None;
+        self.resuming = false;
+        match self.mode {
+            Mode::Mirroring(Direction::Target(_)) => self.unbroken = false,
+            Mode::Single | Mode::Mirroring(_) | Mode::Alone => self.unbroken = true,
+            _ => {}
+        }
         if !matches!(self.mode, Mode::Mirroring(_))
             && !self.draining.as_ref().is_some_and(Drain::is_leave)
         {
@@ -352,7 +408,10 @@ impl Copy {
             }
         }
         for usage in self.disk.values_mut() {
-            if matches!(usage, DiskUse::Task(_) | DiskUse::Step | DiskUse::Allocated) {
+            if matches!(
+                usage,
+                DiskUse::Task(_) | DiskUse::DrainFlush | DiskUse::ResyncFlush | DiskUse::Allocated
+            ) {
                 *usage = DiskUse::Stale;
                 self.stale += 1;
             }
@@ -367,31 +426,34 @@ impl Copy {
         let mut order: Vec<_> = self
             .hosts
             .iter()
-            .map(|(&id, &(order, _))| (order, id))
+            .map(|(&id, host)| (host.order, id))
             .collect();
         order.sort_unstable();
         self.held = order.into_iter().map(|(_, id)| id).collect();
     }
 
-    /// The peer's copy takes no part any more: hold everything that relied on it.
+    /// The peer's copy takes no part any more: hold everything that relied on it. A copy that was alone before goes
+    /// back to that as soon as the peer's lease is over, for the peer stays outdated.
     fn peer_lost(&mut self) {
-        if matches!(self.mode, Mode::Mirroring(_) | Mode::Attaching(_)) {
-            self.abandon();
-            self.enter(Mode::Held);
-            self.report(Report::Held {
-                peer_outdated: self.facts.peer_outdated(),
-            });
+        self.rejoin = None;
+        match &self.mode {
+            Mode::Attaching(attaching) if attaching.was_alone() => {
+                self.abandon();
+                self.enter(Mode::GoingAlone(GoingAlone::back(&self.facts)));
+            }
+            Mode::Mirroring(_) | Mode::Attaching(_) => {
+                self.abandon();
+                self.enter(Mode::Held);
+                self.report(Report::Held {
+                    peer_outdated: self.facts.peer_outdated(),
+                });
+                if !self.unflushed {
+                    self.unflushed = true;
+                    self.disk_op(DiskUse::HeldFlush, DiskOp::Flush);
+                }
+            }
+            _ => {}
         }
-    }
-
-    /// Start all held commands; the mode allows it. How many there were.
-    fn release_held(&mut self) -> usize {
-        let held = std::mem::take(&mut self.held);
-        let count = held.len();
-        for id in held {
-            self.start_or_hold(id);
-        }
-        count
     }
 
     /// A disk operation of the time before has ended.
@@ -468,22 +530,6 @@ impl Copy {
             id,
             op,
         });
-    }
-
-    /// Answer a host, unless its session is gone or the lease is over.
-    fn complete(&mut self, id: HostId, result: HostResult) {
-        let mirroring = matches!(self.mode, Mode::Mirroring(_));
-        if mirroring && self.around.now_ns >= self.around.serve_until_ns {
-            self.lease_over = true;
-            return;
-        }
-        if self.hosts.remove(&id).is_some() {
-            self.out.push(Action::Complete {
-                serial: self.serial,
-                host: id,
-                result,
-            });
-        }
     }
 
     /// Words of everything in which this copy may differ from another: dirty chunks and the activity log.

@@ -133,11 +133,11 @@ impl Copy {
                     return false;
                 }
                 resync.end = End::Flushing;
-                self.step_flushed = false;
-                self.disk_op(DiskUse::Step, DiskOp::Flush);
+                self.resync_flushed = false;
+                self.disk_op(DiskUse::ResyncFlush, DiskOp::Flush);
                 true
             }
-            End::Flushing if self.step_flushed => {
+            End::Flushing if self.resync_flushed => {
                 self.facts.ending = true;
                 let ticket = self.facts_changed();
                 self.set_end(End::Noting(ticket));
@@ -323,13 +323,13 @@ impl Copy {
                 generation,
                 saving: None,
             });
-            self.step_flushed = false;
-            self.disk_op(DiskUse::Step, DiskOp::Flush);
+            self.resync_flushed = false;
+            self.disk_op(DiskUse::ResyncFlush, DiskOp::Flush);
         }
     }
 
     fn step_target(&mut self) -> bool {
-        let flushed = self.step_flushed;
+        let flushed = self.resync_flushed;
         let Some(Settle {
             id,
             generation,

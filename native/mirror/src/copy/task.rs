@@ -83,6 +83,28 @@ impl TaskKind {
         }
     }
 
+    /// The host that waits for it.
+    pub fn host(&self) -> Option<HostId> {
+        match self {
+            Self::HostRead { host }
+            | Self::HostReadAfar { host }
+            | Self::HostChange { host, .. }
+            | Self::HostRequest { host, .. } => Some(*host),
+            Self::Flush { host, .. } => *host,
+            _ => None,
+        }
+    }
+
+    /// True for a change that some copy may hold already because of this node.
+    pub fn begun(&self) -> bool {
+        matches!(self, Self::HostChange { begun: true, .. })
+    }
+
+    /// True for a change that nobody has heard of yet.
+    pub fn withdrawable(&self) -> bool {
+        matches!(self, Self::HostChange { begun: false, .. })
+    }
+
     /// True for what a host of this node waits for.
     pub fn of_host(&self) -> bool {
         matches!(

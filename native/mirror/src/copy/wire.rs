@@ -5,7 +5,7 @@ use super::task::TaskKind;
 use super::{Copy, Mode};
 use crate::EXTENT_BYTES;
 use crate::message::{Body, Message};
-use crate::ops::{Change, HostResult};
+use crate::ops::HostResult;
 
 /// Longest read or write that a peer may ask for.
 const RANGE_MAX_BYTES: u64 = 1 << 30;
@@ -15,9 +15,13 @@ impl Copy {
         let Message {
             epoch, id, body, ..
         } = message;
+        if self.outside(&body) {
+            self.peer_faulty = true;
+            return;
+        }
         match body {
             Body::Facts(told) => self.facts_told(*told),
-            Body::DirtyWords(mut words) => self.early.words.append(&mut words),
+            Body::DirtyWords(words) => self.words_told(words),
             Body::AttachReady(terms) | Body::AttachGo(terms) => {
                 self.early.terms = Some((epoch, terms))
             }
@@ -39,7 +43,7 @@ impl Copy {
         match body {
             Body::Applied => self.applied_by_peer(id),
             // While draining nothing new is begun: the Slave asks again of whoever is Master then.
-            Body::Request(change) if self.draining.is_none() && self.inside(&change) => {
+            Body::Request(change) if self.draining.is_none() => {
                 let (offset, len_bytes) = (change.offset, change.len_bytes);
                 self.last_change_ns = self.around.now_ns;
                 let kind = TaskKind::PeerRequest {
@@ -52,9 +56,8 @@ impl Copy {
                 self.lock(task, true);
             }
             Body::Unlock => self.unlocked_by_peer(id),
-            Body::Read { offset, len_bytes }
-                if self.draining.is_none() && self.inside_range(offset, len_bytes.into()) =>
-            {
+            Body::Resumed => self.resumed_by_peer(),
+            Body::Read { offset, len_bytes } if self.draining.is_none() => {
                 let task =
                     self.add_task(offset, len_bytes.into(), TaskKind::PeerRead { peer_id: id });
                 self.lock(task, false);
@@ -68,7 +71,7 @@ impl Copy {
 
     fn master_says(&mut self, id: u64, body: Body) {
         match body {
-            Body::Apply(change) if self.inside(&change) => {
+            Body::Apply(change) => {
                 let (offset, len_bytes) = (change.offset, change.len_bytes);
                 let kind = TaskKind::PeerApply {
                     peer_id: id,
@@ -102,10 +105,10 @@ impl Copy {
                 offset,
                 len_bytes,
                 hash,
-            } if self.inside_range(offset, len_bytes.into()) => {
+            } => {
                 self.start_compare(id, offset, len_bytes, hash);
             }
-            Body::ChunkData { offset, data } if self.inside_range(offset, data.len_bytes()) => {
+            Body::ChunkData { offset, data } => {
                 self.start_chunk_data(id, offset, data);
             }
             Body::ResyncEnd { generation } => self.resync_offered_end(id, generation),
@@ -134,14 +137,18 @@ impl Copy {
         self.complete(asked, HostResult::Data(data));
     }
 
-    fn inside(&self, change: &Change) -> bool {
-        self.inside_range(change.offset, change.len_bytes)
-    }
-
-    fn inside_range(&self, offset: u64, len_bytes: u64) -> bool {
+    /// True for a range that no sound peer names.
+    fn outside(&self, body: &Body) -> bool {
+        let (offset, len_bytes) = match body {
+            Body::Apply(change) | Body::Request(change) => (change.offset, change.len_bytes),
+            Body::Read { offset, len_bytes }
+            | Body::ChunkHash {
+                offset, len_bytes, ..
+            } => (*offset, u64::from(*len_bytes)),
+            Body::ChunkData { offset, data } => (*offset, data.len_bytes()),
+            _ => return false,
+        };
         let end = offset.checked_add(len_bytes);
-        len_bytes > 0
-            && len_bytes <= RANGE_MAX_BYTES
-            && end.is_some_and(|end| end <= self.size_bytes)
+        len_bytes == 0 || len_bytes > RANGE_MAX_BYTES || end.is_none_or(|end| end > self.size_bytes)
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn body(
         3 => Body::AttachReady(terms(payload).ok_or(malformed)?),
         4 => Body::AttachGo(terms(payload).ok_or(malformed)?),
         5 => bare(Body::AttachRefused)?,
+        6 => bare(Body::Resumed)?,
         10 => Body::Apply(write(offset, payload).ok_or(malformed)?),
         11 => Body::Apply(unmap(offset, len_bytes).ok_or(malformed)?),
         12 => bare(Body::Applied)?,
@@ -189,7 +190,7 @@ fn facts(mut payload: Bytes) -> Option<ToldFacts> {
     let role = role(payload.get_u8())?;
     let flags = payload.get_u8();
     let count = usize::from(payload.get_u8());
-    if count > LINEAGE_MAX || payload.len() != count * 8 || flags & !3 != 0 {
+    if count > LINEAGE_MAX || payload.len() != count * 8 || flags & !7 != 0 {
         return None;
     }
     let lineage = extents(payload)?;
@@ -208,5 +209,6 @@ fn facts(mut payload: Bytes) -> Option<ToldFacts> {
         active,
         dirty,
         size_bytes,
+        unbroken: flags & 4 != 0,
     })
 }

@@ -94,7 +94,9 @@ fn facts_bytes(told: &ToldFacts) -> Vec<u8> {
         out.extend(number.to_le_bytes());
     }
     out.push(role_byte(facts.role));
-    out.push(u8::from(facts.inconsistent) | u8::from(facts.ending) << 1);
+    out.push(
+        u8::from(facts.inconsistent) | u8::from(facts.ending) << 1 | u8::from(told.unbroken) << 2,
+    );
     out.push(u8::try_from(facts.lineage.len()).expect("a lineage is short (LINEAGE_MAX)"));
     out.extend(extents_bytes(&facts.lineage));
     out
@@ -114,6 +116,7 @@ fn parts(body: &Body) -> Parts {
         Body::AttachReady(terms) => Parts::with(3, terms_bytes(terms)),
         Body::AttachGo(terms) => Parts::with(4, terms_bytes(terms)),
         Body::AttachRefused => Parts::bare(5),
+        Body::Resumed => Parts::bare(6),
         Body::Apply(change) => Parts::change(
             if change.kind == ChangeKind::Unmap {
                 11

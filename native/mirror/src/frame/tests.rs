@@ -37,6 +37,7 @@ fn all_bodies() -> Vec<Body> {
         active: 6,
         dirty: 7,
         size_bytes: 8,
+        unbroken: true,
     };
     vec![
         Body::Facts(Box::new(told)),
@@ -44,6 +45,7 @@ fn all_bodies() -> Vec<Body> {
         Body::AttachReady(terms),
         Body::AttachGo(terms),
         Body::AttachRefused,
+        Body::Resumed,
         Body::Apply(change.clone()),
         Body::Apply(unmap.clone()),
         Body::Applied,
