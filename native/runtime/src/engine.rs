@@ -163,7 +163,7 @@ impl Engine {
         if !self.ready.is_empty() {
             return self.poll_once(events, Duration::ZERO);
         }
-        let window_ns = self.pace.window_ns();
+        let window_ns = self.pace.window_ns(began_ns);
         let mut now_ns = began_ns;
         while now_ns - began_ns < window_ns {
             self.poll_once(events, Duration::ZERO);
@@ -171,8 +171,13 @@ impl Engine {
                 self.pace.arrived(now_ns - began_ns);
                 return;
             }
+            let before_ns = boottime_ns();
             std::thread::yield_now();
             now_ns = boottime_ns();
+            self.pace.yielded(before_ns, now_ns);
+            if self.pace.window_ns(now_ns) == 0 {
+                break;
+            }
         }
         self.poll_once(
             events,
