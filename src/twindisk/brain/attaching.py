@@ -37,7 +37,7 @@ def on_facts(turn: Turn, event: PeerFacts) -> None:
     vdisk = turn.mirrored(event.vdisk)
     if vdisk is None or vdisk.phase in _DEAF:
         return
-    if vdisk.phase is Phase.GOING_ALONE and event.local.epoch < vdisk.facts.epoch:
+    if vdisk.phase is Phase.GOING_ALONE and not (event.local.peer_outdated and event.local.epoch >= vdisk.facts.epoch):
         return
     facts = vdisk.facts if vdisk.phase is Phase.GOING_ALONE else event.local
     consider(turn, turn.put(replace(vdisk, facts=facts, offer=Offer(event.local, event.remote))))

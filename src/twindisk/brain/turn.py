@@ -95,8 +95,13 @@ class Turn:
     def enter(self, vdisk: VDisk, phase: Phase) -> VDisk:
         """Move a VDisk to another phase; raise :class:`IllegalTransition` if the table does not name the move."""
         check_transition(vdisk.name, vdisk.phase, phase)
+        facts = vdisk.facts
+        if vdisk.attachment is not None and phase not in _HAS_ATTACHMENT:
+            # The engine may have made the attach's epoch durable without completing it.
+            facts = replace(facts, epoch=max(facts.epoch, vdisk.attachment.epoch))
         moved = replace(
             vdisk,
+            facts=facts,
             phase=phase,
             since_ns=self.now_ns,
             attachment=vdisk.attachment if phase in _HAS_ATTACHMENT else None,
