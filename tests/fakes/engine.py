@@ -16,6 +16,7 @@ from twindisk.errors import (
     EngineClosedError,
     EngineCorruptError,
     EngineExistsError,
+    EngineInvalidError,
     EngineIoError,
     EngineNotFoundError,
     EngineRefusedError,
@@ -42,9 +43,10 @@ class FakeCopy:
     active: int = 0
     dirty: int = 0
     seq: int = 1
+    unbroken: bool = False
 
     def save(self) -> None:
-        kept = {key: value for key, value in asdict(self).items() if key != "directory"}
+        kept = {key: value for key, value in asdict(self).items() if key not in ("directory", "unbroken")}
         (self.directory / COPY_FILE).write_text(json.dumps(kept))
 
     @classmethod
@@ -70,6 +72,7 @@ class FakeCopy:
             "dirty": self.dirty,
             "size_bytes": self.size_bytes,
             "seq": self.seq,
+            "unbroken": self.unbroken,
         }
 
 
@@ -192,7 +195,7 @@ class FakeEngine:
         self._note("open_vdisk", name)
         copy = FakeCopy.load(Path(directory))
         if copy.serial != serial or copy.size_bytes != size_bytes:
-            raise EngineRefusedError("the copy is another VDisk's", name)
+            raise EngineInvalidError("the copy has another serial or size", name)
         self.vdisks[name] = FakeOpen(name, copy, iqn, group_tag, peer)
         self._exchange(name)
         return copy.facts()
@@ -249,6 +252,7 @@ class FakeEngine:
         if plan["sync"].endswith("source") and copy.base == 0:
             copy.base, copy.current = copy.current, plan["generation"]
         copy.inconsistent = plan["sync"].endswith("target")
+        copy.unbroken = not copy.inconsistent
         self._change(vdisk, tell=False)
         self.tell("attached", vdisk=vdisk.name, role=copy.role, sync=vdisk.sync)
 
@@ -262,7 +266,7 @@ class FakeEngine:
         for engine, side in ((self, vdisk), pair):
             side.sync = "none"
             side.copy.current, side.copy.base = source.copy.current, 0
-            side.copy.inconsistent, side.copy.dirty = False, 0
+            side.copy.inconsistent, side.copy.dirty, side.copy.unbroken = False, 0, True
             engine._change(side, tell=False)
             engine.tell("resynced", vdisk=side.name, role=side.copy.role)
 
@@ -273,7 +277,7 @@ class FakeEngine:
             raise EngineRefusedError("the copy is inconsistent", name)
         if vdisk.copy.base == 0:
             vdisk.copy.base, vdisk.copy.current = vdisk.copy.current, generation
-        vdisk.copy.epoch, vdisk.copy.role = epoch, "master"
+        vdisk.copy.epoch, vdisk.copy.role, vdisk.copy.unbroken = epoch, "master", True
         released, vdisk.mode = (3 if vdisk.mode == "held" else 0), "alone"
         self._change(vdisk)
         self.tell("alone", vdisk=name, released=released)

@@ -23,7 +23,9 @@ def test_missing_files_mean_a_node_that_does_not_mirror(tmp_path: Path) -> None:
 
 
 def test_keys_have_no_case_and_comments_do_not_count(tmp_path: Path) -> None:
-    config = load(etc(tmp_path, "# the mirror\nrecvADDR = 10.0.13.150 # eth1\n\n", "trapaddr=10.0.13.33\nDEFAULTPOOL=HA"))
+    config = load(
+        etc(tmp_path, "# the mirror\nrecvADDR = 10.0.13.150 # eth1\n\n", "trapaddr=10.0.13.33\nDEFAULTPOOL=HA")
+    )
     assert config.recv_address == "10.0.13.150"
     assert (config.trap_address, config.default_pool) == ("10.0.13.33", "HA")
 
