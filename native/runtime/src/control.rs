@@ -251,6 +251,8 @@ impl Engine {
         let vdisk = self.core.vdisks.remove(place);
         self.core.places.remove(&vdisk.serial);
         self.core.node.remove_copy(vdisk.serial);
+        // What the copy had still asked for ends here, before a copy with the same serial can be opened.
+        self.carry_out();
         Ok(vdisk.files)
     }
 

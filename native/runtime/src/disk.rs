@@ -19,6 +19,8 @@ use twindisk_mirror::{
 };
 use twindisk_store::{BitmapChange, CopyFiles, CopyRecord, StoreError};
 
+use crate::abort::AbortOnPanic;
+
 /// Worker threads of an engine.
 const WORKERS: usize = 4;
 /// Reads up to this length are tried inline, in bytes.
@@ -99,10 +101,10 @@ impl DiskPool {
         for number in 0..WORKERS {
             let (queue, sender, waker) = (Arc::clone(&queue), sender.clone(), Arc::clone(waker));
             let work = move || {
+                let _guard = AbortOnPanic;
                 while let Some(job) = queue.next() {
                     let operation = name_of(&job.op);
                     let done = perform(&job.files, job.serial, job.op);
-                    drop(job.files);
                     if sender
                         .send(JobDone {
                             serial: job.serial,
@@ -114,6 +116,8 @@ impl DiskPool {
                     {
                         return;
                     }
+                    // Only now: whoever closes the copy and waits for its files knows that all its ends are in the queue.
+                    drop(job.files);
                     // The engine also looks at the queue on its timer, so a wake-up that fails only delays.
                     let _ = waker.wake();
                 }

@@ -135,8 +135,9 @@ impl Engine {
             for event in &events {
                 self.note(event);
             }
-            self.take_calls();
+            // Before calls, so that nothing of a copy that was closed is told to one that is opened.
             self.core.take_disk_done();
+            self.take_calls();
             self.renew_leases();
             for _ in 0..self.ready.len() {
                 if let Some(place) = self.ready.pop_front() {

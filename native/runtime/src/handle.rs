@@ -10,6 +10,7 @@ use twindisk_mirror::report::ToldFacts;
 use twindisk_mirror::{Facts, Role, Serial};
 use twindisk_store::CopyFiles;
 
+use crate::abort::AbortOnPanic;
 use crate::control::{VdiskSpec, record_of, store_error};
 use crate::engine::{Call, Engine, Settings};
 use crate::error::{EngineError, Kind, Result};
@@ -40,7 +41,10 @@ impl Handle {
             Engine::new(settings, Arc::clone(&events), receiver).map_err(failed)?;
         let thread = std::thread::Builder::new()
             .name("twindisk-engine".to_owned())
-            .spawn(move || engine.run())
+            .spawn(move || {
+                let _guard = AbortOnPanic;
+                engine.run();
+            })
             .map_err(failed)?;
         Ok(Self {
             running: Mutex::new(Some(Running { calls, thread })),

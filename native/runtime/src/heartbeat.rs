@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use twindisk_mirror::heart::Heart;
 
+use crate::abort::AbortOnPanic;
 use crate::clock::boottime_ns;
 
 /// The heart stops when the engine's loop has not turned for this long, in nanoseconds.
@@ -155,7 +156,10 @@ impl Heartbeats {
         let run = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("twindisk-heart".to_owned())
-            .spawn(move || run.run())?;
+            .spawn(move || {
+                let _guard = AbortOnPanic;
+                run.run();
+            })?;
         Ok(Self {
             shared,
             interval_ns,

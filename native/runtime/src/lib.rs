@@ -9,6 +9,7 @@
 //! One thread turns the loop of [`engine`] and owns everything above; docs/decisions/0001-runtime.md says why. Python holds a
 //! [`Handle`], whose calls run on that thread between two passes.
 
+mod abort;
 mod actions;
 pub mod clock;
 pub mod control;

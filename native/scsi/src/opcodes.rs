@@ -5,7 +5,7 @@
 //! 2. What a state that does not serve still answers (SPC-4 §5.15.2.4) is a column, not code.
 
 use crate::alua::{AccessState, report_target_port_groups};
-use crate::capacity::{read_capacity_10, read_capacity_16, synchronize_cache};
+use crate::capacity::{get_lba_status, read_capacity_10, read_capacity_16, synchronize_cache};
 use crate::cdb::Request;
 use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
 use crate::logical_unit::LogicalUnit;
@@ -180,6 +180,14 @@ pub(crate) static COMMANDS: &[Command] = &[
         ],
         Answered::Serving,
         read_capacity_16,
+    ),
+    action(
+        &[
+            0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,
+            0x04,
+        ],
+        Answered::Serving,
+        get_lba_status,
     ),
     sparing(command(
         &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04],

@@ -337,6 +337,19 @@ fn a_disk_beyond_2_tib_sends_read_capacity_10_to_16() {
 }
 
 #[test]
+fn every_block_is_mapped_or_unknown() {
+    let mut unit = unit();
+    let mut status = vec![0, 0, 0, 20, 0, 0, 0, 0];
+    status.extend_from_slice(&3_u64.to_be_bytes());
+    status.extend_from_slice(&(BLOCKS as u32 - 3).to_be_bytes());
+    status.extend_from_slice(&[0; 4]);
+    let at = |lba, length| cdb_16(0x9e, 0x12, lba, length);
+    assert_eq!(data(run(&mut unit, &at(3, 24))), status);
+    assert_eq!(data(run(&mut unit, &at(3, 8))), status[..8]);
+    assert_eq!(sense(run(&mut unit, &at(BLOCKS, 24))), (0x05, 0x21, 0x00));
+}
+
+#[test]
 fn unknown_commands_and_service_actions_are_refused() {
     let mut unit = unit();
     for opcode in [0x15, 0x2f, 0x41, 0x5e, 0x89, 0x93, 0xff] {
