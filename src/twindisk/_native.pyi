@@ -25,6 +25,7 @@ class CopyFacts(TypedDict):
     active: int  # extents in the activity log
     dirty: int  # dirty chunks
     size_bytes: int
+    unbroken: bool  # open without a break since it was last equal to the peer, or Master
     seq: int  # changes with every change of these facts while the daemon runs
 
 @final

@@ -18,14 +18,16 @@ macro_rules! dict {
     }};
 }
 
-fn role_word(role: Role) -> &'static str {
+/// `master` or `slave`.
+pub fn role_word(role: Role) -> &'static str {
     match role {
         Role::Master => "master",
         Role::Slave => "slave",
     }
 }
 
-fn sync_word(sync: Sync) -> &'static str {
+/// The word of `attach`'s `sync`.
+pub fn sync_word(sync: Sync) -> &'static str {
     match sync {
         Sync::None => "none",
         Sync::Source => "source",
@@ -50,6 +52,7 @@ pub fn facts<'py>(py: Python<'py>, told: &ToldFacts) -> Dict<'py> {
         "active": told.active,
         "dirty": told.dirty,
         "size_bytes": told.size_bytes,
+        "unbroken": told.unbroken,
         "seq": told.seq,
     }))
 }

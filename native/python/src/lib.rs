@@ -9,6 +9,7 @@ mod arguments;
 mod dicts;
 mod engine;
 mod errors;
+mod sim;
 
 use pyo3::prelude::*;
 
@@ -23,4 +24,6 @@ mod native {
 
     #[pymodule_export]
     use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::sim::SimNode;
 }

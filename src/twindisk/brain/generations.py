@@ -70,7 +70,13 @@ def _equal(local: CopyFacts, remote: CopyFacts, *, local_first: bool, epoch: int
 
 
 def _is_master(local: CopyFacts, remote: CopyFacts, *, local_first: bool) -> bool:
-    """Of two usable copies of one generation: the one that was ahead, else Master before, else the later epoch."""
+    """Of two usable copies of one generation: the unbroken one, else the one that was ahead, Master before, of later epoch.
+
+    A node that lost power and is back before its peer could go on alone lacks what was answered and not flushed; so does
+    its copy at the end of a resync out of it, if the peer had settled. The peer that ran on has it all.
+    """
+    if local.unbroken != remote.unbroken:
+        return local.unbroken
     if (local.base != 0) != (remote.base != 0):
         return local.base != 0
     if local.role is not remote.role:

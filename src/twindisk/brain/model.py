@@ -99,6 +99,8 @@ class CopyFacts:
     dirty: int = 0
     """Chunks in the dirty bitmap."""
     size_bytes: int = 0
+    unbroken: bool = False
+    """Open without a break since it was last equal to the peer, or Master: it holds every answered change, flushed or not."""
     seq: int = 0
     """Changes with every change of these facts while the daemon runs."""
 

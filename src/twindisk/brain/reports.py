@@ -27,6 +27,7 @@ def copy_facts(facts: Report) -> CopyFacts:
         active=facts["active"],
         dirty=facts["dirty"],
         size_bytes=facts["size_bytes"],
+        unbroken=facts.get("unbroken", False),
         seq=facts["seq"],
     )
 

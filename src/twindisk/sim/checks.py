@@ -1,0 +1,154 @@
+"""The promises, checked while a run goes on and at its end.
+
+P1 and P3 (and with them P6) by the history of every block; P2 by who answers while the other serves alone; P4 by comparing
+the disks of an idle pair. Power loss may take acknowledged writes that were not flushed, but only together with the last
+copy that held them: such a moment splits the histories (:meth:`Checks.lost`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twindisk.brain.phases import Phase
+from twindisk.initiator.history import INITIAL, Operation, check
+from twindisk.sim.trace import Failed
+
+if TYPE_CHECKING:
+    from twindisk.sim.world import World
+
+_WHOLE = frozenset({Phase.IN_SYNC, Phase.DECIDING, Phase.GOING_ALONE, Phase.ALONE, Phase.REJOINING, Phase.SOURCE, Phase.SWITCHING, Phase.STOPPED, Phase.ATTACHING})
+"""Phases of a running node that may hold everything acknowledged."""
+
+
+@dataclass(slots=True)
+class Split:
+    """A moment at which unflushed writes of one VDisk may have been lost."""
+
+    vdisk: int
+    at_ns: int
+
+
+class Checks:
+    """The checkers of one run."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.splits: list[Split] = []
+        self._power_lost: set[tuple[int, str]] = set()
+        """Copies (node, serial) that lost power and have not been made equal to a whole copy since."""
+
+    # --- while it runs ---
+
+    def _mode(self, node: int, serial: str) -> str:
+        daemon = self._world.machines[node].daemon
+        return "none" if daemon is None else str(daemon.engine.node.status(serial)["mode"])
+
+    def answered(self, node: int, serial: str) -> None:
+        """A node answers a command: P2."""
+        if self._mode(1 - node, serial) == "alone":
+            raise Failed("P2", f"{'AB'[node]} answers ({self._mode(node, serial)}) while {'AB'[1 - node]} serves alone")
+
+    def mode_seen(self, node: int, serial: str) -> None:
+        """A copy reports something: P2 again, and what is equal anew."""
+        if self._mode(node, serial) == "alone" and self._mode(1 - node, serial) == "alone":
+            raise Failed("P2", "both nodes serve alone")
+        daemon = self._world.machines[node].daemon
+        if daemon is not None:
+            status = daemon.engine.node.status(serial)
+            if status["mode"] == "mirroring" and status["sync"] == "none":
+                self._power_lost.discard((node, serial))
+                self._power_lost.discard((1 - node, serial))
+
+    def lost(self, node: int, *, power: bool) -> None:
+        """A node's process, or its power, is about to be lost."""
+        for serial in self._world.vdisks:
+            other_whole = self._whole(1 - node, serial)
+            if power and not other_whole:
+                self._split(serial)
+            elif (1 - node, serial) in self._power_lost and not power:
+                # The last copy that held everything goes too: a second failure.
+                self._split(serial)
+            if power:
+                self._power_lost.add((node, serial))
+
+    def _whole(self, node: int, serial: str) -> bool:
+        daemon = self._world.machines[node].daemon
+        if daemon is None or (node, serial) in self._power_lost:
+            return False
+        return daemon.state.vdisks[self._world.vdisk_name(serial)].phase in _WHOLE if daemon.state.vdisks else False
+
+    def _split(self, serial: str) -> None:
+        self._world.trace.note("**", "unflushed writes of %s may be lost here", serial[-1])
+        self.splits.append(Split(self._world.index_of(serial), self._world.clock.now_ns))
+
+    # --- at the end ---
+
+    def equal(self) -> None:
+        """P4: an idle pair in sync is byte-identical."""
+        for serial, name in self._world.vdisks.items():
+            left, right = (machine.disks[serial].seen.map for machine in self._world.machines)
+            if left != right:
+                differ = sorted(n for n in left.keys() | right.keys() if left.get(n) != right.get(n))
+                raise Failed("P4", f"{name}: in sync, but blocks {differ[:8]} ({len(differ)} in all) differ")
+
+    def histories(self) -> None:
+        """P1 and P3: every block's history is one of a single disk."""
+        recorder = self._world.recorder
+        operations: dict[int, list[tuple[Operation, bool]]] = {}
+        for block, value, began, ended, fua in recorder.notes:
+            operations.setdefault(block, []).append((Operation(is_write=True, value=value, began=began, ended=ended), fua))
+        for block, value, began, ended in recorder.reads:
+            operations.setdefault(block, []).append((Operation(is_write=False, value=value, began=began, ended=ended), False))
+        for block, all_operations in sorted(operations.items()):
+            for part in self._parts(block, all_operations):
+                wrong = check(part)
+                if wrong:
+                    words, values = wrong
+                    raise Failed("P1/P3", f"block {block % 10**9} of VDisk {block // 10**9}: {words}: {values}")
+
+    def _parts(self, block: int, operations: list[tuple[Operation, bool]]) -> list[list[Operation]]:
+        """Cut a block's history at the splits; each part begins with what may have been left by the one before."""
+        vdisk = block // 10**9
+        parts = []
+        left = operations
+        for split in self.splits:
+            if split.vdisk != vdisk:
+                continue
+            at_ns = split.at_ns
+            before = [(op, fua) for op, fua in left if op.began <= at_ns]
+            after = [(op, fua) for op, fua in left if op.began > at_ns]
+            # What was under way at the split is of both parts; a read of it tells nothing.
+            parts.append([op for op, _ in before if op.is_write or op.ended <= at_ns])
+            left = self._survivors(vdisk, before, after, at_ns) + after
+        parts.append([op for op, _ in left])
+        return parts
+
+    def _survivors(
+        self, vdisk: int, before: list[tuple[Operation, bool]], after: list[tuple[Operation, bool]], at_ns: int
+    ) -> list[tuple[Operation, bool]]:
+        """Return the writes that a block may hold after a split: as unknown ones, but for the one that it was seen to hold."""
+        flushes = [(began, ended) for index, began, ended in self._world.recorder.flushes if index == vdisk and ended <= at_ns]
+
+        def safe_ns(op: Operation, fua: bool) -> float:  # noqa: FBT001
+            if fua and op.ended <= at_ns:
+                return op.ended
+            return min((ended for began, ended in flushes if began >= op.ended), default=math.inf)
+
+        writes = [op for op, _ in before if op.is_write]
+        safe = [op for op, fua in before if op.is_write and safe_ns(op, fua) <= at_ns]
+        held = [op for op in writes if not any(later.began > op.ended for later in safe)]
+        if not safe:
+            held.append(Operation(is_write=True, value=INITIAL, began=-math.inf, ended=-math.inf))
+        values = {op.value for op in held}
+        first_read = min((op for op, _ in after if not op.is_write and op.value in values), key=lambda op: op.ended, default=None)
+        kept: list[tuple[Operation, bool]] = []
+        surely = first_read.value if first_read is not None else held[0].value
+        for op in held:
+            if op.value == INITIAL:
+                continue
+            ended = math.inf if op.ended > at_ns else at_ns
+            if op.value == surely or len(held) == 1:
+                kept.append((Operation(is_write=True, value=op.value, began=at_ns - 1, ended=ended), False))
+            else:
+                kept.append((Operation(is_write=True, value=op.value, began=at_ns - 1, ended=math.inf), False))
+        return kept

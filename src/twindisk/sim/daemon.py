@@ -1,0 +1,161 @@
+"""The daemon of a simulated process: one brain, its effects carried out in order, its timers and fence runs.
+
+It does what the shell (``twindisk.node``) does: one event is decided at a time, the effects have run before the next, a
+refused engine command is decided before anything that waits. Deciding takes a moment, during which the engine goes on.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twindisk.brain import FreshIds, NodeState, decide
+from twindisk.brain import effects as ef
+from twindisk.brain import events as ev
+from twindisk.brain.invariants import broken_invariants
+from twindisk.brain.model import Check, CopyFacts, PeerAddress, Role, Settings, VDiskName
+from twindisk.brain.reports import copy_facts, event_from_report
+from twindisk.sim.clock import MS
+from twindisk.sim.engine import Engine
+from twindisk.sim.trace import Failed
+
+if TYPE_CHECKING:
+    from twindisk.sim.machine import Machine
+
+_COMMANDS: dict[type[Any], ev.Command] = {
+    ef.ServeSingle: ev.Command.SERVE_SINGLE,
+    ef.Attach: ev.Command.ATTACH,
+    ef.GoAlone: ev.Command.GO_ALONE,
+    ef.StopServing: ev.Command.STOP_SERVING,
+    ef.Leave: ev.Command.LEAVE,
+    ef.SwitchRoles: ev.Command.SWITCH_ROLES,
+}
+
+
+def _arguments(effect: Any) -> dict[str, Any]:
+    return {name: getattr(effect, name) for name in type(effect).__dataclass_fields__ if name != "vdisk"}
+
+
+class Daemon:
+    """One life of a daemon, with its engine."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+        self._world = machine.world
+        self._peer = PeerAddress(self._world.addresses[1 - machine.index])
+        self._queue: deque[ev.Event] = deque()
+        self._busy = False
+        self._timers: dict[ef.Timer, int] = {}
+        self._count = 0
+        self._run_number = 0
+        self.engine = Engine(machine, self._on_report)
+        settings = Settings(fence_limit_ms=3_000, leave_limit_ms=5_000)
+        self.state = NodeState(address=PeerAddress(self._world.addresses[machine.index]), settings=settings)
+
+    def start(self) -> None:
+        """Open everything, as the daemon does when it starts."""
+        self.post(ev.ChecksChanged(self._peer, self._machine.checks))
+        for serial, name in self._world.vdisks.items():
+            self.engine.open_copy(serial, mirrored=True)
+            facts = copy_facts(self.engine.node.facts(serial))
+            self.post(ev.VDiskOpened(VDiskName(name), self._peer, facts))
+        self.engine.add_peer()
+
+    def facts(self, serial: str) -> CopyFacts:
+        """Return the facts of a copy as the engine has them now."""
+        return copy_facts(self.engine.node.facts(serial))
+
+    # --- deciding ---
+
+    def _on_report(self, report: dict[str, Any]) -> None:
+        event = event_from_report(report)
+        if event is not None:
+            self.post(event)
+
+    def post(self, event: ev.Event) -> None:
+        """Queue an event."""
+        self._queue.append(event)
+        self._next()
+
+    def _next(self) -> None:
+        if self._queue and not self._busy:
+            self._busy = True
+            slow = self._world.rng.random() < 0.05  # noqa: PLR2004
+            delay_ms = self._world.rng.random() * (100 if slow else 3)
+            self._machine.later(int(delay_ms * MS), self._decide)
+
+    def _decide(self) -> None:
+        event = self._queue.popleft()
+        fresh = FreshIds(self._world.rng.randbytes(32))
+        before = self.state
+        self.state, effects = decide(self.state, event, self._world.clock.now_ns, fresh)
+        self._note(event, before, effects)
+        broken = broken_invariants(self.state)
+        if broken:
+            raise Failed("brain", f"{self._machine.name}: {broken}")
+        follow_ups: list[ev.Event] = []
+        for effect in effects:
+            if isinstance(effect, ef.EngineEffect):
+                follow_ups += self._command(effect)
+            else:
+                self._act(effect)
+        self._queue.extendleft(reversed(follow_ups))
+        self._busy = False
+        self._next()
+
+    def _note(self, event: ev.Event, before: NodeState, effects: tuple[ef.Effect, ...]) -> None:
+        moves = [
+            f"{name}: {old.phase if (old := before.vdisks.get(name)) else '-'} -> {vdisk.phase} {vdisk.role}"
+            for name, vdisk in self.state.vdisks.items()
+            if before.vdisks.get(name) is None or before.vdisks[name].phase is not vdisk.phase
+        ]
+        self._machine.note("decide %s | %s | %s", event, ", ".join(moves), effects)
+
+    def _command(self, effect: Any) -> list[ev.Event]:
+        command = _COMMANDS[type(effect)]
+        name = command.value.replace("-", "_")
+        refusal = self.engine.command(self._world.serial_of(effect.vdisk), name, _arguments(effect))
+        if refusal is None:
+            return []
+        self._machine.note("refused %s %s: %s", command, effect.vdisk, refusal)
+        return [ev.CommandFailed(effect.vdisk, command)]
+
+    def _act(self, effect: Any) -> None:
+        match effect:
+            case ef.StartTimer(timer, after_ms):
+                self._count += 1
+                self._timers[timer] = self._count
+                self._machine.later(after_ms * MS, self._ring, timer, self._count)
+            case ef.CancelTimer(timer):
+                self._timers.pop(timer, None)
+            case ef.RunFence(_, run, commands, limit_ms):
+                self._run_number = run
+                self._world.fences.run(self._machine, commands, limit_ms, self._fenced, run)
+            case ef.CancelFence(_, run):
+                if run == self._run_number:
+                    self._run_number = 0
+            case ef.AskPeerSwitch(vdisk):
+                self._world.ask(1 - self._machine.index, ev.SetRole(vdisk, Role.SLAVE))
+            case ef.Shutdown():
+                self._machine.later(MS, self._machine.stopped)
+            case _:
+                pass
+
+    def _ring(self, timer: ef.Timer, number: int) -> None:
+        if self._timers.get(timer) == number:
+            del self._timers[timer]
+            self.post(ev.TimerExpired(timer))
+
+    def fence_wanted(self, run: int) -> bool:
+        """Whether a fence run was not cancelled."""
+        return run == self._run_number
+
+    def _fenced(self, run: int, *, success: bool) -> None:
+        if self.fence_wanted(run):
+            outcome = ev.FenceSucceeded if success else ev.FenceFailed
+            self.post(outcome(self._peer, run))
+
+
+def checks_of(kinds: tuple[tuple[str, str], ...]) -> tuple[Check, ...]:
+    """Return mirror checks from (kind, command) pairs."""
+    from twindisk.brain.model import CheckKind
+
+    return tuple(Check(CheckKind(kind), command) for kind, command in kinds)

@@ -1,0 +1,219 @@
+"""The engine of a simulated process: the mirror core of both hearts, its link, its disks, its hosts' commands.
+
+It does what the real engine (native/runtime) does around the core, in the same order: actions are carried out until there
+are no more; a peer that the core gives up loses its link; the dialer tries again; a silent link is closed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from twindisk._native import SimNode
+from twindisk.sim.clock import MS, SECOND
+from twindisk.sim.network import RESET, Session
+
+if TYPE_CHECKING:
+    from twindisk.sim.machine import Machine
+
+TICK_NS: Final = 50 * MS
+INTERVAL_NS: Final = 200 * MS
+LEASE_NS: Final = 2 * SECOND
+SILENCE_NS: Final = 2 * SECOND
+OPEN_NS: Final = 3 * SECOND
+
+Reply = Callable[[str, Any], None]
+"""Takes how a host's command ended: ``data`` with bytes, ``done``, or ``not-ready`` with the state."""
+
+
+class Engine:
+    """One life of an engine."""
+
+    def __init__(self, machine: "Machine", report: Callable[[dict[str, Any]], None]) -> None:
+        self._machine = machine
+        self._world = machine.world
+        self._report = report
+        self._peer = 1 - machine.index
+        self.node = SimNode(self._now, INTERVAL_NS, LEASE_NS)
+        self._link: Session | None = None
+        self._dialing: Session | None = None
+        self._opened_ns = 0
+        self._redial_ns = 0
+        self._deadline_ns = 0
+        self._loss = "reset"
+        self._replies: dict[int, Reply] = {}
+        self._count = 0
+
+    @property
+    def _now(self) -> int:
+        return self._world.clock.now_ns
+
+    # --- copies and peers ---
+
+    def open_copy(self, serial: str, *, mirrored: bool) -> None:
+        """Open a copy as its disk has it."""
+        stored = self._machine.disks[serial].record
+        record = dict(stored.facts, active=stored.active, bitmap=sorted(stored.bitmap.items()))
+        record["size_bytes"] = self._world.size_bytes
+        self.node.add_copy(serial, self._peer if mirrored else None, record, self._now)
+        self._carry_out()
+
+    def add_peer(self) -> None:
+        """Begin to keep a link."""
+        self.node.add_peer(self._peer, self._now)
+        self._machine.later(TICK_NS, self._tick)
+
+    def command(self, serial: str, name: str, arguments: dict[str, Any]) -> str | None:
+        """Carry out a decision; return why not."""
+        refusal = self.node.command(serial, name, arguments, self._now)
+        self._carry_out()
+        return refusal
+
+    # --- hosts ---
+
+    def host(self, serial: str, call: str, arguments: tuple[Any, ...], reply: Reply) -> int:
+        """Begin a host's command (``host_read``, ``host_write``, ...); return its number."""
+        self._count += 1
+        number = self._count
+        self._replies[number] = reply
+        getattr(self.node, call)(serial, number, *arguments, self._now)
+        self._carry_out()
+        return number
+
+    def cancel(self, serial: str, number: int) -> None:
+        """Give up a host's command: its session is gone."""
+        if self._replies.pop(number, None) is not None:
+            self.node.cancel(serial, number, self._now)
+            self._carry_out()
+
+    # --- the link ---
+
+    def arrived(self, session: Session, data: Any) -> None:
+        """Take what came over a session."""
+        if data is RESET:
+            self._ended(session)
+        elif data == "hello":
+            session.send(self._peer, "reply")
+        elif data == "reply":
+            if session is self._dialing:
+                self._dialing = None
+                session.send(self._peer, "finish")
+                self._open(session)
+        elif data == "finish":
+            self._open(session)
+        elif session is self._link:
+            self.node.receive(self._peer, data, self._now)
+        self._carry_out()
+
+    def _open(self, session: Session) -> None:
+        if self._link is not None and self._link is not session:
+            self._close("reset")
+        self._link = session
+        self._opened_ns = self._now
+        self.node.link_up(self._peer, session.key, self._now)
+
+    def _ended(self, session: Session) -> None:
+        if session is self._dialing:
+            self._dialing = None
+            self._redial_ns = self._now + 200 * MS
+        if session is self._link:
+            self._close("reset")
+
+    def _close(self, reason: str) -> None:
+        session, self._link = self._link, None
+        if session is None:
+            return
+        session.close(self._machine.index)
+        self._loss = reason
+        self._redial_ns = self._now + 200 * MS + self._world.rng.randrange(300) * MS
+        self.node.link_down(self._peer, self._now)
+
+    def datagram(self, data: bytes) -> None:
+        """Take a heartbeat or its answer."""
+        answer = self.node.beat(self._peer, data, self._now)
+        if answer is not None:
+            self._world.network.datagram(self._peer, answer)
+        self._carry_out()
+
+    def _tick(self) -> None:
+        for _, beat in self.node.tick(self._now):
+            self._world.network.datagram(self._peer, beat)
+        self._carry_out()
+        self._tend_link()
+        self._carry_out()
+        self._machine.later(TICK_NS, self._tick)
+
+    def _tend_link(self) -> None:
+        if self._link is not None:
+            heard = max(self.node.last_heard(self._peer) or 0, self._opened_ns)
+            if self._now - heard > SILENCE_NS:
+                self._close("silent")
+        if self._dialing is not None and self._now >= self._deadline_ns:
+            self._dialing.close(self._machine.index)
+            self._dialing = None
+        elif self._link is None and self._dialing is None and self._machine.index == 0 and self._now >= self._redial_ns:
+            self._dialing = self._world.network.open_session()
+            self._deadline_ns = self._now + OPEN_NS
+            self._dialing.send(self._peer, "hello")
+
+    # --- actions ---
+
+    def _carry_out(self) -> None:
+        while actions := self.node.take_actions():
+            for action in self._machine.world.mutant.actions(self._machine.index, actions):
+                self._act(action)
+
+    def _act(self, action: tuple[Any, ...]) -> None:
+        kind = action[0]
+        note = self._machine.note
+        if kind == "disk":
+            self._start_disk(action)
+        elif kind == "complete":
+            self._complete(action)
+        elif kind == "send":
+            note("send %s%s", action[3], "" if self._link else " (no link)")
+            if self._link is not None:
+                self._link.send(self._peer, action[2])
+        elif kind == "report":
+            self._tell(action[1], action[2])
+        elif kind == "peer_up":
+            self._tell(None, {"kind": "peer_up"})
+        elif kind == "peer_down":
+            reason = "silent" if action[2] == "silent" else self._loss
+            self._tell(None, {"kind": "peer_down", "reason": reason})
+            self._close(reason)
+
+    def _tell(self, serial: str | None, report: Mapping[str, Any]) -> None:
+        told = dict(report, peer=self._world.addresses[self._peer])
+        if serial is not None:
+            told["vdisk"] = self._world.name_of(serial)
+            self._world.checks.mode_seen(self._machine.index, serial)
+        self._machine.note("report %s", told)
+        self._report(told)
+
+    def _start_disk(self, action: tuple[Any, ...]) -> None:
+        serial, number = action[1], action[2]
+        if action[3] not in {"write", "read"}:
+            self._machine.note("disk %s", action[3:])
+        elif action[3] == "read":
+            self._machine.note("disk read %s %s", action[4], action[5])
+        else:
+            self._machine.note("disk write %s %s", action[4], len(action[5]))
+        life = self._machine.life
+
+        def done(outcome: Any) -> None:
+            self._machine.enter(life, self._disk_done, (serial, number, action[3], outcome))
+
+        self._machine.disks[serial].start(action, done)
+
+    def _disk_done(self, serial: str, number: int, kind: str, outcome: Any) -> None:
+        if kind in {"persist", "flush"}:
+            self._machine.note("disk %s done", kind)
+        self.node.disk_done(serial, number, outcome, self._now)
+        self._carry_out()
+
+    def _complete(self, action: tuple[Any, ...]) -> None:
+        _, serial, number, how, what = action
+        reply = self._replies.pop(number, None)
+        if how != "not-ready":
+            self._world.checks.answered(self._machine.index, serial)
+        if reply is not None:
+            reply(how, what)

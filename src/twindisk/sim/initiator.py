@@ -1,0 +1,205 @@
+"""Initiators: several workers each, one command at a time per worker, over either path; retried on the other one.
+
+Rules:
+
+1. Every block of every attempt to write has a value of its own, so that a read tells which write it saw.
+2. An attempt that was not answered with success may have been carried out, or may still be: it has no end.
+3. A command that is not answered in time costs its session: the node is told to forget it, when it hears of it.
+4. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from twindisk.initiator.history import INITIAL, History
+from twindisk.sim.clock import MS
+from twindisk.sim.disk import BLOCK
+
+if TYPE_CHECKING:
+    from twindisk.sim.world import World
+
+PREFILL: Final = 1 << 40
+"""Value that every block used by initiators holds before the first write."""
+
+
+def block_of(value: int) -> bytes:
+    """Return the bytes of a block that holds a value."""
+    return value.to_bytes(8, "big") * (BLOCK // 8)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One command on its way to one node."""
+
+    worker: "Worker"
+    node: int
+    serial: str
+    kind: str
+    first: int
+    values: list[int]
+    fua: bool
+    began_ns: int
+    over: bool = False
+    sent_life: int = 0
+    number: int | None = None
+
+
+@dataclass(slots=True)
+class Recorder:
+    """What all initiators saw, in the form that the checker takes, and what was flushed."""
+
+    history: History = field(default_factory=History)
+    notes: list[tuple[int, int, int, float, bool]] = field(default_factory=list)
+    """Every attempt to write: block, value, began, ended (inf: unknown), with FUA."""
+    reads: list[tuple[int, int, int, int]] = field(default_factory=list)
+    flushes: list[tuple[int, int, int]] = field(default_factory=list)
+    """Flushes that were answered: VDisk's index, began, ended."""
+
+
+class Worker:
+    """One command after the other."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self._world = world
+        self.name = name
+        self.attempt: Attempt | None = None
+        self._node = world.rng.randrange(2)
+        self.answered = 0
+
+    def start(self) -> None:
+        """Go on with the next command, after a pause."""
+        self._pause(self._next)
+
+    def _pause(self, call: Any) -> None:
+        self._world.clock.after(int(self._world.rng.expovariate(1 / self._world.think_ms) * MS), call)
+
+    def _next(self) -> None:
+        if not self._world.load:
+            self._world.clock.after(200 * MS, self._next)
+            return
+        rng = self._world.rng
+        if rng.random() < 0.5:  # noqa: PLR2004
+            self._node = 1 - self._node
+        self._choose(rng.random())
+
+    def _choose(self, chance: float) -> None:
+        rng = self._world.rng
+        serial = rng.choice(list(self._world.vdisks))
+        places = self._world.places
+        first = rng.choice(places)
+        count = rng.randint(1, 3)
+        count = next(n for n in range(count, 0, -1) if all(first + i in places for i in range(n)))
+        if chance < 0.5:  # noqa: PLR2004
+            self._send("write", serial, first, count)
+        elif chance < 0.9:  # noqa: PLR2004
+            self._send("read", serial, first, count)
+        elif chance < 0.94 and self._world.unmappable:  # noqa: PLR2004
+            serial, first = self._world.unmappable.pop(rng.randrange(len(self._world.unmappable)))
+            self._send("unmap", serial, first, 1)
+        else:
+            self._send("flush", serial, 0, 0)
+
+    def _send(self, kind: str, serial: str, first: int, count: int) -> None:
+        world = self._world
+        values = [world.fresh_value() for _ in range(count)] if kind in {"write", "unmap"} else [0] * count
+        if kind == "unmap":
+            values = [world.unmapped_value(serial, first)]
+        fua = kind == "write" and world.rng.random() < 0.15  # noqa: PLR2004
+        attempt = Attempt(self, self._node, serial, kind, first, values, fua, world.clock.now_ns)
+        self.attempt = attempt
+        world.trace.note(self.name, "%s -> %s %s %s %s%s", kind, "AB"[self._node], serial[-1], first, values, " fua" if fua else "")
+        world.clock.after(world.hop_ns(), self._arrive, attempt)
+        world.clock.after(world.rng.randint(4000, 7000) * MS, self._time_out, attempt)
+
+    def _arrive(self, attempt: Attempt) -> None:
+        machine = self._world.machines[attempt.node]
+        attempt.sent_life = machine.life
+        if machine.daemon is None:
+            self._world.clock.after(20 * MS, self.failed, attempt, "refused")
+        else:
+            machine.enter(machine.life, self._begin, (attempt,))
+
+    def _begin(self, attempt: Attempt) -> None:
+        daemon = self._world.machines[attempt.node].daemon
+        if daemon is None:
+            return
+        offset = attempt.first * BLOCK
+        arguments: tuple[Any, ...]
+        if attempt.kind == "read":
+            arguments = (offset, len(attempt.values) * BLOCK)
+        elif attempt.kind == "write":
+            arguments = (offset, b"".join(block_of(value) for value in attempt.values), attempt.fua)
+        elif attempt.kind == "unmap":
+            arguments = (offset, len(attempt.values) * BLOCK)
+        else:
+            arguments = ()
+
+        def reply(how: str, what: Any) -> None:
+            self._world.clock.after(self._world.hop_ns(), self._answered, attempt, how, what)
+
+        attempt.number = daemon.engine.host(attempt.serial, "host_" + attempt.kind, arguments, reply)
+
+    def _answered(self, attempt: Attempt, how: str, what: Any) -> None:
+        if attempt.over:
+            return
+        if how == "not-ready":
+            self.failed(attempt, f"not ready: {what}")
+            return
+        attempt.over = True
+        self._record(attempt, self._world.clock.now_ns, what)
+        self.answered += 1
+        self._world.trace.note(self.name, "%s answered by %s: %s %s", attempt.kind, "AB"[attempt.node], attempt.first, attempt.values)
+        self.start()
+
+    def failed(self, attempt: Attempt, why: str) -> None:
+        """End an attempt whose outcome is unknown, and try the other path."""
+        if attempt.over:
+            return
+        attempt.over = True
+        self._world.trace.note(self.name, "%s failed at %s: %s (%s)", attempt.kind, "AB"[attempt.node], attempt.first, why)
+        if attempt.kind != "read":
+            self._record(attempt, math.inf, None)
+        self._node = 1 - attempt.node
+        if attempt.kind == "unmap" or not self._world.load:
+            self.start()
+        else:
+            count = len(attempt.values)
+            self._pause(lambda: self._send(attempt.kind, attempt.serial, attempt.first, count))
+
+    def _time_out(self, attempt: Attempt) -> None:
+        if attempt.over:
+            return
+        self.failed(attempt, "timed out")
+        machine = self._world.machines[attempt.node]
+        if machine.life == attempt.sent_life:
+            self._world.clock.after(self._world.hop_ns(), machine.enter, machine.life, self._cancel, (attempt,))
+
+    def _cancel(self, attempt: Attempt) -> None:
+        daemon = self._world.machines[attempt.node].daemon
+        if daemon is not None and attempt.number is not None:
+            daemon.engine.cancel(attempt.serial, attempt.number)
+
+    def _record(self, attempt: Attempt, ended: float, what: Any) -> None:
+        recorder = self._world.recorder
+        if attempt.kind == "flush":
+            if ended != math.inf:
+                recorder.flushes.append((self._world.index_of(attempt.serial), attempt.began_ns, int(ended)))
+            return
+        for at, value in enumerate(attempt.values):
+            block = self._world.block_name(attempt.serial, attempt.first + at)
+            if attempt.kind == "read":
+                seen = self.value_of(attempt.serial, attempt.first + at, what[at * BLOCK : (at + 1) * BLOCK])
+                attempt.values[at] = seen
+                recorder.reads.append((block, seen, attempt.began_ns, int(ended)))
+            else:
+                recorder.notes.append((block, value, attempt.began_ns, ended, attempt.fua))
+
+    def value_of(self, serial: str, number: int, block: bytes) -> int:
+        """Return the value that a block's bytes stand for; -1 for bytes that nobody wrote."""
+        value = int.from_bytes(block[:8], "big")
+        if block != block_of(value):
+            return -1
+        if value == 0:
+            return self._world.unmapped_value(serial, number)
+        return INITIAL if value == PREFILL else value

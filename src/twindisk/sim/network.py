@@ -1,0 +1,156 @@
+"""The network between the two nodes: streams that keep their order, datagrams that do not.
+
+Rules:
+
+1. A stream's data are delivered in order or not at all; a cut delays them until it is healed or the session ends.
+2. A process that dies resets its sessions, and the end of what it sent may be lost; power loss resets nothing.
+3. Datagrams may be lost, doubled, delayed and so reordered. A cut is one-way.
+"""
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from twindisk.sim.clock import MS, Clock
+
+RESET = object()
+"""Comes instead of data when the other side ended the session."""
+
+
+class End(Protocol):
+    """What the network delivers to."""
+
+    def arrived(self, session: "Session", data: Any) -> None:
+        """Take data, or :data:`RESET`."""
+
+    def datagram(self, data: bytes) -> None:
+        """Take a datagram."""
+
+
+@dataclass(slots=True)
+class _Way:
+    queue: deque[tuple[int, Any]] = field(default_factory=deque)
+    last_ns: int = 0
+    waking: bool = False
+    open: bool = True
+    """The receiver still listens."""
+
+
+class Session:
+    """One connection; way ``n`` carries what is delivered to node ``n``."""
+
+    def __init__(self, network: "Network", key: bytes) -> None:
+        self.network = network
+        self.key = key
+        self.ways = (_Way(), _Way())
+
+    def send(self, to: int, data: Any) -> None:
+        """Send to a node."""
+        self.network.queue(self, to, data)
+
+    def close(self, by: int) -> None:
+        """One side is done with it: it takes nothing more, the other is told."""
+        if self.ways[by].open:
+            self.ways[by].open = False
+            self.ways[by].queue.clear()
+            self.network.queue(self, 1 - by, RESET)
+
+
+class Network:
+    """Both directions between node 0 and node 1."""
+
+    def __init__(self, clock: Clock, rng: random.Random) -> None:
+        self._clock = clock
+        self._rng = rng
+        self.ends: list[End] = []
+        self.cut: set[int] = set()
+        """Nodes that nothing gets through to."""
+        self.loss = 0.0
+        self.delay_ms = 0.3
+        self._sessions: list[Session] = []
+
+    def open_session(self) -> Session:
+        """Make a session with a key of its own."""
+        session = Session(self, self._rng.randbytes(32))
+        self._sessions.append(session)
+        del self._sessions[:-8]
+        return session
+
+    def _delay_ns(self) -> int:
+        chance = self._rng.random()
+        factor = self._rng.random() + 0.2
+        if chance > 0.97:  # noqa: PLR2004
+            factor *= 40
+        return int(self.delay_ms * factor * MS)
+
+    def queue(self, session: Session, to: int, data: Any) -> None:
+        """Put data on a session's way to a node."""
+        way = session.ways[to]
+        if not way.open:
+            return
+        way.last_ns = max(way.last_ns, self._clock.now_ns + self._delay_ns())
+        way.queue.append((way.last_ns, data))
+        self._wake(session, to)
+
+    def _wake(self, session: Session, to: int) -> None:
+        way = session.ways[to]
+        if way.queue and not way.waking and to not in self.cut:
+            way.waking = True
+            self._clock.after(max(0, way.queue[0][0] - self._clock.now_ns), self._deliver, session, to)
+
+    def _deliver(self, session: Session, to: int) -> None:
+        way = session.ways[to]
+        way.waking = False
+        if to in self.cut or not way.queue:
+            return
+        if way.queue[0][0] <= self._clock.now_ns:
+            data = way.queue.popleft()[1]
+            if data is RESET:
+                way.open = False
+            self.ends[to].arrived(session, data)
+        self._wake(session, to)
+
+    def heal(self, to: int) -> None:
+        """Let through what goes to a node again."""
+        self.cut.discard(to)
+        for session in self._sessions:
+            self._wake(session, to)
+
+    def reset_all(self) -> None:
+        """Break every session for both sides (a middle box lost its state)."""
+        for session in self._sessions:
+            for node in (0, 1):
+                session.ways[node].queue.clear()
+                self.queue(session, node, RESET)
+
+    def process_died(self, node: int) -> None:
+        """Reset a node's sessions; the end of what it sent may be lost."""
+        for session in self._sessions:
+            queue = session.ways[1 - node].queue
+            if queue and self._rng.random() < 0.5:  # noqa: PLR2004
+                for _ in range(self._rng.randrange(len(queue) + 1)):
+                    queue.pop()
+            session.close(node)
+
+    def power_lost(self, node: int) -> None:
+        """Forget a node's sessions without a word."""
+        for session in self._sessions:
+            session.ways[node].open = False
+            session.ways[node].queue.clear()
+
+    def reboot(self, node: int) -> None:
+        """Reset what a node that lost power knows nothing of any more."""
+        for session in self._sessions:
+            if session.ways[1 - node].open and not session.ways[node].open:
+                self.queue(session, 1 - node, RESET)
+
+    def datagram(self, to: int, data: bytes) -> None:
+        """Send a datagram."""
+        copies = 0 if self._rng.random() < self.loss else 2 if self._rng.random() < 0.01 else 1  # noqa: PLR2004
+        for _ in range(copies):
+            self._clock.after(self._delay_ns(), self._hand, to, data)
+
+    def _hand(self, to: int, data: bytes) -> None:
+        if to not in self.cut:
+            self.ends[to].datagram(data)

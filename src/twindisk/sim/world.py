@@ -1,0 +1,223 @@
+"""One run: two nodes, their network and disks, initiators, an operator, faults; all from one seed."""
+
+import random
+from typing import Final
+
+from twindisk.brain import events as ev
+from twindisk.brain.phases import Phase
+from twindisk.sim.checks import Checks
+from twindisk.sim.clock import MS, SECOND, Clock
+from twindisk.sim.daemon import checks_of
+from twindisk.sim.disk import BLOCK, Disk, Record
+from twindisk.sim.faults import Faults
+from twindisk.sim.fences import Fences
+from twindisk.sim.initiator import PREFILL, Recorder, Worker, block_of
+from twindisk.sim.machine import Machine
+from twindisk.sim.mutants import MUTANTS
+from twindisk.sim.network import Network
+from twindisk.sim.trace import Failed, Trace
+
+_CHECKS: Final = (
+    (("fence", "kill"),),
+    (("fence", "kill"),),
+    (("fence", "fail"), ("fence", "kill")),
+    (("fence", "power"),),
+    (("fence", "hang"), ("fence", "power")),
+    (("fence", "fail"),),
+    (("fence", "late"),),
+    (("manual", ""),),
+    (),
+)
+SETTLE_NS: Final = 60 * SECOND
+"""How long a healed pair may take to be in sync again."""
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int, *, mutant: str = "none", trace: bool = False) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.clock = Clock()
+        self.trace = Trace(self.clock, wanted=trace)
+        self.mutant = MUTANTS[mutant]()
+        self.addresses = ("10.0.0.1", "10.0.0.2")
+        count = 2 if self.rng.random() < 0.2 else 1
+        self.vdisks = {f"6e{at:030x}": f"M{at}" for at in range(1, count + 1)}
+        self._serials = {name: serial for serial, name in self.vdisks.items()}
+        self.size_bytes = self.rng.choice([3 << 20, (9 << 20) + 70 * BLOCK, (17 << 20) + BLOCK])
+        self.think_ms = self.rng.choice([10, 40, 120])
+        self.load = True
+        self.unmappable: list[tuple[str, int]] = []
+        self._values = 0
+        self.places = self._choose_places()
+        self.network = Network(self.clock, self.rng)
+        self.network.loss = self.rng.choice([0.0, 0.0, 0.02, 0.1])
+        self.network.delay_ms = self.rng.choice([0.1, 0.5, 3.0])
+        self.fences = Fences(self)
+        self.recorder = Recorder()
+        self.checks = Checks(self)
+        checks = checks_of(self.rng.choice(_CHECKS))
+        self.machines = [Machine(self, at, self._make_disks(at), checks) for at in range(2)]
+        self.network.ends = list(self.machines)
+        names = [f"i{at}{worker}" for at in range(2) for worker in range(self.rng.randint(1, 2))]
+        self.workers = [Worker(self, name) for name in names]
+        self.faults = Faults(self)
+        self.trace.note("**", "seed %s checks %s size %s", seed, checks, self.size_bytes)
+
+    # --- names ---
+
+    def serial_of(self, name: str) -> str:
+        """Return a VDisk's serial."""
+        return self._serials[name]
+
+    def name_of(self, serial: str) -> str:
+        """Return a VDisk's name."""
+        return self.vdisks[serial]
+
+    def vdisk_name(self, serial: str) -> ev.VDiskName:
+        """Return a VDisk's name as the brain knows it."""
+        return ev.VDiskName(self.vdisks[serial])
+
+    def index_of(self, serial: str) -> int:
+        """Return a VDisk's number."""
+        return int(serial[2:], 16)
+
+    def block_name(self, serial: str, number: int) -> int:
+        """Return a block's name in the histories."""
+        return self.index_of(serial) * 10**9 + number
+
+    def fresh_value(self) -> int:
+        """Return a value that was never written."""
+        self._values += 1
+        return self._values
+
+    def unmapped_value(self, serial: str, number: int) -> int:
+        """Return the value that zeros stand for."""
+        return (1 << 50) + self.block_name(serial, number)
+
+    def hop_ns(self) -> int:
+        """Return how long a message between initiator and node takes."""
+        return int((0.05 + 0.5 * self.rng.random()) * MS)
+
+    # --- making ---
+
+    def _choose_places(self) -> list[int]:
+        total = self.size_bytes // BLOCK
+        bases = [0, 127, self.rng.randrange(total), self.rng.randrange(total), total - 2]
+        return sorted({min(base + at, total - 1) for base in self.rng.sample(bases, 3) for at in range(3)})
+
+    def _make_disks(self, node: int) -> dict[str, Disk]:
+        disks = {}
+        for serial in self.vdisks:
+            facts = {
+                "current": 77,
+                "base": 0,
+                "lineage": [],
+                "epoch": 1,
+                "role": "master" if node == 0 else "slave",
+                "inconsistent": False,
+                "ending": False,
+            }
+            disk = Disk(self.clock, self.rng, Record(facts, [], {}))
+            for place in self.places:
+                disk.prefill(place, block_of(PREFILL))
+            if node == 0:
+                self.unmappable += [(serial, place) for place in self.places]
+            disks[serial] = disk
+        return disks
+
+    # --- what nodes and initiators do to each other ---
+
+    def sessions_end(self, node: int, *, after_ns: int) -> None:
+        """Initiators notice that a node's process is gone."""
+        for worker in self.workers:
+            attempt = worker.attempt
+            if attempt is not None and attempt.node == node and not attempt.over:
+                self.clock.after(after_ns + self.hop_ns(), worker.failed, attempt, "connection lost")
+
+    def ask(self, node: int, event: ev.Event) -> None:
+        """One node's daemon asks the other's over REST."""
+        if node in self.network.cut or 1 - node in self.network.cut:
+            return
+        self.clock.after(self.hop_ns(), self._asked, node, event)
+
+    def _asked(self, node: int, event: ev.Event) -> None:
+        machine = self.machines[node]
+        if machine.daemon is not None:
+            machine.enter(machine.life, machine.daemon.post, (event,))
+
+    # --- running ---
+
+    def run(self) -> None:
+        """Run it all; raise :class:`Failed` if a promise is broken."""
+        for machine in self.machines:
+            self.clock.after(self.rng.randrange(500) * MS, machine.start)
+        for worker in self.workers:
+            worker.start()
+        self.faults.plan()
+        self.clock.run_until(self.faults.end_ns)
+        for _ in range(2 if self.rng.random() < 0.3 else 1):  # noqa: PLR2004
+            self._settle()
+            self.checks.equal()
+            self._read_all()
+            self.checks.histories()
+            if self.rng.random() < 0.5:  # noqa: PLR2004
+                self._lose_both()
+
+    def _settle(self) -> None:
+        """Heal everything and wait until the pair is in sync and idle."""
+        self.trace.note("**", "HEAL")
+        self.faults.heal()
+        self.clock.run_until(self.clock.now_ns + SETTLE_NS, self.in_sync)
+        if not self.in_sync():
+            phases = [
+                {name: str(vdisk.phase) for name, vdisk in machine.daemon.state.vdisks.items()} if machine.daemon else None
+                for machine in self.machines
+            ]
+            raise Failed("liveness", f"healed, but not in sync after {SETTLE_NS // SECOND} s: {phases}")
+        self.load = False
+        self.clock.run_until(self.clock.now_ns + 20 * SECOND, self._idle)
+        busy = [worker.name for worker in self.workers if worker.attempt and not worker.attempt.over]
+        if busy or not self.in_sync():
+            raise Failed("liveness", f"commands of {busy} have no answer in a healed pair")
+        # What a host gave up may still be on its way between the nodes.
+        self.clock.run_until(self.clock.now_ns + SECOND)
+
+    def in_sync(self) -> bool:
+        """Whether both brains say so and both cores mirror without a resync."""
+        for machine in self.machines:
+            daemon = machine.daemon
+            if daemon is None or len(daemon.state.vdisks) != len(self.vdisks):
+                return False
+            for serial, name in self.vdisks.items():
+                status = daemon.engine.node.status(serial)
+                if daemon.state.vdisks[ev.VDiskName(name)].phase is not Phase.IN_SYNC:
+                    return False
+                if status["mode"] != "mirroring" or status["sync"] != "none":
+                    return False
+        return True
+
+    def _idle(self) -> bool:
+        return all(worker.attempt is None or worker.attempt.over for worker in self.workers)
+
+    def _read_all(self) -> None:
+        """Read every block through both disks, as the last operations of the histories."""
+        for serial in self.vdisks:
+            for place in self.places:
+                for machine in self.machines:
+                    block = machine.disks[serial].seen.read(place * BLOCK, BLOCK)
+                    value = self.workers[0].value_of(serial, place, block)
+                    now = self.clock.now_ns
+                    self.recorder.reads.append((self.block_name(serial, place), value, now, now + 1))
+        self.clock.run_until(self.clock.now_ns + MS)
+
+    def _lose_both(self) -> None:
+        self.load = True
+        self.clock.run_until(self.clock.now_ns + self.rng.randrange(1, 1000) * MS)
+        for machine in self.machines:
+            machine.power_off()
+            self.clock.run_until(self.clock.now_ns + self.rng.choice([0, 0, 100, 3000]) * MS)
+        for machine in self.machines:
+            machine.start()
+            self.clock.run_until(self.clock.now_ns + self.rng.choice([0, 100, 3000]) * MS)
