@@ -78,7 +78,7 @@ class FakeCopy:
 
 @dataclass
 class FakeOpen:
-    """An open VDisk. ``mode``: closed | single | attached | alone | held, or a NOT READY state."""
+    """An open VDisk. ``mode``: single | attached | alone | held | left, or a NOT READY state."""
 
     name: str
     copy: FakeCopy
@@ -290,7 +290,7 @@ class FakeEngine:
         self._note("leave", name)
         vdisk = self._open(name)
         pair = self._counterpart(vdisk)
-        vdisk.mode = "unavailable"
+        vdisk.mode = "left"
         if pair is not None:
             pair[1].mode = "held"
             pair[0].tell("peer_left", vdisk=pair[1].name)
@@ -354,8 +354,11 @@ class FakeEngine:
         self.links.discard(address)
         self.tell("peer_down", peer=address, reason=reason)
         for vdisk in self.vdisks.values():
-            if vdisk.peer == address and vdisk.mode == "attached":
-                vdisk.mode, vdisk.plan = "held", None
+            if vdisk.peer != address:
+                continue
+            vdisk.plan = None
+            if vdisk.mode == "attached":
+                vdisk.mode = "held"
                 self.tell("held", vdisk=vdisk.name, peer_outdated=vdisk.copy.base != 0)
 
     def _note(self, call: str, argument: Any) -> None:
@@ -388,7 +391,7 @@ class FakeEngine:
     def _exchange(self, name: str) -> None:
         vdisk = self.vdisks[name]
         pair = self._counterpart(vdisk)
-        if pair is None or "attached" in (vdisk.mode, pair[1].mode):
+        if pair is None or {"attached", "left"} & {vdisk.mode, pair[1].mode}:
             return
         other, theirs = pair
         self.tell("peer_facts", vdisk=name, local=vdisk.copy.facts(), remote=theirs.copy.facts())
