@@ -36,12 +36,6 @@ class MirrorOffer(_Strict):
     group_tag: int = Field(ge=1, le=2, description="The receiver's target port group.")
 
 
-class MirrorAccepted(_Strict):
-    """The blank copy is there."""
-
-    created: bool = Field(description="There was no VDisk of that name before.")
-
-
 class MirrorEnd(_Strict):
     """The mirror ended at the sender. ``discard``: also remove the copy, if it is still blank (an offer taken back)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -134,7 +135,7 @@ def device_views(node: Node) -> list[DiskView]:
     ]
 
 
-def vdisk_view(node: Node, vdisk: VDisk, engine_status: Mapping[str, Any]) -> VDiskView:
+def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
     """Return a VDisk."""
     known, mirror = node.brain_vdisk(vdisk.name), node.state.mirror(vdisk.name)
     broken = node.broken.get(vdisk.name)
@@ -152,15 +153,15 @@ def vdisk_view(node: Node, vdisk: VDisk, engine_status: Mapping[str, Any]) -> VD
         peer=None if mirror is None else mirror.peer,
         sessions=[
             SessionView(initiator=session.initiator, address=session.address)
-            for session in sessions_of(engine_status, vdisk.name)
+            for session in sessions_of(seen, vdisk.name)
         ],
     )
 
 
-def mirror_view(node: Node, mirror: Mirror, engine_status: Mapping[str, Any]) -> MirrorView:
+def mirror_view(node: Node, mirror: Mirror, seen: Mapping[str, Any]) -> MirrorView:
     """Return a mirror."""
     vdisk, known = node.state.vdisk(mirror.vdisk), node.brain_vdisk(mirror.vdisk)
-    resync = progress_of(engine_status, mirror.vdisk) if known is not None and known.phase in _RESYNC else None
+    resync = progress_of(seen, mirror.vdisk) if known is not None and known.phase in _RESYNC else None
     return MirrorView(
         vdisk=mirror.vdisk,
         remote=mirror.remote,
@@ -211,15 +212,20 @@ def event_view(event: EventRecord) -> EventView:
     )
 
 
-def status_view(node: Node) -> StatusView:
+async def engine_status(node: Node) -> Mapping[str, Any]:
+    """Return the engine's status; in a thread, for the engine answers between two of its turns."""
+    return await asyncio.to_thread(node.engine.status)
+
+
+async def status_view(node: Node) -> StatusView:
     """Return everything at a glance."""
-    engine_status = node.engine.status()
+    seen = await engine_status(node)
     return StatusView(
         node=node_view(node),
         peers=peer_views(node),
         pools=[pool_view(node, pool) for pool in node.state.pools()],
-        vdisks=[vdisk_view(node, vdisk, engine_status) for vdisk in node.state.vdisks()],
-        mirrors=[mirror_view(node, mirror, engine_status) for mirror in node.state.mirrors()],
+        vdisks=[vdisk_view(node, vdisk, seen) for vdisk in node.state.vdisks()],
+        mirrors=[mirror_view(node, mirror, seen) for mirror in node.state.mirrors()],
         events=[event_view(event) for event in node.state.events(limit=STATUS_EVENTS)],
     )
 

@@ -39,9 +39,9 @@ def list_(shell: Shell, show: Literal["all", "configured", "unconfigured"]) -> N
 def add(shell: Shell, path: Path, pool: str | None, yes: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Give a directory or a block device to a pool."""
     path = path.absolute()
-    if path.is_block_device() and not yes and not shell.json:
-        yes = click.confirm(f"All data on {path} will be destroyed. Format it?")
-    added = shell.client.add_disk(DiskNew(path=str(path), pool=pool, format=yes))
+    if path.is_block_device():
+        shell.confirm(f"All data on {path} will be destroyed. Format it?", yes=yes)
+    added = shell.client.add_disk(DiskNew(path=str(path), pool=pool, format=path.is_block_device()))
     shell.done(f"Disk {added.name} added to pool {added.pool}.", added)
 
 

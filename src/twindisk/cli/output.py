@@ -59,6 +59,14 @@ class Shell:
         else:
             self.console.print(sentence)
 
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something is destroyed; ``yes``: it was said already. Programs (``--json``) have to say it."""
+        if yes:
+            return
+        if self.json:
+            raise click.UsageError("with --json, say --yes: nothing is asked")
+        click.confirm(question, abort=True)
+
     def _json(self, value: Any) -> None:
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
 

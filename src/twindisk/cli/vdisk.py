@@ -64,8 +64,7 @@ def resize(shell: Shell, name: str, size: str) -> None:
 def remove(shell: Shell, name: str, yes: bool, force: bool) -> None:  # noqa: FBT001 - click passes them by name
     """Remove a VDisk and all its data."""
     shell.client.vdisk(name)
-    if not yes and not shell.json:
-        click.confirm(f"Delete VDisk {name} and all its data?", abort=True)
+    shell.confirm(f"Delete VDisk {name} and all its data?", yes=yes)
     shell.client.remove_vdisk(name, force=force)
     shell.done(f"VDisk {name} removed.")
 
@@ -76,9 +75,6 @@ def remove(shell: Shell, name: str, yes: bool, force: bool) -> None:  # noqa: FB
 @command
 def release(shell: Shell, name: str, yes: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Serve a VDisk again that was withheld when its mirror ended."""
-    if not yes and not shell.json:
-        click.confirm(
-            f"If the former peer still serves its copy, initiators see two different disks as one. Serve {name} here?",
-            abort=True,
-        )
+    danger = "If the former peer still serves its copy, initiators see two different disks as one."
+    shell.confirm(f"{danger} Serve {name} here?", yes=yes)
     shell.done(f"VDisk {name} is served again.", shell.client.release_vdisk(name))

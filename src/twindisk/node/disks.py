@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ async def remove(node: Node, name: str) -> Disk:
         raise ConflictError(ConflictProblem.DISK_IN_USE, name=name, used_by=", ".join(used), node=node.config.node_name)
     node.state.remove_disk(disk.id)
     (disk.path / MARKER).unlink(missing_ok=True)
+    with suppress(OSError):
+        (disk.path / VDISKS_FOLDER).rmdir()
     if disk.device is not None:
         await asyncio.to_thread(devices.unmount, disk.path, Path(disk.device))
     node.log.info("disk removed", disk=disk.id, pool=disk.pool, path=str(disk.path))

@@ -10,13 +10,16 @@ Rules:
 
 from __future__ import annotations
 
-from twindisk.api.peer_schemas import MirrorAccepted, MirrorEnd, MirrorOffer, PeerVDisk
+import asyncio
+
+from twindisk.api.peer_schemas import MirrorEnd, MirrorOffer, PeerVDisk
 from twindisk.brain.effects import Refusal
 from twindisk.brain.model import Role
 from twindisk.brain.phases import APART
 from twindisk.errors import (
     ConflictError,
     ConflictProblem,
+    EngineError,
     NotFoundError,
     NotFoundProblem,
     RefusedError,
@@ -29,7 +32,7 @@ from twindisk.node.names import check_iqn, check_name, check_serial
 from twindisk.node.records import Mirror, VDisk
 
 
-async def accept(node: Node, sender: str, offer: MirrorOffer) -> MirrorAccepted:
+async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
     """Make the blank copy that a peer asks for.
 
     Raises NotFoundError(POOL), ConflictError(PEER_VDISK_DIFFERS, PEER_VDISK_MIRRORED, ...), RefusedError, EngineError.
@@ -43,7 +46,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> MirrorAccepted:
         vdisks.check_free(node, offer.remote, serial, iqn)
     else:
         _check_same(node, present, offer)
-        _check_expendable(node, present, sender)
+        await _check_expendable(node, present, sender)
     fresh = vdisks.place(
         node,
         name=offer.remote,
@@ -53,16 +56,19 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> MirrorAccepted:
         size_bytes=size_bytes,
         group_tag=offer.group_tag,
     )
-    if present is not None:
-        await _give_up(node, present)
     await links.ensure(node, sender)
-    await vdisks.make_copy(node, fresh, blank=True)
-    with node.state.transaction():
-        node.state.add_vdisk(fresh)
-        node.state.add_mirror(Mirror(fresh.name, sender, offer.vdisk, offer.pool))
-    await vdisks.open_new(node, fresh, peer=sender)
+    try:
+        if present is not None:
+            await _give_up(node, present)
+        await vdisks.make_copy(node, fresh, blank=True)
+        with node.state.transaction():
+            node.state.add_vdisk(fresh)
+            node.state.add_mirror(Mirror(fresh.name, sender, offer.vdisk, offer.pool))
+        await vdisks.open_new(node, fresh, peer=sender)
+    except EngineError:
+        await links.drop_unused(node)
+        raise
     node.log.info("mirror accepted", vdisk=fresh.name, peer=sender, remote=offer.vdisk)
-    return MirrorAccepted(created=present is None)
 
 
 async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
@@ -122,14 +128,14 @@ def _check_same(node: Node, present: VDisk, offer: MirrorOffer) -> None:
             )
 
 
-def _check_expendable(node: Node, present: VDisk, sender: str) -> None:
+async def _check_expendable(node: Node, present: VDisk, sender: str) -> None:
     mirror, known = node.state.mirror(present.name), node.brain_vdisk(present.name)
     serves_alone = known is not None and known.phase in APART
     if mirror is not None and (mirror.peer != sender or serves_alone):
         raise ConflictError(
             ConflictProblem.PEER_VDISK_MIRRORED, vdisk=present.name, peer=mirror.peer, node=node.config.node_name
         )
-    sessions = sessions_of(node.engine.status(), present.name)
+    sessions = sessions_of(await asyncio.to_thread(node.engine.status), present.name)
     if sessions and mirror is None and not present.withheld:
         raise RefusedError(
             RefusedProblem.VDISK_IN_USE,

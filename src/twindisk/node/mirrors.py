@@ -36,6 +36,7 @@ from twindisk.node.names import check_address, check_name
 from twindisk.node.records import Mirror, VDisk
 
 ROLE_LIMIT_S = 10.0
+ANSWER_LIMIT_S = 45.0
 CONSENT_LIMIT_S = 3.0
 """How long the end of a mirror waits for the peer; the brain hears nothing from the engine meanwhile."""
 _ROLE_POLL_S = 0.05
@@ -92,12 +93,12 @@ async def add(node: Node, new: NewMirror) -> Mirror:
         size_bytes=vdisk.size_bytes,
         group_tag=3 - vdisk.group_tag,
     )
-    accepted = await node.peer.offer_mirror(peer, offer)
+    await node.peer.offer_mirror(peer, offer)
     mirror = Mirror(vdisk.name, peer, offer.remote, offer.remote_pool)
     try:
         await attach(node, vdisk, mirror)
     except BaseException:
-        await _take_back(node, mirror, vdisk, discard=accepted.created)
+        await _take_back(node, mirror, vdisk)
         raise
     node.log.info("mirror added", vdisk=vdisk.name, peer=peer, remote=mirror.remote, remote_pool=mirror.remote_pool)
     return mirror
@@ -201,7 +202,10 @@ async def ask_brain(node: Node, name: str, role: Role, *, force: bool) -> Refusa
     """Ask the brain for a role; return its refusal."""
     number, answer = node.answers.open()
     node.loop.post(ev.SetRole(VDiskName(name), role, force, number))
-    return await answer
+    try:
+        return await asyncio.wait_for(answer, ANSWER_LIMIT_S)
+    except TimeoutError:
+        raise RefusedError(RefusedProblem.BUSY, node=node.config.node_name) from None
 
 
 def _check_source(node: Node, vdisk: VDisk) -> None:
@@ -218,9 +222,9 @@ def _check_source(node: Node, vdisk: VDisk) -> None:
         )
 
 
-async def _take_back(node: Node, mirror: Mirror, vdisk: VDisk, *, discard: bool) -> None:
+async def _take_back(node: Node, mirror: Mirror, vdisk: VDisk) -> None:
     try:
-        await node.peer.end_mirror(mirror.peer, mirror.remote, MirrorEnd(serial=vdisk.serial, discard=discard))
+        await node.peer.end_mirror(mirror.peer, mirror.remote, MirrorEnd(serial=vdisk.serial, discard=True))
     except TwindiskError as error:
         node.log.error(
             "the peer keeps a copy of a mirror that was not made",

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ValidationError
 from twindisk.api.peer_schemas import (
     PEER_PREFIX,
     Hello,
-    MirrorAccepted,
     MirrorEnd,
     MirrorOffer,
     Nothing,
@@ -61,9 +60,9 @@ class PeerClient:
         """Ask who the peer is."""
         return await self._ask(peer, "GET", "/hello", None, Hello)
 
-    async def offer_mirror(self, peer: str, offer: MirrorOffer) -> MirrorAccepted:
+    async def offer_mirror(self, peer: str, offer: MirrorOffer) -> None:
         """Have the peer make a blank copy."""
-        return await self._ask(peer, "POST", "/mirrors", offer, MirrorAccepted)
+        await self._ask(peer, "POST", "/mirrors", offer, Nothing)
 
     async def end_mirror(self, peer: str, remote: str, end: MirrorEnd) -> None:
         """Have the peer end the mirror of its VDisk."""

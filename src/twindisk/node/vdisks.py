@@ -90,7 +90,7 @@ async def remove(node: Node, name: str, *, force: bool) -> VDisk:
     mirror = node.state.mirror(name)
     if mirror is not None:
         raise RefusedError(RefusedProblem.VDISK_MIRRORED, vdisk=name, peer=mirror.peer, node=node.config.node_name)
-    sessions = sessions_of(node.engine.status(), name)
+    sessions = sessions_of(await asyncio.to_thread(node.engine.status), name)
     if sessions and not force:
         raise RefusedError(
             RefusedProblem.VDISK_IN_USE,

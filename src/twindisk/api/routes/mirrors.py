@@ -15,14 +15,14 @@ from twindisk.node.records import Mirror
 router = APIRouter(prefix="/mirrors", tags=["mirror"])
 
 
-def _view(node: Node, mirror: Mirror) -> MirrorView:
-    return views.mirror_view(node, mirror, node.engine.status())
+async def _view(node: Node, mirror: Mirror) -> MirrorView:
+    return views.mirror_view(node, mirror, await views.engine_status(node))
 
 
 @router.get("")
 async def list_mirrors(node: RunningNode) -> list[MirrorView]:
     """Return all mirrors."""
-    engine_status = node.engine.status()
+    engine_status = await views.engine_status(node)
     return [views.mirror_view(node, mirror, engine_status) for mirror in node.state.mirrors()]
 
 
@@ -31,13 +31,13 @@ async def add_mirror(node: RunningNode, new: MirrorNew) -> MirrorView:
     """Mirror a VDisk with a peer; the copy runs in the background."""
     async with node.change():
         wanted = mirrors.NewMirror(new.vdisk, new.peer, new.remote or new.vdisk, new.pool)
-        return _view(node, await mirrors.add(node, wanted))
+        return await _view(node, await mirrors.add(node, wanted))
 
 
 @router.get("/{vdisk}")
 async def get_mirror(node: RunningNode, vdisk: str) -> MirrorView:
     """Return a VDisk's mirror."""
-    return _view(node, mirrors.find(node, vdisk))
+    return await _view(node, mirrors.find(node, vdisk))
 
 
 @router.delete("/{vdisk}", status_code=status.HTTP_204_NO_CONTENT)
@@ -51,4 +51,4 @@ async def end_mirror(node: RunningNode, vdisk: str, *, force: bool = False) -> N
 async def change_role(node: RunningNode, vdisk: str, change: RoleChange) -> MirrorView:
     """Switch roles."""
     await mirrors.set_role(node, vdisk, Role(change.role), force=change.force)
-    return _view(node, mirrors.find(node, vdisk))
+    return await _view(node, mirrors.find(node, vdisk))

@@ -20,7 +20,7 @@ async def get_node(node: RunningNode) -> NodeView:
 @router.get("/status")
 async def get_status(node: RunningNode) -> StatusView:
     """Return everything at a glance."""
-    return views.status_view(node)
+    return await views.status_view(node)
 
 
 @router.get("/events")

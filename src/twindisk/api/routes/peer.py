@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from twindisk.api import views
-from twindisk.api.peer_schemas import Hello, MirrorAccepted, MirrorEnd, MirrorOffer, Nothing, PeerVDisk, SwitchAnswer
+from twindisk.api.peer_schemas import Hello, MirrorEnd, MirrorOffer, Nothing, PeerVDisk, SwitchAnswer
 from twindisk.api.routes.dependencies import RunningNode
 from twindisk.node import mirror_accept
 
@@ -31,10 +31,11 @@ async def hello(node: RunningNode) -> Hello:
 
 
 @router.post("/mirrors")
-async def accept_mirror(node: RunningNode, sender: Sender, offer: MirrorOffer) -> MirrorAccepted:
+async def accept_mirror(node: RunningNode, sender: Sender, offer: MirrorOffer) -> Nothing:
     """Make a blank copy of the sender's VDisk."""
     async with node.change(for_peer=True):
-        return await mirror_accept.accept(node, sender, offer)
+        await mirror_accept.accept(node, sender, offer)
+    return Nothing()
 
 
 @router.get("/mirrors/{name}")

@@ -15,14 +15,14 @@ from twindisk.node.records import VDisk
 router = APIRouter(prefix="/vdisks", tags=["vdisk"])
 
 
-def _view(node: Node, vdisk: VDisk) -> VDiskView:
-    return views.vdisk_view(node, vdisk, node.engine.status())
+async def _view(node: Node, vdisk: VDisk) -> VDiskView:
+    return views.vdisk_view(node, vdisk, await views.engine_status(node))
 
 
 @router.get("")
 async def list_vdisks(node: RunningNode) -> list[VDiskView]:
     """Return all VDisks."""
-    engine_status = node.engine.status()
+    engine_status = await views.engine_status(node)
     return [views.vdisk_view(node, vdisk, engine_status) for vdisk in node.state.vdisks()]
 
 
@@ -31,13 +31,13 @@ async def create_vdisk(node: RunningNode, new: VDiskNew) -> VDiskView:
     """Create a VDisk and serve it."""
     async with node.change():
         wanted = vdisks.NewVDisk(new.name, new.size, pool=new.pool, serial=new.serial, iqn=new.iqn)
-        return _view(node, await vdisks.create(node, wanted))
+        return await _view(node, await vdisks.create(node, wanted))
 
 
 @router.get("/{name}")
 async def get_vdisk(node: RunningNode, name: str) -> VDiskView:
     """Return a VDisk."""
-    return _view(node, vdisks.find(node, name))
+    return await _view(node, vdisks.find(node, name))
 
 
 @router.patch("/{name}")
@@ -49,7 +49,7 @@ async def change_vdisk(node: RunningNode, name: str, change: VDiskChange) -> VDi
             raise RefusedError(RefusedProblem.SERIAL_FIXED, vdisk=name, node=node.config.node_name)
         if change.size is not None:
             vdisk = await vdisks.grow(node, name, change.size)
-        return _view(node, vdisk)
+        return await _view(node, vdisk)
 
 
 @router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT)
@@ -63,4 +63,4 @@ async def remove_vdisk(node: RunningNode, name: str, *, force: bool = False) -> 
 async def release_vdisk(node: RunningNode, name: str) -> VDiskView:
     """Serve a withheld VDisk again."""
     async with node.change():
-        return _view(node, await vdisks.release(node, name))
+        return await _view(node, await vdisks.release(node, name))
