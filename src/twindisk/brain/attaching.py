@@ -33,14 +33,18 @@ _FALLBACK_ROLE = {
 
 
 def on_facts(turn: Turn, event: PeerFacts) -> None:
-    """Keep the newest facts and attach if the phase waits for them."""
+    """Keep the newest facts and attach if the phase waits for them.
+
+    To a copy that goes on alone, or did, facts that do not show it are from before, and stale.
+    """
     vdisk = turn.mirrored(event.vdisk)
     if vdisk is None or vdisk.phase in _DEAF:
         return
-    if vdisk.phase is Phase.GOING_ALONE and not (event.local.peer_outdated and event.local.epoch >= vdisk.facts.epoch):
+    if vdisk.phase in APART and not event.local.peer_outdated:
         return
-    facts = vdisk.facts if vdisk.phase is Phase.GOING_ALONE else event.local
-    consider(turn, turn.put(replace(vdisk, facts=facts, offer=Offer(event.local, event.remote))))
+    if vdisk.phase is Phase.GOING_ALONE and event.local.epoch < vdisk.facts.epoch:
+        return
+    consider(turn, turn.put(replace(vdisk, facts=event.local, offer=Offer(event.local, event.remote))))
 
 
 def consider(turn: Turn, vdisk: VDisk) -> None:
@@ -175,7 +179,7 @@ def on_resynced(turn: Turn, event: Resynced) -> None:
     vdisk = turn.mirrored(event.vdisk)
     if vdisk is None:
         return
-    if vdisk.phase not in {Phase.SOURCE, Phase.TARGET}:
+    if vdisk.phase not in {Phase.SOURCE, Phase.TARGET} or not turn.link_up(vdisk):
         turn.unexpected(vdisk, "resynced")
         return
     facts = replace(vdisk.facts, base=0, lineage=(), ending=False, inconsistent=False)

@@ -46,7 +46,7 @@ def pair_plan(local: CopyFacts, remote: CopyFacts, *, local_first: bool) -> Atta
     if local.current == remote.current:
         return _equal(local, remote, local_first=local_first, epoch=epoch)
     local_ahead = _ahead(local, remote)
-    if local_ahead or _ahead(remote, local):
+    if local_ahead is not _ahead(remote, local):
         return _one_way(local_sends=local_ahead, epoch=epoch, full=False)
     return Mismatch(_divergence(local, remote))
 
@@ -75,6 +75,8 @@ def _is_master(local: CopyFacts, remote: CopyFacts, *, local_first: bool) -> boo
     A node that lost power and is back before its peer could go on alone lacks what was answered and not flushed; so does
     its copy at the end of a resync out of it, if the peer had settled. The peer that ran on has it all.
     """
+    if local.peer_outdated != remote.peer_outdated:
+        return local.peer_outdated
     if local.unbroken != remote.unbroken:
         return local.unbroken
     if (local.base != 0) != (remote.base != 0):

@@ -75,7 +75,8 @@ def on_disk_failed(turn: Turn, event: DiskFailed) -> None:
     if vdisk.phase in ATTACHED:
         turn.hand_over(vdisk, Phase.FAILED)
     else:
-        turn.serve_nothing(vdisk, Phase.FAILED, NotReady.UNAVAILABLE)
+        phase = Phase.LEFT if turn.state.stopping else Phase.FAILED
+        turn.serve_nothing(vdisk, phase, NotReady.UNAVAILABLE)
 
 
 def on_command_failed(turn: Turn, event: CommandFailed) -> None:

@@ -94,7 +94,7 @@ def _why_not_master(turn: Turn, vdisk: VDisk, event: SetRole) -> Refusal | None:
 
 def _serve_withheld(turn: Turn, vdisk: VDisk, event: SetRole) -> Refusal | None:
     """Serve a copy that outlived its mirror: the operator vouches that the other one is not served."""
-    if event.role is not Role.MASTER:
+    if event.role is not Role.MASTER or vdisk.peer is not None:
         return Refusal.INVALID_STATE
     if not event.force:
         return Refusal.NEEDS_FORCE

@@ -132,7 +132,9 @@ class Turn:
         self.emit(Leave(vdisk.name))
 
     def invalidate(self, vdisk: VDisk, fault: Fault) -> VDisk:
-        """Move a VDisk to INVALID for a reason; a change of reason is stored too."""
+        """Move a VDisk to INVALID for a reason; a change of reason is stored too. A stopping node just leaves."""
+        if self.state.stopping:
+            return self.serve_nothing(vdisk, Phase.LEFT, NotReady.UNAVAILABLE)
         faulty = replace(vdisk, fault=fault)
         if vdisk.phase is Phase.INVALID:
             return self.put(faulty)
