@@ -1,10 +1,11 @@
 //! Heartbeats and leases between two nodes (docs/protocols/mirror.md, heartbeats).
 //!
-//! Rules, with `lease` the same on both nodes:
+//! Rules:
 //! 1. A node that answers a heartbeat promises not to go on alone (unless the peer is known to be dead) until `lease`
 //!    has passed since the answer: [`Heart::promised_until_ns`].
-//! 2. The answer lets the sender serve until `lease` after it *sent* that heartbeat, which was earlier:
-//!    [`Heart::serve_until_ns`]. So the sender has stopped before the other may go on, whatever the network did.
+//! 2. The answer names that `lease` and lets the sender serve until so long after it *sent* the heartbeat, which was
+//!    earlier: [`Heart::serve_until_ns`]. So the sender has stopped before the other may go on, whatever the network did.
+//!    Where the nodes are set to different leases, the shorter one counts.
 //! 3. Clocks need not agree, only run at nearly the same speed: the promise is lengthened by 1/16.
 //!
 //! Heartbeats carry the session key's tag (HMAC-SHA256, 16 bytes) so that nobody else can prolong a lease.
@@ -14,7 +15,8 @@ use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDH1";
 /// Bytes of a heartbeat datagram.
-pub const BEAT_BYTES: usize = 4 + 1 + 8 + 16;
+pub const BEAT_BYTES: usize = 4 + 1 + 8 + 8 + 16;
+const TAG_AT: usize = BEAT_BYTES - 16;
 const ASK: u8 = 1;
 const ANSWER: u8 = 2;
 
@@ -52,7 +54,7 @@ impl Heart {
             return None;
         }
         self.next_ns = now_ns + self.interval_ns;
-        Some(self.beat(ASK, now_ns))
+        Some(self.beat(ASK, now_ns, self.lease_ns))
     }
 
     /// How long a promise lasts, for leases of `lease_ns`.
@@ -70,13 +72,11 @@ impl Heart {
     /// Take a datagram; the answer to be sent, if it asks for one. What is not ours is ignored.
     pub fn receive(&mut self, datagram: &[u8], now_ns: u64) -> Option<[u8; BEAT_BYTES]> {
         let beat: &[u8; BEAT_BYTES] = datagram.try_into().ok()?;
-        let mut at = [0; 8];
-        at.copy_from_slice(&beat[5..13]);
-        let at_ns = u64::from_le_bytes(at);
+        let (at_ns, granted_ns) = (u64_at(beat, 5), u64_at(beat, 13));
         if beat[..4] != MAGIC
             || self
-                .mac(beat[4], at_ns)
-                .verify_truncated_left(&beat[13..])
+                .mac(&beat[..TAG_AT])
+                .verify_truncated_left(&beat[TAG_AT..])
                 .is_err()
         {
             return None;
@@ -87,10 +87,11 @@ impl Heart {
                 self.promised_until_ns = self
                     .promised_until_ns
                     .max(now_ns + Self::promise_ns(self.lease_ns));
-                Some(self.beat(ANSWER, at_ns))
+                Some(self.beat(ANSWER, at_ns, self.lease_ns))
             }
             ANSWER if at_ns <= now_ns => {
-                self.serve_until_ns = self.serve_until_ns.max(at_ns + self.lease_ns);
+                let lease_ns = self.lease_ns.min(granted_ns);
+                self.serve_until_ns = self.serve_until_ns.max(at_ns.saturating_add(lease_ns));
                 None
             }
             _ => None,
@@ -115,23 +116,29 @@ impl Heart {
         self.last_heard_ns
     }
 
-    fn mac(&self, kind: u8, at_ns: u64) -> Hmac<Sha256> {
+    fn mac(&self, words: &[u8]) -> Hmac<Sha256> {
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key)
             .expect("HMAC takes keys of any length");
-        mac.update(&MAGIC);
-        mac.update(&[kind]);
-        mac.update(&at_ns.to_le_bytes());
+        mac.update(words);
         mac
     }
 
-    fn beat(&self, kind: u8, at_ns: u64) -> [u8; BEAT_BYTES] {
+    fn beat(&self, kind: u8, at_ns: u64, lease_ns: u64) -> [u8; BEAT_BYTES] {
         let mut beat = [0; BEAT_BYTES];
         beat[..4].copy_from_slice(&MAGIC);
         beat[4] = kind;
         beat[5..13].copy_from_slice(&at_ns.to_le_bytes());
-        beat[13..].copy_from_slice(&self.mac(kind, at_ns).finalize().into_bytes()[..16]);
+        beat[13..TAG_AT].copy_from_slice(&lease_ns.to_le_bytes());
+        let tag = self.mac(&beat[..TAG_AT]).finalize().into_bytes();
+        beat[TAG_AT..].copy_from_slice(&tag[..16]);
         beat
     }
+}
+
+fn u64_at(beat: &[u8; BEAT_BYTES], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&beat[at..at + 8]);
+    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -164,6 +171,15 @@ mod tests {
         assert!(b.receive(&ask, 10).is_none());
         assert_eq!((b.last_heard_ns(), b.promised_until_ns()), (None, 0));
         assert!(a.receive(&ask[..20], 10).is_none());
+    }
+
+    #[test]
+    fn the_shorter_of_two_leases_counts() {
+        let (mut long, mut short) = (Heart::new([7; 32], 200, 9 * LEASE, 0), heart());
+        let ask = long.tick(1_000).expect("due");
+        let answer = short.receive(&ask, 1_010).expect("an answer");
+        long.receive(&answer, 1_020);
+        assert_eq!(long.serve_until_ns(), 1_000 + LEASE);
     }
 
     proptest! {
