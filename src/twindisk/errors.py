@@ -157,6 +157,7 @@ class NotFoundProblem(StrEnum):
     POOL = "pool-not-found"
     DISK = "disk-not-found"
     MIRROR = "mirror-not-found"
+    PEER_MIRROR = "peer-mirror-not-found"
     CHECK = "check-not-found"
     DEVICE = "device-not-found"
     ROUTE = "route-not-found"

@@ -162,7 +162,12 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     NotFoundProblem.MIRROR: (
         404,
         "Not mirrored",
-        "VDisk {name} on node {node} is not mirrored (or not with the node that asks).",
+        "VDisk {name} on node {node} is not mirrored. List the mirrors with: twindisk mirror list",
+    ),
+    NotFoundProblem.PEER_MIRROR: (
+        404,
+        "Not mirrored with this peer",
+        "VDisk {name} on node {node} is not mirrored with {peer}.",
     ),
     NotFoundProblem.CHECK: (
         404,

@@ -16,7 +16,7 @@ def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0, lt=1 << 63)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 
 
 class _Request(BaseModel):

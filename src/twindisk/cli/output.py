@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from twindisk.cli.connect import FAILED, connect
+from twindisk.cli.connect import FAILED, as_ours, connect
 from twindisk.client import NodeClient
 from twindisk.errors import TwindiskError
 from twindisk.sentences import tell
@@ -91,8 +91,8 @@ def command(body: Callable[Concatenate[Shell, P], None]) -> Callable[..., None]:
         try:
             with connect() as client:
                 body(Shell(client, as_json, Console(highlight=False)), *args, **kwargs)
-        except TwindiskError as error:
-            fail(error, as_json=as_json)
+        except (TwindiskError, ValidationError) as error:
+            fail(as_ours(error), as_json=as_json)
 
     return run
 

@@ -106,7 +106,7 @@ def _mirrored_with(node: Node, sender: str, name: str, serial: str | None) -> VD
     if vdisk is None:
         raise NotFoundError(NotFoundProblem.VDISK, name=name, node=node.config.node_name)
     if mirror is None or mirror.peer != sender or serial not in (None, vdisk.serial):
-        raise NotFoundError(NotFoundProblem.MIRROR, name=name, node=node.config.node_name)
+        raise NotFoundError(NotFoundProblem.PEER_MIRROR, name=name, peer=sender, node=node.config.node_name)
     return vdisk
 
 

@@ -153,7 +153,7 @@ async def _remove(node: Node, vdisk: VDisk, mirror: Mirror, *, force: bool) -> N
             raise PeerError(PeerProblem.BAD_ANSWER, peer=mirror.peer, detail="it took too long") from None
     except TwindiskError as error:
         gone = isinstance(error, PeerError) and error.fields.get("told") in (
-            NotFoundProblem.MIRROR.value,
+            NotFoundProblem.PEER_MIRROR.value,
             NotFoundProblem.VDISK.value,
         )
         if not (gone or force or phase in _PEER_MAY_BE_LOST):

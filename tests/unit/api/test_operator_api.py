@@ -107,7 +107,7 @@ BAD_REQUESTS: list[tuple[str, str, object, int, str]] = [
     ("POST", "/pools", None, 422, "invalid-request"),
     ("POST", "/vdisks", {"name": "M1", "size": "big"}, 422, "invalid-size"),
     ("POST", "/vdisks", {"name": "M1", "size": -1}, 422, "invalid-request"),
-    ("POST", "/vdisks", {"name": "M1", "size": 1 << 70}, 422, "invalid-request"),
+    ("POST", "/vdisks", {"name": "M1", "size": 1 << 70}, 422, "invalid-size-too-large"),
     ("POST", "/vdisks", {"name": "M1", "size": 0}, 422, "invalid-size-too-small"),
     ("POST", "/vdisks", {"name": "M1", "size": "1G"}, 404, "pool-not-found"),
     ("POST", "/disks", {"path": "relative"}, 422, "invalid-path"),

@@ -89,5 +89,5 @@ async def test_a_peer_may_only_ask_about_what_it_mirrors(tmp_path: Path) -> None
             with pytest.raises(PeerError) as raised:
                 await asked
             assert raised.value.problem is PeerProblem.REFUSED
-            assert raised.value.fields["told"] == "mirror-not-found"
+            assert raised.value.fields["told"] == "peer-mirror-not-found"
         assert first.state.vdisks() == (made,)

@@ -128,6 +128,7 @@ def test_vdconfig_resizes_and_keeps_the_serial_number(nodes: Path, run: Run) -> 
 NONSENSE = [
     ("vdconfig -a -v M2 -s 0 -g HAPOOL", "too small"),
     ("vdconfig -a -v M2 -s 65537 -g HAPOOL", "65537 GiB is too large: the most is 64 TiB"),
+    ("vdconfig -a -v M2 -s 99999999999 -g HAPOOL", "is too large"),
     ("vdconfig -a -v M2 -s big -g HAPOOL", "is no size"),
     ("vdconfig -a -v M2 -g HAPOOL", "-s <size in GB> is missing"),
     ("vdconfig -a -v M2 -s 1 -g NOPE", "no pool NOPE on node vm10"),
