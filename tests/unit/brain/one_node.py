@@ -155,20 +155,20 @@ SITUATIONS: dict[str, Callable[[], OneNode]] = {
     "attaching (from peer-wait, as source)": lambda: _attaching(AHEAD, EQUAL_SLAVE),
     "attaching (from deciding, no resync)": lambda: _attaching_again(EQUAL_SLAVE),
     "attaching (from deciding, as target)": lambda: _attaching_again(AHEAD),
-    "in-sync (Master)": lambda: in_sync(),
+    "in-sync (Master)": in_sync,
     "in-sync (Slave)": lambda: in_sync(Role.SLAVE),
     "source": lambda: syncing(Sync.SOURCE),
     "target": lambda: syncing(Sync.TARGET),
     "switching": lambda: _after(in_sync(), _TO_SLAVE),
-    "deciding (fence, Master)": lambda: lost(),
+    "deciding (fence, Master)": lost,
     "deciding (fence, Slave)": lambda: lost(Role.SLAVE),
     "deciding (manual, Slave)": lambda: lost(Role.SLAVE, MANUAL),
-    "deciding (link back)": lambda: _deciding_again(),
-    "going-alone": lambda: _going_alone(),
-    "alone (link down)": lambda: alone(),
+    "deciding (link back)": _deciding_again,
+    "going-alone": _going_alone,
+    "alone (link down)": alone,
     "alone (link up)": lambda: alone(link=True),
-    "rejoining": lambda: rejoining(),
-    "stopped (link down)": lambda: _stopped(),
+    "rejoining": rejoining,
+    "stopped (link down)": _stopped,
     "stopped (link up)": lambda: _stopped(link=True),
     "leaving": lambda: _after(in_sync(), ev.Stop()),
     "left": lambda: _after(in_sync(), ev.Stop(), ev.Left(M1)),
@@ -240,3 +240,11 @@ def events() -> dict[str, ev.Event]:
         "SetRole (slave)": ev.SetRole(M1, Role.SLAVE),
         "Stop": ev.Stop(),
     }
+
+
+def only(effects: tuple[ef.Effect, ...], kind: type[ef.Effect]) -> list[ef.Effect]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def goes_alone(effects: tuple[ef.Effect, ...]) -> ef.GoAlone | None:
+    return next((effect for effect in effects if isinstance(effect, ef.GoAlone)), None)

@@ -45,7 +45,6 @@ class Node:
     timers: set[ef.Timer] = field(default_factory=set)
     job: FenceJob | None = None
     ghost: FenceJob | None = None
-    told: list[ef.Notify] = field(default_factory=list)
 
 
 class World:
@@ -118,17 +117,20 @@ class World:
             node.timers.add(effect.timer)
         elif isinstance(effect, ef.CancelTimer):
             node.timers.discard(effect.timer)
-        elif isinstance(effect, ef.RunFence):
+        else:
+            self._run_outside(node, effect)
+        return None
+
+    def _run_outside(self, node: Node, effect: ef.Effect) -> None:
+        """Run an effect that is no business of the engine."""
+        if isinstance(effect, ef.RunFence):
             node.job, node.ghost = FenceJob(effect.run), None
         elif isinstance(effect, ef.CancelFence):
             node.ghost, node.job = node.job, None
         elif isinstance(effect, ef.Shutdown):
             self.crash(node.index)
-        elif isinstance(effect, ef.Notify):
-            node.told.append(effect)
         elif isinstance(effect, ef.AskPeerSwitch) and self.alive(1 - node.index):
             self.decide(1 - node.index, ev.SetRole(effect.vdisk, Role.SLAVE, request=effect.request))
-        return None
 
     def deliver(self, index: int) -> None:
         engine = self.nodes[index].engine
@@ -243,13 +245,8 @@ class World:
         engine = self.engine(index)
         volume = engine.volumes[plan.vdisk]
         volume.mode, volume.sync, volume.told = Mode.ATTACHED, plan.sync, None
-        if plan.role is Role.MASTER:
-            self._acknowledge(plan.vdisk, volume.pending if plan.sync is not Sync.NONE else set(), index)
         volume.pending.clear()
         engine.queue.append(ev.Attached(plan.vdisk, plan.role, plan.sync))
-
-    def _acknowledge(self, name: VDiskName, held: set[int], index: int) -> None:
-        """Held writes of a source are done again at both copies once they mirror; here they stay unanswered."""
 
     def hear_go(self, name: VDiskName) -> None:
         """The Slave hears that the Master mirrors."""
@@ -258,11 +255,12 @@ class World:
         for index in (0, 1):
             mine, other = self.volumes(name)[index], self.volumes(name)[1 - index]
             plan = mine.told
-            if plan is not None and plan.role is Role.SLAVE and other.mode is Mode.ATTACHED:
-                if mine.copy.epoch == other.copy.epoch:
-                    self._mirror(index, plan)
-                    if plan.sync is Sync.NONE:
-                        mine.copy.settle(mine.copy.current)
+            if plan is None or plan.role is not Role.SLAVE or other.mode is not Mode.ATTACHED:
+                continue
+            if mine.copy.epoch == other.copy.epoch:
+                self._mirror(index, plan)
+                if plan.sync is Sync.NONE:
+                    mine.copy.settle(mine.copy.current)
 
     # --- resync, in three durable steps ---
 
@@ -339,9 +337,9 @@ class World:
             return
         going = engine.volumes[name].going
         other = self.nodes[1 - index].engine
-        if going is not None and not going.fenced and other is not None:
-            if other.volumes[name].mode in {Mode.ATTACHED, Mode.LEAVING}:
-                return
+        leased = other is not None and other.volumes[name].mode in {Mode.ATTACHED, Mode.LEAVING}
+        if going is not None and not going.fenced and leased:
+            return
         self.acked[name] |= engine.finish_alone(name)
         self.exchange(name)
         self.check()

@@ -30,11 +30,11 @@ def protocol(world: World, rng: Random) -> None:
         world.agree(name)
     elif kind == 1 and both:
         world.hear_go(name)
-    elif kind == 2 and both:  # noqa: PLR2004
+    elif kind == 2 and both:
         world.resync_step(name)
-    elif kind == 3 and both:  # noqa: PLR2004
+    elif kind == 3 and both:
         world.switch_step(name)
-    elif kind == 4:  # noqa: PLR2004
+    elif kind == 4:
         world.finish_alone(node, name)
     else:
         world.leave_step(node, name)

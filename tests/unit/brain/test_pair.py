@@ -44,7 +44,7 @@ KINDS = [*CheckKind, None]
 @pytest.mark.promise("P1", "P2", "P4", "P6")
 def test_a_pair_keeps_its_promises_in_any_short_story(kind: CheckKind | None) -> None:
     machine = type("Machine", (Pair,), {"kind": kind})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=40,

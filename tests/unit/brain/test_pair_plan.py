@@ -95,8 +95,9 @@ def test_nothing_is_copied_only_between_equal_generations_without_suspects() -> 
     for one, two, plan in _attaching():
         if plan.sync is Sync.NONE:
             assert one.current == two.current
-            assert not (one.active or two.active or one.dirty or two.dirty)
-            assert not (one.inconsistent or two.inconsistent)
+            assert one.active == two.active == one.dirty == two.dirty == 0
+            assert one.usable
+            assert two.usable
 
 
 def test_a_full_copy_is_made_only_to_a_blank_one() -> None:
