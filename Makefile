@@ -50,6 +50,11 @@ lint: build ## Check formats, lints, types and the stub of the native module
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest twindisk._native
+	$(BIN)/python tools/command_reference.py --check
+
+.PHONY: docs
+docs: build ## Write the pages that are made from the code
+	$(BIN)/python tools/command_reference.py
 
 .PHONY: test-native
 test-native: ## Run the native core's tests
