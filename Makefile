@@ -66,8 +66,8 @@ test: build deps lint test-native ## Run every check and test
 	$(BIN)/python -m pytest
 
 .PHONY: sim
-sim: build ## Run the simulator: make sim SEEDS=n
-	$(BIN)/python -m twindisk.sim --seeds $(SEEDS)
+sim: build ## Run the simulator: make sim SEEDS=n, or SEED=n to replay one with its trace
+	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: bench
 bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/

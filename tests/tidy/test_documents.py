@@ -44,9 +44,19 @@ def test_every_format_on_disk_and_wire_has_a_byte_table() -> None:
     tables = {
         path.name: text(path) for path in files(".md") if path.parts[:2] in {("docs", "formats"), ("docs", "protocols")}
     }
-    for name in ("copy-metadata.md", "mirror-link.md"):
+    for name in ("copy-metadata.md", "mirror-frame.md"):
         assert name in tables
         assert BYTE_TABLE_HEAD.search(tables[name]), f"{name} has no table of offset and bytes"
+
+
+def test_every_document_that_the_code_names_is_there() -> None:
+    named = {
+        name
+        for path in files(".py", ".pyi", ".rs")
+        for name in re.findall(r"\bdocs/[a-z0-9/-]+\.md\b", text(path))
+        if "benchmarks" not in name  # made by a run
+    }
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
 def test_readme_names_every_make_target_that_help_shows() -> None:
