@@ -89,6 +89,12 @@ class TestAttach:
         assert node.does(ev.PeerFacts(M1, EQUAL_MASTER, EQUAL_SLAVE)) == ()
         assert only(node.does(ev.PeerUp(PEER)), ef.Attach)
 
+    def test_facts_from_before_a_loss_of_the_link_are_not_used_after_it(self) -> None:
+        node = opened(EQUAL_MASTER, link=True)
+        node.does(ev.PeerFacts(M1, EQUAL_MASTER, EQUAL_SLAVE))
+        node.does(ev.PeerDown(PEER))
+        assert node.does(ev.PeerUp(PEER)) == ()
+
     def test_refused_with_newer_facts_tries_those_at_once(self) -> None:
         node = opened(EQUAL_MASTER, link=True)
         node.does(ev.PeerFacts(M1, EQUAL_MASTER, EQUAL_SLAVE))
