@@ -6,11 +6,14 @@ No I/O is served. A copy is one JSON file, so that a fake node can be killed and
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from twindisk.errors import (
     EngineClosedError,
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from twindisk._native import CopyFacts
 
 COPY_FILE = "copy.json"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass
@@ -91,10 +96,22 @@ class FakeOpen:
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
 
+def one_at_a_time(call: Callable[Concatenate[FakeEngine, P], R]) -> Callable[Concatenate[FakeEngine, P], R]:
+    """Make a call wait for all others of its world: nodes call their engines from threads."""
+
+    @functools.wraps(call)
+    def locked(engine: FakeEngine, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with engine.world.lock:
+            return call(engine, *args, **kwargs)
+
+    return locked
+
+
 class FakeWorld:
     """The network between fake engines. ``auto_resync``: a resync ends as soon as it began."""
 
     def __init__(self, *, auto_resync: bool = True) -> None:
+        self.lock = threading.RLock()
         self.auto_resync = auto_resync
         self.listening: dict[str, FakeEngine] = {}
 
@@ -105,12 +122,13 @@ class FakeWorld:
 
     def crash(self, engine: FakeEngine) -> None:
         """End an engine as kill -9 does: its peers see a reset, its copies stay as they are."""
-        engine.crashed = True
-        self.listening.pop(engine.mirror_address, None)
-        for address in list(engine.links):
-            engine.links.discard(address)
-            if address in self.listening:
-                self.listening[address].lose_link(engine.mirror_address, "reset")
+        with self.lock:
+            engine.crashed = True
+            self.listening.pop(engine.mirror_address, None)
+            for address in list(engine.links):
+                engine.links.discard(address)
+                if address in self.listening:
+                    self.listening[address].lose_link(engine.mirror_address, "reset")
 
 
 class FakeEngine:
@@ -145,11 +163,13 @@ class FakeEngine:
         self._events.append({"kind": kind, **fields})
         os.eventfd_write(self._fd, 1)
 
+    @one_at_a_time
     def open_portal(self, host: str, port: int) -> int:
         self._note("open_portal", (host, port))
         self.portals.append((host, port))
         return port
 
+    @one_at_a_time
     def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
         self._note("listen_mirror", host)
         if host in self.world.listening:
@@ -158,6 +178,7 @@ class FakeEngine:
         self.world.listening[host] = self
         return port
 
+    @one_at_a_time
     def add_peer(self, address: str, port: int, *, dial: bool) -> None:
         self._note("add_peer", (address, port, dial))
         if address in self.peers:
@@ -165,6 +186,7 @@ class FakeEngine:
         self.peers[address] = dial
         self.link_up(address)
 
+    @one_at_a_time
     def remove_peer(self, address: str) -> None:
         self._note("remove_peer", address)
         if self.peers.pop(address, None) is None:
@@ -174,6 +196,7 @@ class FakeEngine:
         if other is not None:
             other.lose_link(self.mirror_address, "closed")
 
+    @one_at_a_time
     def create_copy(
         self, directory: str, *, serial: str, size_bytes: int, generation: int, role: str, blank: bool
     ) -> None:
@@ -184,11 +207,13 @@ class FakeEngine:
         path.mkdir(exist_ok=True)
         FakeCopy(path, serial, size_bytes, 0 if blank else generation, role).save()
 
+    @one_at_a_time
     def delete_copy(self, directory: str) -> None:
         self._note("delete_copy", directory)
         (Path(directory) / COPY_FILE).unlink()
         Path(directory).rmdir()
 
+    @one_at_a_time
     def open_vdisk(
         self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
     ) -> CopyFacts:
@@ -200,11 +225,13 @@ class FakeEngine:
         self._exchange(name)
         return copy.facts()
 
+    @one_at_a_time
     def close_vdisk(self, name: str) -> None:
         self._note("close_vdisk", name)
         self._open(name)
         del self.vdisks[name]
 
+    @one_at_a_time
     def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:
         self._note("set_peer", (name, peer))
         vdisk = self._open(name)
@@ -212,15 +239,18 @@ class FakeEngine:
         vdisk.copy.base = vdisk.copy.dirty = vdisk.copy.active = 0
         self._change(vdisk)
 
+    @one_at_a_time
     def resize_vdisk(self, name: str, size_bytes: int) -> None:
         self._note("resize_vdisk", (name, size_bytes))
         vdisk = self._open(name)
         vdisk.copy.size_bytes = size_bytes
         self._change(vdisk)
 
+    @one_at_a_time
     def facts(self, name: str) -> CopyFacts:
         return self._open(name).copy.facts()
 
+    @one_at_a_time
     def serve_single(self, name: str) -> None:
         self._note("serve_single", name)
         vdisk = self._open(name)
@@ -228,6 +258,7 @@ class FakeEngine:
             raise EngineRefusedError("the VDisk has a peer", name)
         vdisk.mode = "single"
 
+    @one_at_a_time
     def attach(
         self, name: str, *, role: str, sync: str, epoch: int, generation: int, local_seq: int, remote_seq: int
     ) -> None:
@@ -256,6 +287,7 @@ class FakeEngine:
         self._change(vdisk, tell=False)
         self.tell("attached", vdisk=vdisk.name, role=copy.role, sync=vdisk.sync)
 
+    @one_at_a_time
     def end_resync(self, name: str) -> None:
         """End a VDisk's resync on both sides."""
         vdisk = self._open(name)
@@ -270,6 +302,7 @@ class FakeEngine:
             engine._change(side, tell=False)
             engine.tell("resynced", vdisk=side.name, role=side.copy.role)
 
+    @one_at_a_time
     def go_alone(self, name: str, *, generation: int, epoch: int, fenced: bool) -> None:
         self._note("go_alone", (name, fenced))
         vdisk = self._open(name)
@@ -282,10 +315,12 @@ class FakeEngine:
         self._change(vdisk)
         self.tell("alone", vdisk=name, released=released)
 
+    @one_at_a_time
     def stop_serving(self, name: str, *, state: str) -> None:
         self._note("stop_serving", (name, state))
         self._open(name).mode = state
 
+    @one_at_a_time
     def leave(self, name: str) -> None:
         self._note("leave", name)
         vdisk = self._open(name)
@@ -296,6 +331,7 @@ class FakeEngine:
             pair[0].tell("peer_left", vdisk=pair[1].name)
         self.tell("left", vdisk=name)
 
+    @one_at_a_time
     def switch_roles(self, name: str) -> None:
         self._note("switch_roles", name)
         vdisk = self._open(name)
@@ -309,6 +345,7 @@ class FakeEngine:
             engine.tell("switching", vdisk=side.name)
         self._exchange(name)
 
+    @one_at_a_time
     def status(self) -> dict[str, Any]:
         return {
             "vdisks": {
@@ -325,6 +362,7 @@ class FakeEngine:
             "peers": {address: {"up": address in self.links} for address in self.peers},
         }
 
+    @one_at_a_time
     def shutdown(self) -> None:
         if self.closed:
             return
@@ -337,6 +375,7 @@ class FakeEngine:
 
     # What the tests and the other fake engine call
 
+    @one_at_a_time
     def link_up(self, address: str) -> None:
         other = self.world.listening.get(address)
         if other is None or not self.mirror_address or self.mirror_address not in other.peers or address in self.links:
@@ -348,6 +387,7 @@ class FakeEngine:
         for name in list(self.vdisks):
             self._exchange(name)
 
+    @one_at_a_time
     def lose_link(self, address: str, reason: str) -> None:
         if address not in self.links:
             return

@@ -94,6 +94,10 @@ class EffectRunner:
                 errno=error.errno,
             )
             return CommandFailed(effect.vdisk, command)
+        except Exception:  # noqa: BLE001 - see below
+            # A fault of ours. The brain must go on deciding: to it, a command that was not carried out.
+            self._log.exception("an engine command failed", effect=repr(effect))
+            return CommandFailed(effect.vdisk, _COMMANDS[type(effect)])
         return None
 
     def _call_engine(self, effect: ef.EngineEffect) -> None:

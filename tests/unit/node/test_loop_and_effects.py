@@ -130,6 +130,11 @@ async def test_a_refused_command_is_reported_and_the_effects_after_it_still_run(
     assert bench.engine.calls[-1] == ("stop_serving", "standby")
 
 
+async def test_a_fault_in_a_command_does_not_end_the_deciding(bench: Bench) -> None:
+    bench.engine.fail["leave"] = ZeroDivisionError()
+    assert await bench.runner.run((ef.Leave(M1),)) == [ev.CommandFailed(M1, ev.Command.LEAVE)]
+
+
 async def test_a_notification_is_kept_with_the_exact_text(bench: Bench) -> None:
     notify = ef.Notify(severity=ef.Severity.WARNING, message=ef.Message.SWITCHING_TO_MASTER, vdisk=M1, peer=PEER)
     log = ef.Log(severity=ef.Severity.WARNING, message=ef.Message.TAKEOVER_CONTINUES, vdisk=M1)
