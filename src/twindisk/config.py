@@ -155,6 +155,7 @@ class _File:
 
 def load(etc: Path) -> NodeConfig:
     """Read the configuration directory. Raises ConfigError."""
+    check_directory(etc)
     recv = _read(etc / "ndrecv.conf")
     node = _read(etc / "quadstor.conf")
     warnings = [
@@ -182,8 +183,15 @@ def load(etc: Path) -> NodeConfig:
     )
 
 
+def check_directory(etc: Path) -> None:
+    """Raise ConfigError(NO_DIRECTORY) unless the configuration directory is there: a mistyped one is no empty one."""
+    if not etc.is_dir():
+        raise ConfigError(ConfigProblem.NO_DIRECTORY, file=str(etc))
+
+
 def control_socket(etc: Path) -> Path:
     """Return the UNIX socket of the node with this configuration directory; reads no secret. Raises ConfigError."""
+    check_directory(etc)
     return _state_dir(etc, _read(etc / "quadstor.conf")) / SOCKET_FILE
 
 

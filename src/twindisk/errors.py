@@ -105,6 +105,7 @@ class _FieldsError(TwindiskError):
 class ConfigProblem(StrEnum):
     """What is wrong with a configuration file. Fields: file, line, key, value."""
 
+    NO_DIRECTORY = "config-no-directory"
     UNREADABLE = "config-unreadable"
     NOT_KEY_VALUE = "config-not-key-value"
     BAD_ADDRESS = "config-bad-address"

@@ -55,6 +55,11 @@ class Told:
 
 
 SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
+    ConfigProblem.NO_DIRECTORY: (
+        500,
+        "No configuration directory",
+        "There is no configuration directory {file}. Make it, or let TWINDISK_ETC name the one you mean.",
+    ),
     ConfigProblem.UNREADABLE: (
         500,
         "Configuration unreadable",

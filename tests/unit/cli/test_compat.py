@@ -164,4 +164,6 @@ def test_nonsense_is_refused_with_a_sentence_and_changes_nothing(nodes: Path, ru
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # httpcore leaves its socket open
 def test_without_a_daemon_a_command_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    refused(run("qsync", "-l"), f"There is no configuration directory {tmp_path}/vm10/etc")
+    (tmp_path / "vm10" / "etc").mkdir(parents=True)
     refused(run("qsync", "-l"), f"twindiskd does not answer on {tmp_path}/vm10/var/control.sock")

@@ -22,6 +22,13 @@ def test_missing_files_mean_a_node_that_does_not_mirror(tmp_path: Path) -> None:
     assert config.warnings == ()
 
 
+def test_a_mistyped_directory_is_no_empty_one(tmp_path: Path) -> None:
+    for read in (load, control_socket):
+        with pytest.raises(ConfigError) as raised:
+            read(tmp_path / "typo")
+        assert raised.value.problem is ConfigProblem.NO_DIRECTORY
+
+
 def test_keys_have_no_case_and_comments_do_not_count(tmp_path: Path) -> None:
     config = load(
         etc(tmp_path, "# the mirror\nrecvADDR = 10.0.13.150 # eth1\n\n", "trapaddr=10.0.13.33\nDEFAULTPOOL=HA")
