@@ -29,6 +29,10 @@ def on_peer_up(turn: Turn, event: PeerUp) -> None:
         return
     turn.put_peer(replace(peer, link=Link.UP))
     for vdisk in turn.with_peer(event.peer):
+        if vdisk.phase is Phase.SOURCE:
+            # The engine never said that the copy was held, but it lost its peer: it is not attached any more.
+            _decide(turn, vdisk)
+            continue
         if vdisk.phase is Phase.DECIDING:
             turn.start_timer(TimerKind.SETTLE, vdisk.name, turn.state.settings.settle_ms)
         attaching.consider(turn, vdisk)

@@ -132,13 +132,18 @@ class Engine:
         self.session = 0
         for name, volume in self.volumes.items():
             volume.told = None
-            volume.switch_told = False
-            if volume.mode is Mode.ATTACHED:
-                volume.mode = Mode.HELD
-                self.changed(name)
-                outdated = volume.copy.base != 0 and not volume.copy.ending
-                self.queue.append(ev.Held(name, outdated))
+            self.hold(name)
         self.queue.append(ev.PeerDown(self.peer))
+
+    def hold(self, name: VDiskName) -> None:
+        """An attached copy lost its peer."""
+        volume = self.volumes[name]
+        volume.switch_told = False
+        if volume.mode is Mode.ATTACHED:
+            volume.mode = Mode.HELD
+            self.changed(name)
+            outdated = volume.copy.base != 0 and not volume.copy.ending
+            self.queue.append(ev.Held(name, outdated))
 
     def finish_alone(self, name: VDiskName) -> set[int]:
         """Make the peer outdated, let held writes go on; return them."""

@@ -113,6 +113,10 @@ class World:
                 return ev.CommandFailed(effect.vdisk, COMMANDS[type(effect)])
             if isinstance(effect, ef.GoAlone) and effect.fenced:
                 self._check_fenced(node, effect.vdisk)
+            if isinstance(effect, ef.StopServing) and self.both_linked():
+                # An attached peer that hears facts knows that it is attached no more.
+                self.engine(1 - node.index).hold(effect.vdisk)
+                self.exchange(effect.vdisk)
         elif isinstance(effect, ef.StartTimer):
             node.timers.add(effect.timer)
         elif isinstance(effect, ef.CancelTimer):
@@ -320,7 +324,7 @@ class World:
                 self.engine(index).changed(name)
                 self.engine(index).queue.append(ev.Switching(name))
                 return
-            if mine.mode is Mode.SWITCHED and other.mode is Mode.ATTACHED:
+            if mine.mode is Mode.SWITCHED and other.mode is Mode.ATTACHED and mine.copy.epoch > other.copy.epoch:
                 other.mode = Mode.SWITCHED
                 other.copy.role, other.copy.epoch = Role.MASTER, mine.copy.epoch
                 self.engine(1 - index).changed(name)

@@ -152,8 +152,16 @@ def walk(seed: int, kind: CheckKind | None, episodes: int) -> World:
     rng = Random(seed)
     world = World(kind, split_roles=rng.random() < 0.5)
     for _ in range(episodes):
-        if rng.random() < 0.6:
+        if rng.random() < 0.5:
             world.settle()
+            _some(world, rng, ((set_role, 1), (write, 3)), 1)
+        else:
+            for index in (0, 1):
+                if not world.alive(index):
+                    world.restart(index)
+                world.notice(index)
+            mend(world, rng)
+        flow(world, rng)
         write(world, rng)
         _some(world, rng, TROUBLE, 1)
         _some(world, rng, CONSEQUENCES, rng.randrange(100))
