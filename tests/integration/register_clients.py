@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import random
 import struct
 import time
@@ -81,15 +82,32 @@ class RegisterClients:
                 self.operations += 1
 
     async def _write(self, disk: MultipathDisk, block: int, length: int) -> None:
-        values = [next(self._values) for _ in range(length)]
-        ended = float("inf")
-        began = time.monotonic()
+        """Write; each attempt writes values of its own, since an attempt that failed may have been carried out too."""
+        failed: list[tuple[list[int], float]] = []
+
+        async def attempt(session: Session) -> tuple[list[int], float]:
+            values = [next(self._values) for _ in range(length)]
+            began = time.monotonic()
+            try:
+                await session.write(block * BLOCK_BYTES, b"".join(block_content(value) for value in values))
+            except BaseException:
+                failed.append((values, began))
+                raise
+            return values, began
+
+        ended = math.inf
         try:
-            await disk.write(block * BLOCK_BYTES, b"".join(block_content(value) for value in values))
+            values, began = await disk.run(attempt)
             ended = time.monotonic()
+            self._note_write(block, values, began, ended, certain=True)
         finally:
-            for index, value in enumerate(values):
-                self.history.wrote(block + index, value, began, ended)
+            # Once a later attempt was acknowledged, an earlier one must not surface any more.
+            for values, began in failed:
+                self._note_write(block, values, began, ended, certain=False)
+
+    def _note_write(self, block: int, values: list[int], began: float, ended: float, *, certain: bool) -> None:
+        for index, value in enumerate(values):
+            self.history.wrote(block + index, value, began, ended, certain=certain)
 
     def _note_read(self, block: int, data: bytes, began: float) -> None:
         ended = time.monotonic()

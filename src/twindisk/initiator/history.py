@@ -7,8 +7,10 @@ linearizable exactly if (P. B. Gibbons and E. Korach, Testing shared memories, 1
 * take a write and its reads as one group, from the first end of an operation to the last begin of one. Groups whose first
   end comes before their last begin ("forward") do not overlap each other, and no other group lies wholly in one of them.
 
-A write of which nobody knows whether it was carried out has no end (``math.inf``): it may have happened, may happen
-later, or never. Reads that failed are left out by the caller.
+A write whose outcome nobody knows may have happened or not. If it was sent again and the repetition was acknowledged, it
+must not take effect after that; else it may at any time later, and its end is ``math.inf``. A repetition has a value of
+its own: with the same one, nobody could tell which of the two a read saw, and both may have been carried out. Reads that
+failed are left out by the caller.
 """
 
 import itertools
@@ -23,12 +25,16 @@ INITIAL: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One read or write of one block. ``began`` and ``ended`` in seconds of one clock; ``ended`` inf: outcome unknown."""
+    """One read or write of one block.
+
+    ``began`` and ``ended`` are in seconds of one clock. ``certain``: it was answered, so it happened in between.
+    """
 
     is_write: bool
     value: int
     began: float
     ended: float
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,9 @@ class History:
 
     blocks: dict[int, list[Operation]] = field(default_factory=lambda: defaultdict(list))
 
-    def wrote(self, block: int, value: int, began: float, ended: float) -> None:
-        """Take note of a write; ``ended`` is ``math.inf`` when its outcome is unknown."""
-        self.blocks[block].append(Operation(is_write=True, value=value, began=began, ended=ended))
+    def wrote(self, block: int, value: int, began: float, ended: float, *, certain: bool = True) -> None:
+        """Take note of a write; not ``certain``: nobody knows whether it happened, but not after ``ended``."""
+        self.blocks[block].append(Operation(is_write=True, value=value, began=began, ended=ended, certain=certain))
 
     def read(self, block: int, value: int, began: float, ended: float) -> None:
         """Take note of a read that returned ``value``."""
@@ -67,6 +73,7 @@ class _Group:
     value: int
     written_from: float = math.inf
     write_known: bool = False
+    certain: bool = False
     first_end: float = math.inf
     last_begin: float = -math.inf
     first_read_end: float = math.inf
@@ -77,6 +84,7 @@ class _Group:
         self.last_begin = max(self.last_begin, operation.began)
         if operation.is_write:
             self.write_known = True
+            self.certain = operation.certain
             self.written_from = operation.began
         else:
             self.was_read = True
@@ -85,7 +93,7 @@ class _Group:
     @property
     def happened(self) -> bool:
         """Whether the write must have been carried out: acknowledged, or read by somebody."""
-        return self.was_read or self.first_end < math.inf
+        return self.was_read or self.certain
 
     @property
     def forward(self) -> bool:

@@ -81,17 +81,18 @@ class MultipathDisk:
 
     async def read(self, offset_bytes: int, length_bytes: int) -> bytes:
         """Read from whichever path serves it."""
-        return await self._run(lambda session: session.read(offset_bytes, length_bytes))
+        return await self.run(lambda session: session.read(offset_bytes, length_bytes))
 
     async def write(self, offset_bytes: int, data: bytes) -> None:
         """Write through whichever path serves it; returns once one of them acknowledged."""
-        await self._run(lambda session: session.write(offset_bytes, data))
+        await self.run(lambda session: session.write(offset_bytes, data))
 
     async def flush(self) -> None:
         """Flush the disk."""
-        await self._run(lambda session: session.flush())
+        await self.run(lambda session: session.flush())
 
-    async def _run(self, command: Callable[[Session], Awaitable[_Result]]) -> _Result:
+    async def run(self, command: Callable[[Session], Awaitable[_Result]]) -> _Result:
+        """Call ``command`` with the session of one path after the other until it succeeds on one."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline_s
         last: InitiatorError | None = None
