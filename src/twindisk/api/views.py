@@ -98,9 +98,10 @@ def pool_view(node: Node, pool: Pool) -> PoolView:
     )
 
 
-def disk_view(disk: Disk) -> DiskView:
+async def disk_view(disk: Disk) -> DiskView:
     """Return a disk of a pool."""
     space = disks.space(disk)
+    used_bytes = await asyncio.to_thread(disks.used_bytes, disk) if space.online else 0
     device = None if disk.device is None else devices.try_inspect(disk.device)
     return DiskView(
         id=disk.id,
@@ -110,7 +111,7 @@ def disk_view(disk: Disk) -> DiskView:
         name=disk.device or str(disk.path),
         pool=disk.pool,
         size_bytes=space.size_bytes,
-        used_bytes=space.used_bytes,
+        used_bytes=used_bytes,
         status="Online" if space.online else "Missing",
     )
 

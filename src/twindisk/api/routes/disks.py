@@ -20,7 +20,7 @@ async def list_disks(
     node: RunningNode, show: Literal["all", "configured", "unconfigured"] = "configured"
 ) -> list[DiskView]:
     """Return the disks of pools, the devices of no pool, or both."""
-    ours = [] if show == "unconfigured" else [views.disk_view(disk) for disk in node.state.disks()]
+    ours = [] if show == "unconfigured" else [await views.disk_view(disk) for disk in node.state.disks()]
     return ours + ([] if show == "configured" else views.device_views(node))
 
 
@@ -29,7 +29,7 @@ async def add_disk(node: RunningNode, new: DiskNew) -> DiskView:
     """Give a directory or a block device to a pool."""
     async with node.change():
         pool = pools.default(node, new.pool, make=True)
-        return views.disk_view(await disks.add(node, Path(new.path), pool, confirmed=new.format))
+        return await views.disk_view(await disks.add(node, Path(new.path), pool, confirmed=new.format))
 
 
 @router.delete("", status_code=status.HTTP_204_NO_CONTENT)
