@@ -107,25 +107,37 @@ def on_attached(turn: Turn, event: Attached) -> None:
         return
     attachment = vdisk.attachment
     if attachment is None:
-        turn.unexpected(vdisk, "attached")
-        if vdisk.phase not in SERVING and vdisk.phase is not Phase.LEFT:
-            turn.emit(StopServing(vdisk.name, NotReady.UNAVAILABLE))
-        return
-    if event.role is not attachment.role or event.sync not in {attachment.sync, Sync.NONE}:
+        _attached_unasked(turn, vdisk, event)
+    elif event.role is not attachment.role or event.sync not in {attachment.sync, Sync.NONE}:
         turn.unexpected(vdisk, "attached")
         turn.invalidate(vdisk, Fault.UNRELATED)
-        return
-    _mirror(turn, vdisk, attachment, event.sync)
+    else:
+        facts = _facts_attached(attachment, event.sync)
+        _mirror(turn, replace(vdisk, facts=facts, role=attachment.role), event.sync)
+        if attachment.origin is Phase.SWITCHING:
+            turn.notify(Severity.INFORMATION, Message.ROLES_SWITCHED, vdisk, attachment.role)
 
 
-def _mirror(turn: Turn, vdisk: VDisk, attachment: Attachment, sync: Sync) -> None:
-    facts = _facts_attached(attachment, sync)
+def _attached_unasked(turn: Turn, vdisk: VDisk, event: Attached) -> None:
+    """Follow the engine where it is safe, else tell it again to serve nothing.
+
+    An attach may reach the engine after the link broke and came back, and hold there, while the news of the break makes the
+    brain give it up. A copy that serves alone may mirror as Master at any time.
+    """
+    turn.unexpected(vdisk, "attached")
+    may_follow = vdisk.phase is Phase.ALONE and turn.link_up(vdisk)
+    if may_follow and event.role is Role.MASTER and not event.sync.receives:
+        settled = replace(vdisk.facts, base=0, lineage=()) if event.sync is Sync.NONE else vdisk.facts
+        _mirror(turn, replace(vdisk, facts=settled), event.sync)
+    elif vdisk.phase not in SERVING and vdisk.phase is not Phase.LEFT:
+        turn.emit(StopServing(vdisk.name, NotReady.UNAVAILABLE))
+
+
+def _mirror(turn: Turn, vdisk: VDisk, sync: Sync) -> None:
     phase = Phase.SOURCE if sync.sends else Phase.TARGET if sync.receives else Phase.IN_SYNC
-    moved = turn.enter(replace(vdisk, facts=facts, role=attachment.role, offer=None), phase)
+    moved = turn.enter(replace(vdisk, offer=None), phase)
     message = Message.PEER_CONNECTED if sync is Sync.NONE else Message.RESYNC_STARTED
     turn.notify(Severity.INFORMATION, message, moved)
-    if attachment.origin is Phase.SWITCHING:
-        turn.notify(Severity.INFORMATION, Message.ROLES_SWITCHED, moved, attachment.role)
     if turn.state.stopping:
         turn.hand_over(moved, Phase.LEAVING)
 
