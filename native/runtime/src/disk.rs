@@ -22,7 +22,7 @@ use twindisk_store::{BitmapChange, CopyFiles, CopyRecord, StoreError};
 use crate::abort::AbortOnPanic;
 
 /// Worker threads of an engine.
-const WORKERS: usize = 4;
+const WORKERS: usize = 8;
 /// Reads up to this length are tried inline, in bytes.
 const INLINE_READ_MAX_BYTES: u32 = 1 << 20;
 /// Told for a failure that carries no number of its own (an earlier failure, a range outside the copy).

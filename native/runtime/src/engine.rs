@@ -243,8 +243,18 @@ impl Engine {
 
     fn tick(&mut self) {
         self.core.node.tick(self.core.now_ns);
+        self.tick_listeners();
         self.tick_sessions();
         self.tick_peers();
+    }
+
+    /// Try to accept anew: what waited while descriptors were out brings no event of its own.
+    fn tick_listeners(&mut self) {
+        let is_listener = |slot: &Slot| matches!(slot.endpoint, Endpoint::Listener(_));
+        let listeners = self.endpoints.iter().filter(|(_, slot)| is_listener(slot));
+        for place in listeners.map(|(place, _)| place).collect::<Vec<_>>() {
+            self.schedule(place);
+        }
     }
 
     /// Watch a socket and keep it; its place.
