@@ -9,6 +9,7 @@
 //! 3. Writes that overlap are applied in the same order on both copies: the Master's range locks order them.
 //! 4. Every place where the copies may differ is named by something durable: activity log or dirty bitmap.
 
+pub mod action;
 pub mod activity_log;
 pub mod copy;
 pub mod dirty_bitmap;
@@ -24,9 +25,10 @@ pub mod payload;
 pub mod range_locks;
 pub mod report;
 
+pub use action::{Action, CopySpec, LinkLoss};
 pub use facts::{Facts, Role};
 pub use ids::{DiskId, HostId, PeerId, Serial};
-pub use node::{Action, CopySpec, LinkLoss, Node};
+pub use node::Node;
 pub use ops::{Change, ChangeKind, DiskDone, DiskOp, HostOp, HostResult, NotReady, Persist};
 pub use payload::Payload;
 pub use report::{AttachPlan, Command, CommandError, Report, Sync};

@@ -2,9 +2,9 @@
 
 use super::task::{Task, TaskKind};
 use super::{Copy, Direction, Mode};
+use crate::action::Action;
 use crate::ids::HostId;
 use crate::message::Body;
-use crate::node::Action;
 use crate::ops::{HostOp, HostResult};
 
 /// What becomes of a host's command in the present mode.
