@@ -21,7 +21,6 @@ class CopyFacts(TypedDict):
     role: str  # "master" | "slave"
     inconsistent: bool
     ending: bool  # the end of a resync was offered: the peer may have become current
-    stopped_clean: bool  # nothing is suspect: the activity log is empty
     active: int  # extents in the activity log
     dirty: int  # dirty chunks
     size_bytes: int

@@ -72,7 +72,6 @@ class FakeCopy:
             "inconsistent": self.inconsistent,
             "lineage": [],
             "ending": False,
-            "stopped_clean": self.active == 0,
             "active": self.active,
             "dirty": self.dirty,
             "size_bytes": self.size_bytes,

@@ -48,7 +48,6 @@ pub fn facts<'py>(py: Python<'py>, told: &ToldFacts) -> Dict<'py> {
         "role": role_word(facts.role),
         "inconsistent": facts.inconsistent,
         "ending": facts.ending,
-        "stopped_clean": told.active == 0,
         "active": told.active,
         "dirty": told.dirty,
         "size_bytes": told.size_bytes,

@@ -395,7 +395,6 @@ pub(crate) fn record_of(serial: Serial, size_bytes: u64, facts: &Facts) -> CopyR
         },
         inconsistent: facts.inconsistent,
         ending: facts.ending,
-        stopped_clean: false,
         active: Vec::new(),
     }
 }

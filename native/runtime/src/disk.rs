@@ -235,7 +235,6 @@ fn store(files: &CopyFiles, serial: Serial, persist: Persist) -> Result<(), Stor
         },
         inconsistent: facts.inconsistent,
         ending: facts.ending,
-        stopped_clean: false,
         active: persist.active,
     };
     files.persist(&record, change)

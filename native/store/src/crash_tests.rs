@@ -25,7 +25,6 @@ fn record(epoch: u64) -> CopyRecord {
         role: Role::Slave,
         inconsistent: false,
         ending: false,
-        stopped_clean: false,
         active: (0..epoch * 100).map(|extent| extent % 1200).collect(),
     }
 }

@@ -39,8 +39,6 @@ pub struct CopyRecord {
     pub inconsistent: bool,
     /// The end of a resync was offered to the peer: it may have become current again.
     pub ending: bool,
-    /// The last stop was clean: both copies flushed and nothing in flight.
-    pub stopped_clean: bool,
     /// Activity log: extents that may differ between the copies after a crash, at most [`ACTIVE_MAX`], in any order.
     pub active: Vec<u64>,
 }

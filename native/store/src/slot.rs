@@ -17,8 +17,7 @@ const WRITE_BYTES: usize = 4096;
 const MASTER: u32 = 1;
 const INCONSISTENT: u32 = 1 << 1;
 const ENDING: u32 = 1 << 2;
-const STOPPED_CLEAN: u32 = 1 << 3;
-const FLAGS: u32 = MASTER | INCONSISTENT | ENDING | STOPPED_CLEAN;
+const FLAGS: u32 = MASTER | INCONSISTENT | ENDING;
 
 /// A slot's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +74,6 @@ fn flags(record: &CopyRecord) -> u32 {
     bit(record.role == Role::Master, MASTER)
         | bit(record.inconsistent, INCONSISTENT)
         | bit(record.ending, ENDING)
-        | bit(record.stopped_clean, STOPPED_CLEAN)
 }
 
 /// What a slot's bytes turned out to be.
@@ -194,7 +192,6 @@ fn fields(bytes: &[u8], index: usize) -> Option<Slot> {
             },
             inconsistent: flags & INCONSISTENT != 0,
             ending: flags & ENDING != 0,
-            stopped_clean: flags & STOPPED_CLEAN != 0,
             active: (0..count)
                 .map(|entry| u64_at(bytes, HEADER_BYTES + 8 * entry))
                 .collect(),
@@ -235,7 +232,6 @@ mod tests {
             role: Role::Master,
             inconsistent: false,
             ending: true,
-            stopped_clean: false,
             active: vec![5, 0, 2000],
         }
     }

@@ -25,7 +25,6 @@ fn record(size_bytes: u64) -> CopyRecord {
         role: Role::Master,
         inconsistent: false,
         ending: false,
-        stopped_clean: true,
         active: vec![0, 7],
     }
 }

@@ -93,7 +93,6 @@ class CopyFacts:
     """A resync into this copy has begun and not ended."""
     ending: bool = False
     """The end of a resync out of this copy was offered: the peer may be current again and no longer knows itself behind."""
-    stopped_clean: bool = True
     active: int = 0
     """Extents in the activity log."""
     dirty: int = 0

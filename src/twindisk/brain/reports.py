@@ -23,7 +23,6 @@ def copy_facts(facts: Report) -> CopyFacts:
         role=Role(facts["role"]),
         inconsistent=facts["inconsistent"],
         ending=facts.get("ending", False),
-        stopped_clean=facts["stopped_clean"],
         active=facts["active"],
         dirty=facts["dirty"],
         size_bytes=facts["size_bytes"],

@@ -274,11 +274,17 @@ impl Copy {
         Ok(())
     }
 
-    /// The VDisk got a peer, or lost it: serve nothing until told anew, and forget what was known of another peer.
+    /// The VDisk got a peer, or lost it: hold the I/O of a copy that serves until told anew, and forget what was known of
+    /// another peer.
     pub fn set_peer(&mut self, peer: Option<PeerId>, around: Surroundings) {
         self.around = around;
         self.forget_peer_words();
-        self.stop_serving(NotReady::Transitioning);
+        if self.readiness().is_none() {
+            self.abandon();
+            self.enter(Mode::Held);
+        } else {
+            self.stop_serving(NotReady::Transitioning);
+        }
         self.peer = peer;
         let inconsistent = self.facts.inconsistent;
         self.facts.settle(self.facts.current);
