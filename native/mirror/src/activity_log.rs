@@ -44,6 +44,8 @@ pub struct ActivityLog {
     fresh: usize,
     clock: u64,
     barrier: bool,
+    /// `CAPACITY`, or less in a simulation.
+    capacity: Option<usize>,
 }
 
 impl ActivityLog {
@@ -58,6 +60,23 @@ impl ActivityLog {
             entries: extents.into_iter().map(|extent| (extent, entry)).collect(),
             ..Self::default()
         }
+    }
+
+    /// Make room scarcer than `CAPACITY`, so that a simulation gets to the end of it.
+    pub fn limit(&mut self, capacity: usize) {
+        self.capacity = Some(capacity.clamp(1, CAPACITY));
+    }
+
+    /// Extents above which a Master makes room.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity.unwrap_or(CAPACITY)
+    }
+
+    /// Extents above which changes wait for room.
+    #[must_use]
+    pub fn capacity_max(&self) -> usize {
+        self.capacity() * SLOT_CAPACITY / CAPACITY - self.capacity() / 8
     }
 
     /// Begin a change: count it in, mark its chunks. True when all its extents are durable in the log.
@@ -120,7 +139,7 @@ impl ActivityLog {
     /// Extents worth taking in with a new one, since a sequential writer will need them soon.
     pub fn ahead_of(&self, extent: u64, extents_total: u64) -> impl Iterator<Item = u64> + use<'_> {
         let sequential = extent > 0 && self.entries.contains_key(&(extent - 1));
-        let room = CAPACITY.saturating_sub(self.entries.len() + 1) as u64;
+        let room = self.capacity().saturating_sub(self.entries.len() + 1) as u64;
         let ahead = if sequential {
             READ_AHEAD_EXTENTS.min(room)
         } else {
@@ -265,6 +284,7 @@ impl ActivityLog {
     pub fn clear(&mut self) {
         *self = Self {
             clock: self.clock,
+            capacity: self.capacity,
             ..Self::default()
         };
     }

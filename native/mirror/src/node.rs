@@ -52,6 +52,13 @@ impl Node {
         self.copy_link_state(serial, now_ns);
     }
 
+    /// Limit a copy's activity log, so that a simulation gets to the end of it.
+    pub fn limit_log(&mut self, serial: Serial, extents: usize) {
+        if let Some(copy) = self.copies.get_mut(&serial) {
+            copy.limit_log(extents);
+        }
+    }
+
     /// Forget a copy; commands in flight are not answered.
     pub fn remove_copy(&mut self, serial: Serial) {
         self.copies.remove(&serial);
@@ -201,7 +208,8 @@ impl Node {
         for peer in peers {
             self.check_link(peer, now_ns);
         }
-        let serials: Vec<_> = self.copies.keys().copied().collect();
+        let mut serials: Vec<_> = self.copies.keys().copied().collect();
+        serials.sort_unstable();
         for serial in serials {
             if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
                 copy.tick(around);

@@ -28,7 +28,7 @@ def main() -> int:
         answered += outcome.answered
         if outcome.problem:
             failures += 1
-            write(f"seed {outcome.seed}: {outcome.problem}\n    replay: make sim SEED={outcome.seed}\n")
+            write(f"seed {outcome.seed}: {outcome.problem[-500:]}\n    replay: make sim SEED={outcome.seed}\n")
             sys.stdout.flush()
             if failures >= options.stop_after:
                 break

@@ -62,7 +62,9 @@ class Checks:
     def lost(self, node: int, *, power: bool) -> None:
         """A node's process, or its power, is about to be lost."""
         for serial in self._world.vdisks:
-            other_whole = self._whole(1 - node, serial)
+            facts = self._world.machines[node].disks[serial].record.facts
+            other_outdated = facts["base"] != 0 and not facts["ending"]
+            other_whole = self._whole(1 - node, serial) and not other_outdated
             if power and not other_whole:
                 self._split(serial)
             elif (1 - node, serial) in self._power_lost and not power:

@@ -11,7 +11,7 @@ from twindisk.brain import FreshIds, NodeState, decide
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
 from twindisk.brain.invariants import broken_invariants
-from twindisk.brain.model import Check, CopyFacts, PeerAddress, Role, Settings, VDiskName
+from twindisk.brain.model import Check, CheckKind, CopyFacts, PeerAddress, Role, Settings, VDiskName
 from twindisk.brain.reports import copy_facts, event_from_report
 from twindisk.sim.clock import MS
 from twindisk.sim.engine import Engine
@@ -112,7 +112,7 @@ class Daemon:
     def _command(self, effect: Any) -> list[ev.Event]:
         command = _COMMANDS[type(effect)]
         name = command.value.replace("-", "_")
-        refusal = self.engine.command(self._world.serial_of(effect.vdisk), name, _arguments(effect))
+        refusal = self.engine.command(self._world.serial_of(effect.vdisk), name, self._world.mutant.command(name, _arguments(effect)))
         if refusal is None:
             return []
         self._machine.note("refused %s %s: %s", command, effect.vdisk, refusal)
@@ -156,6 +156,4 @@ class Daemon:
 
 def checks_of(kinds: tuple[tuple[str, str], ...]) -> tuple[Check, ...]:
     """Return mirror checks from (kind, command) pairs."""
-    from twindisk.brain.model import CheckKind
-
     return tuple(Check(CheckKind(kind), command) for kind, command in kinds)

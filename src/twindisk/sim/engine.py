@@ -53,6 +53,7 @@ class Engine:
         stored = self._machine.disks[serial].record
         record = dict(stored.facts, active=stored.active, bitmap=sorted(stored.bitmap.items()))
         record["size_bytes"] = self._world.size_bytes
+        record["log_extents"] = self._world.log_extents
         self.node.add_copy(serial, self._peer if mirrored else None, record, self._now)
         self._carry_out()
 

@@ -3,7 +3,7 @@
 Each stands for a mistake somebody could make in the core: the production code itself is never touched.
 """
 
-from typing import Any
+from typing import Any, Final
 
 Action = tuple[Any, ...]
 
@@ -11,83 +11,96 @@ Action = tuple[Any, ...]
 class Mutant:
     """No bug."""
 
-    def actions(self, _node: int, actions: list[Action]) -> list[Action]:
+    def actions(self, node: int, actions: list[Action]) -> list[Action]:
         """Return the actions as they are to be carried out."""
-        return actions
+        return [self.action(node, action) for action in actions]
 
-    def leases(self) -> bool:
-        """Whether heartbeats mean anything."""
-        return True
-
-
-class DroppedDirtyWord(Mutant):
-    """The dirty bitmap of a copy that goes on alone is not made durable, nor is its activity log."""
-
-    def actions(self, _node: int, actions: list[Action]) -> list[Action]:
-        """Forget bitmap words, and active extents while the peer is outdated."""
-        return [self._forget(action) for action in actions]
-
-    @staticmethod
-    def _forget(action: Action) -> Action:
-        if action[0] == "disk" and action[3] == "persist" and action[4]["base"]:
-            return (*action[:5], [], action[6], [])
+    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - what the bugs look at
+        """Return one action as it is to be carried out."""
         return action
+
+    def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - what the bugs look at
+        """Return a command's arguments as the core is to see them."""
+        return arguments
+
+
+def _is_disk(action: Action, operation: str) -> bool:
+    return action[0] == "disk" and action[3] == operation
+
+
+class ForgottenDirtyWords(Mutant):
+    """The dirty bitmap is never made durable."""
+
+    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+        """Forget the bitmap's words."""
+        return (*action[:6], action[6], []) if _is_disk(action, "persist") else action
 
 
 class ForgottenActivityLog(Mutant):
     """The activity log is never made durable."""
 
-    def actions(self, _node: int, actions: list[Action]) -> list[Action]:
+    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
         """Forget active extents."""
-        return [
-            (*action[:5], [], *action[6:]) if action[0] == "disk" and action[3] == "persist" else action for action in actions
-        ]
+        return (*action[:5], [], *action[6:]) if _is_disk(action, "persist") else action
 
 
-class UnsentChange(Mutant):
-    """One change in fifty is acknowledged without having reached the Slave's disk."""
+class UnappliedChange(Mutant):
+    """One change in fifty is acknowledged without having reached node B's disk."""
 
     def __init__(self) -> None:
         self._count = 0
 
-    def actions(self, node: int, actions: list[Action]) -> list[Action]:
-        """Turn some changes of node 1's disk into reads of the same range."""
-        return [self._skip(action) if node == 1 else action for action in actions]
-
-    def _skip(self, action: Action) -> Action:
-        if action[0] == "disk" and action[3] == "write":
+    def action(self, node: int, action: Action) -> Action:
+        """Skip some changes."""
+        if node == 1 and _is_disk(action, "write"):
             self._count += 1
             if self._count % 50 == 0:
-                return (*action[:3], "skip", *action[4:])
+                return (*action[:3], "skip")
         return action
 
 
 class SkippedFlush(Mutant):
     """Flushes return at once and do nothing."""
 
-    def actions(self, _node: int, actions: list[Action]) -> list[Action]:
-        """Turn flushes into nothing."""
-        return [(*action[:3], "skip") if action[0] == "disk" and action[3] == "flush" else action for action in actions]
+    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+        """Skip flushes."""
+        return (*action[:3], "skip") if _is_disk(action, "flush") else action
 
 
 class EarlyAnswer(Mutant):
-    """The Slave says that it applied a change before it has: the disk is told later."""
+    """Node B says that it applied a change before it has."""
 
-    def actions(self, _node: int, actions: list[Action]) -> list[Action]:
-        """Report changes done at once, and do them late."""
-        return [(*action[:3], "late", *action[4:]) if action[0] == "disk" and action[3] == "write" else action for action in actions]
+    def action(self, node: int, action: Action) -> Action:
+        """Have changes reported done at once and done late."""
+        return (*action[:3], "late", *action[4:]) if node == 1 and _is_disk(action, "write") else action
 
 
 class IgnoredLease(Mutant):
     """Going on alone does not wait for the peer's lease."""
 
+    def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Pretend that the peer was fenced."""
+        return {**arguments, "fenced": True} if name == "go_alone" else arguments
 
-MUTANTS: dict[str, type[Mutant]] = {
+
+class ForgottenOutdated(Mutant):
+    """That the peer is outdated is not made durable."""
+
+    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+        """Keep the facts of a copy that is not alone."""
+        if _is_disk(action, "persist") and action[4]["base"] and not action[4]["inconsistent"]:
+            facts = {**action[4], "current": action[4]["base"], "base": 0, "lineage": []}
+            return (*action[:4], facts, *action[5:])
+        return action
+
+
+MUTANTS: Final[dict[str, type[Mutant]]] = {
     "none": Mutant,
-    "dirty-word": DroppedDirtyWord,
-    "activity-log": ForgottenActivityLog,
-    "unsent": UnsentChange,
-    "no-flush": SkippedFlush,
+    "forgotten-dirty-words": ForgottenDirtyWords,
+    "forgotten-activity-log": ForgottenActivityLog,
+    "unapplied-change": UnappliedChange,
+    "skipped-flush": SkippedFlush,
     "early-answer": EarlyAnswer,
-    "lease": IgnoredLease,
+    "ignored-lease": IgnoredLease,
+    "forgotten-outdated": ForgottenOutdated,
 }

@@ -6,7 +6,6 @@
 use super::task::{Task, TaskKind};
 use super::{Copy, DiskUse, Mode};
 use crate::EXTENT_BYTES;
-use crate::activity_log;
 use crate::dirty_bitmap::extents_of;
 use crate::message::Body;
 use crate::ops::{Change, DiskDone, DiskOp, HostResult};
@@ -121,10 +120,11 @@ impl Copy {
     fn make_room(&mut self, offset: u64, len_bytes: u64) -> bool {
         let missing = self.active.missing(offset, len_bytes);
         let need = self.active.len() + missing;
-        if missing == 0 || need <= activity_log::CAPACITY {
+        let capacity = self.active.capacity();
+        if missing == 0 || need <= capacity {
             return true;
         }
-        let surplus = (need - activity_log::CAPACITY).max(activity_log::CAPACITY / 8);
+        let surplus = (need - capacity).max(capacity / 8);
         if matches!(self.mode, Mode::Alone) {
             for (extent, bits) in self.active.evict_quiet(surplus) {
                 self.dirty.mark(extent, bits);
@@ -135,11 +135,11 @@ impl Copy {
             if !gone.is_empty() {
                 self.say(0, Body::ActiveRemove(gone));
             }
-            if self.active.len() + missing > activity_log::CAPACITY {
+            if self.active.len() + missing > capacity {
                 self.start_barrier();
             }
         }
-        self.active.len() + missing <= activity_log::SLOT_CAPACITY - activity_log::CAPACITY / 8
+        self.active.len() + missing <= self.active.capacity_max()
     }
 
     /// Tasks that waited for room in the log try again.

@@ -151,6 +151,11 @@ impl Copy {
         }
     }
 
+    /// See [`ActivityLog::limit`].
+    pub fn limit_log(&mut self, extents: usize) {
+        self.active.limit(extents);
+    }
+
     /// The peer, if the VDisk is mirrored.
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {

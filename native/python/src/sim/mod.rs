@@ -90,7 +90,11 @@ impl SimNode {
             active: get(record, "active")?,
             bitmap: get(record, "bitmap")?,
         };
+        let serial = spec.serial;
         self.node.add_copy(spec, now_ns);
+        if let Some(extents) = record.get_item("log_extents")? {
+            self.node.limit_log(serial, extents.extract()?);
+        }
         Ok(())
     }
 
