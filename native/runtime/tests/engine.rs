@@ -1,0 +1,255 @@
+//! The engine as Python drives it: copies, portals and links, over real sockets on loopback addresses.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use twindisk_runtime::mirror::{AttachPlan, Command, Role, Serial, Sync};
+use twindisk_runtime::{EngineEvent, Handle, Kind, Settings, VdiskEvent, VdiskSpec};
+
+const SERIAL: Serial = Serial([0x6e; 16]);
+const SIZE_BYTES: u64 = 9 << 20;
+
+fn engine() -> Handle {
+    let settings = Settings {
+        heartbeat_ns: 20_000_000,
+        silence_ns: 1_000_000_000,
+        lease_ns: 1_000_000_000,
+    };
+    Handle::start(settings).unwrap()
+}
+
+fn spec(directory: &Path, peer: Option<&str>) -> VdiskSpec {
+    VdiskSpec {
+        name: "M1".to_owned(),
+        directory: directory.to_owned(),
+        serial: SERIAL,
+        iqn: "iqn.2006-06.com.quadstor.vdisk.M1".to_owned(),
+        size_bytes: SIZE_BYTES,
+        group_tag: 1,
+        peer: peer.map(str::to_owned),
+    }
+}
+
+/// Make a copy that holds generation 7 in `directory` and open it, unmirrored.
+fn open_new(engine: &Handle, directory: &Path) {
+    engine
+        .create_copy(directory, SERIAL, SIZE_BYTES, 7, Role::Master)
+        .unwrap();
+    let told = engine.open_vdisk(spec(directory, None)).unwrap();
+    assert_eq!((told.facts.current, told.size_bytes), (7, SIZE_BYTES));
+}
+
+/// Wait for an event that `wanted` makes something of; what comes with it is dropped.
+fn wait_for<T>(engine: &Handle, wanted: impl Fn(&EngineEvent) -> Option<T>) -> Option<T> {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        if let Some(found) = engine.events().take().iter().find_map(&wanted) {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
+fn is_peer_up(event: &EngineEvent) -> Option<()> {
+    matches!(event, EngineEvent::PeerUp(_)).then_some(())
+}
+
+fn peer_down_reason(event: &EngineEvent) -> Option<&'static str> {
+    match event {
+        EngineEvent::PeerDown { reason, .. } => Some(reason),
+        _ => None,
+    }
+}
+
+/// Two engines that know each other; the first dials. Each test has its own network.
+fn neighbours(network: u8, secrets: [&str; 2]) -> ([Handle; 2], [String; 2]) {
+    let names = [10, 11].map(|host| format!("127.77.{network}.{host}"));
+    let engines = [engine(), engine()];
+    let mut bound = Vec::new();
+    for (at, engine) in engines.iter().enumerate() {
+        let address = SocketAddr::new(names[at].parse().unwrap(), 0);
+        let secret: Vec<u8> = secrets[at].into();
+        let listen = engine.call(move |engine| engine.listen_mirror(address, secret));
+        bound.push(listen.unwrap().unwrap());
+    }
+    for (at, engine) in engines.iter().enumerate() {
+        let (name, address) = (names[1 - at].clone(), bound[1 - at]);
+        let added = engine.call(move |engine| engine.add_peer(&name, address, at == 0));
+        added.unwrap().unwrap();
+    }
+    (engines, names)
+}
+
+#[test]
+fn a_copy_is_made_opened_closed_and_deleted() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("M1");
+    let engine = engine();
+    open_new(&engine, &directory);
+    let again = engine.create_copy(&directory, SERIAL, SIZE_BYTES, 7, Role::Master);
+    assert_eq!(again.unwrap_err().kind, Kind::Exists);
+    assert_eq!(
+        engine.delete_copy(&directory).unwrap_err().kind,
+        Kind::Exists
+    );
+    for _ in 0..3 {
+        engine.close_vdisk("M1").unwrap();
+        engine.open_vdisk(spec(&directory, None)).unwrap();
+    }
+    engine.close_vdisk("M1").unwrap();
+    engine.delete_copy(&directory).unwrap();
+    let gone = engine.open_vdisk(spec(&directory, None));
+    assert_eq!(gone.unwrap_err().kind, Kind::NotFound);
+}
+
+#[test]
+fn a_wrong_open_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = engine();
+    open_new(&engine, root.path());
+    engine.close_vdisk("M1").unwrap();
+    let right = || spec(root.path(), None);
+    let wrong = [
+        (
+            VdiskSpec {
+                size_bytes: SIZE_BYTES + 512,
+                ..right()
+            },
+            Kind::Invalid,
+        ),
+        (
+            VdiskSpec {
+                serial: Serial([1; 16]),
+                ..right()
+            },
+            Kind::Invalid,
+        ),
+        (spec(root.path(), Some("127.0.0.1")), Kind::NotFound),
+    ];
+    for (spec, kind) in wrong {
+        assert_eq!(engine.open_vdisk(spec).unwrap_err().kind, kind);
+    }
+    engine.open_vdisk(right()).unwrap();
+}
+
+#[test]
+fn a_vdisk_grows_and_stays_grown() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = engine();
+    open_new(&engine, root.path());
+    let resize = |size_bytes| {
+        engine
+            .call(move |engine| engine.resize_vdisk("M1", size_bytes))
+            .unwrap()
+    };
+    resize(2 * SIZE_BYTES).unwrap();
+    assert_eq!(resize(SIZE_BYTES).unwrap_err().kind, Kind::Invalid);
+    engine.close_vdisk("M1").unwrap();
+    let grown = VdiskSpec {
+        size_bytes: 2 * SIZE_BYTES,
+        ..spec(root.path(), None)
+    };
+    engine.open_vdisk(grown).unwrap();
+}
+
+#[test]
+fn calls_after_shutdown_say_so() {
+    let engine = engine();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let portal = engine
+        .call(move |engine| engine.open_portal(any))
+        .unwrap()
+        .unwrap();
+    assert!(TcpStream::connect(portal).is_ok());
+    engine.shutdown();
+    engine.shutdown();
+    assert!(TcpStream::connect(portal).is_err());
+    assert_eq!(
+        engine.call(|engine| engine.status()).unwrap_err().kind,
+        Kind::Closed
+    );
+}
+
+#[test]
+fn two_neighbours_find_each_other_and_notice_the_end() {
+    let ([first, second], _) = neighbours(1, ["secret", "secret"]);
+    assert!(wait_for(&first, is_peer_up).is_some());
+    assert!(wait_for(&second, is_peer_up).is_some());
+    second.shutdown();
+    assert_eq!(wait_for(&first, peer_down_reason), Some("reset"));
+}
+
+#[test]
+fn a_removed_peer_is_let_go_at_both_ends() {
+    let ([first, second], names) = neighbours(2, ["secret", "secret"]);
+    assert!(wait_for(&first, is_peer_up).is_some());
+    assert!(wait_for(&second, is_peer_up).is_some());
+    let name = names[1].clone();
+    first
+        .call(move |engine| engine.remove_peer(&name))
+        .unwrap()
+        .unwrap();
+    assert_eq!(wait_for(&first, peer_down_reason), Some("closed"));
+    assert_eq!(wait_for(&second, peer_down_reason), Some("reset"));
+}
+
+#[test]
+fn a_neighbour_with_another_secret_never_comes_up() {
+    let ([first, second], _) = neighbours(3, ["secret", "guess"]);
+    std::thread::sleep(Duration::from_millis(800));
+    assert!(first.events().take().is_empty());
+    assert!(second.events().take().is_empty());
+}
+
+#[test]
+fn a_blank_copy_is_brought_up_to_date() {
+    let roots = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (engines, names) = neighbours(4, ["secret", "secret"]);
+    let plans = [
+        (7, Role::Master, Sync::FullSource),
+        (0, Role::Slave, Sync::FullTarget),
+    ];
+    for (at, engine) in engines.iter().enumerate() {
+        let (generation, role, _) = plans[at];
+        engine
+            .create_copy(roots[at].path(), SERIAL, SIZE_BYTES, generation, role)
+            .unwrap();
+        engine
+            .open_vdisk(spec(roots[at].path(), Some(&names[1 - at])))
+            .unwrap();
+    }
+    for (engine, (_, role, sync)) in engines.iter().zip(plans) {
+        let pair = wait_for(engine, |event| match event {
+            EngineEvent::Vdisk(_, VdiskEvent::PeerFacts(pair)) => Some(pair.clone()),
+            _ => None,
+        });
+        let pair = pair.expect("both sides tell their facts");
+        let (local_seq, remote_seq) = (pair.local.seq, pair.remote.seq);
+        let plan = AttachPlan {
+            role,
+            sync,
+            epoch: 1,
+            generation: 8,
+            local_seq,
+            remote_seq,
+        };
+        engine
+            .call(move |engine| engine.command("M1", Command::Attach(plan)))
+            .unwrap()
+            .unwrap();
+    }
+    for (engine, (_, role, _)) in engines.iter().zip(plans) {
+        let resynced = wait_for(engine, |event| match event {
+            EngineEvent::Vdisk(_, VdiskEvent::Resynced(role)) => Some(*role),
+            _ => None,
+        });
+        assert_eq!(resynced, Some(role));
+    }
+    let current = engines.map(|engine| {
+        let told = engine.call(|engine| engine.facts("M1")).unwrap().unwrap();
+        told.facts.current
+    });
+    assert_eq!(current[0], current[1]);
+}
