@@ -1,5 +1,7 @@
 //! The engine as Python drives it: copies, portals and links, over real sockets on loopback addresses.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is its result")]
+
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
