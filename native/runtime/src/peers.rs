@@ -216,6 +216,8 @@ impl Engine {
         if let Some(mirror) = &self.mirror {
             mirror.heartbeats.end(peer.address.ip());
         }
+        // The heart may have promised since the core last heard; from here on it promises nothing more.
+        self.renew_leases();
         self.core
             .node
             .link_down(peer_id(peer_place), self.core.now_ns);
@@ -249,18 +251,17 @@ impl Engine {
         }
     }
 
-    /// Tell the mirror core how the leases stand now.
+    /// Tell the mirror core how the leases and promises stand now; a promise holds without a link too.
     pub(crate) fn renew_leases(&mut self) {
         for (place, peer) in &self.peers {
-            if peer.link.is_some() {
-                let (serve_ns, promised_ns) = (
-                    peer.vitals.serve_until_ns(),
-                    peer.vitals.promised_until_ns(),
-                );
-                self.core
-                    .node
-                    .lease(peer_id(place), serve_ns, promised_ns, self.core.now_ns);
-            }
+            let (serve_ns, promised_ns) = (
+                peer.vitals.serve_until_ns(),
+                peer.vitals.promised_until_ns(),
+            );
+            let now_ns = self.core.now_ns;
+            self.core
+                .node
+                .lease(peer_id(place), serve_ns, promised_ns, now_ns);
         }
     }
 
