@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 300
+FROM ?= 0
 NATIVE_SOURCES := Cargo.toml Cargo.lock $(shell find native -name '*.rs' -o -name Cargo.toml)
 
 .PHONY: help
@@ -66,8 +67,8 @@ test: build deps lint test-native ## Run every check and test
 	$(BIN)/python -m pytest
 
 .PHONY: sim
-sim: build ## Run the simulator: make sim SEEDS=n, or SEED=n to replay one with its trace
-	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+sim: build ## Simulate two nodes and their troubles: make sim SEEDS=n [FROM=s], make sim SEED=s for one seed's trace
+	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
 .PHONY: bench
 bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/

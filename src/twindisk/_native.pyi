@@ -44,7 +44,9 @@ class Engine:
         """Begin to keep a link with a peer, known by its mirror address; ``dial``: this side connects."""
     def remove_peer(self, address: str) -> None:
         """Close the link and forget the peer."""
-    def create_copy(self, directory: str, *, serial: str, size_bytes: int, generation: int, role: str, blank: bool) -> None:
+    def create_copy(
+        self, directory: str, *, serial: str, size_bytes: int, generation: int, role: str, blank: bool
+    ) -> None:
         """Make the files of a new copy. ``blank``: it holds nothing yet and may only become a resync target."""
     def delete_copy(self, directory: str) -> None:
         """Remove the files of a copy that is not open."""
@@ -62,7 +64,9 @@ class Engine:
         """Return the copy's facts as they are now."""
     def serve_single(self, name: str) -> None:
         """Serve a VDisk that has no mirror."""
-    def attach(self, name: str, *, role: str, sync: str, epoch: int, generation: int, local_seq: int, remote_seq: int) -> None:
+    def attach(
+        self, name: str, *, role: str, sync: str, epoch: int, generation: int, local_seq: int, remote_seq: int
+    ) -> None:
         """Agree to mirror with the peer on the basis of both sides' facts.
 
         ``role``: master|slave. ``sync``: none|source|target|full-source|full-target. ``generation``: for a source whose
@@ -92,3 +96,49 @@ class Engine:
         """
     def shutdown(self) -> None:
         """Close all portals, links and copies; idempotent."""
+
+@final
+class SimNode:
+    """One node's mirror core and hearts without any I/O, for :mod:`twindisk.sim`.
+
+    Serials are 32 hex digits, peers small numbers of the caller's, times nanoseconds of any clock. After every call the
+    caller takes and carries out the actions.
+    """
+
+    def __new__(cls, now_ns: int, interval_ns: int, lease_ns: int) -> Self: ...
+    def add_peer(self, peer: int, now_ns: int) -> None:
+        """Keep leases with a peer; what an earlier life may have promised it counts as promised."""
+    def add_copy(self, serial: str, peer: int | None, record: dict[str, Any], now_ns: int) -> None:
+        """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``; ``log_extents`` limits its activity log."""
+    def host_read(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:
+        """Begin a host's read."""
+    def host_write(self, serial: str, number: int, offset: int, data: bytes, fua: bool, now_ns: int) -> None:
+        """Begin a host's write."""
+    def host_unmap(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:
+        """Begin a host's unmap."""
+    def host_flush(self, serial: str, number: int, now_ns: int) -> None:
+        """Begin a host's flush."""
+    def cancel(self, serial: str, number: int, now_ns: int) -> None:
+        """Give up a host's command: its session is gone."""
+    def disk_done(self, serial: str, number: int, outcome: bytes | list[tuple[int]] | int | None, now_ns: int) -> None:
+        """End a disk operation: with bytes, extents, an error number, or None for done."""
+    def link_up(self, peer: int, key: bytes, now_ns: int) -> None:
+        """Open a link; ``key``: 32 bytes, its session's."""
+    def link_down(self, peer: int, now_ns: int) -> None:
+        """End a link."""
+    def receive(self, peer: int, data: bytes, now_ns: int) -> None:
+        """Take bytes of a link; raises :class:`twindisk.errors.EngineInvalidError` for what is no frame."""
+    def beat(self, peer: int, datagram: bytes, now_ns: int) -> bytes | None:
+        """Take a heartbeat; return the answer to be sent, if any."""
+    def tick(self, now_ns: int) -> list[tuple[int, bytes]]:
+        """Let time pass; return heartbeats to be sent, with their peers."""
+    def last_heard(self, peer: int) -> int | None:
+        """Return when a peer was last heard over the present link."""
+    def command(self, serial: str, name: str, args: dict[str, Any], now_ns: int) -> str | None:
+        """Carry out a decision, named like the engine's method; return why it was refused, None when it was not."""
+    def status(self, serial: str) -> dict[str, Any]:
+        """Return a copy's mode, sync, durable facts and counts."""
+    def facts(self, serial: str) -> CopyFacts:
+        """Return a copy's facts as a peer is told them."""
+    def take_actions(self) -> list[tuple[Any, ...]]:
+        """Return what is to be done, in order; the first member of each names its kind."""

@@ -16,7 +16,19 @@ from twindisk.sim.trace import Failed
 if TYPE_CHECKING:
     from twindisk.sim.world import World
 
-_WHOLE = frozenset({Phase.IN_SYNC, Phase.DECIDING, Phase.GOING_ALONE, Phase.ALONE, Phase.REJOINING, Phase.SOURCE, Phase.SWITCHING, Phase.STOPPED, Phase.ATTACHING})
+_WHOLE = frozenset(
+    {
+        Phase.IN_SYNC,
+        Phase.DECIDING,
+        Phase.GOING_ALONE,
+        Phase.ALONE,
+        Phase.REJOINING,
+        Phase.SOURCE,
+        Phase.SWITCHING,
+        Phase.STOPPED,
+        Phase.ATTACHING,
+    }
+)
 """Phases of a running node that may hold everything acknowledged."""
 
 
@@ -44,12 +56,12 @@ class Checks:
         return "none" if daemon is None else str(daemon.engine.node.status(serial)["mode"])
 
     def answered(self, node: int, serial: str) -> None:
-        """A node answers a command: P2."""
+        """Look at P2 as a node answers a command."""
         if self._mode(1 - node, serial) == "alone":
             raise Failed("P2", f"{'AB'[node]} answers ({self._mode(node, serial)}) while {'AB'[1 - node]} serves alone")
 
     def mode_seen(self, node: int, serial: str) -> None:
-        """A copy reports something: P2 again, and what is equal anew."""
+        """Look at P2 as a copy reports something, and at what is equal anew."""
         if self._mode(node, serial) == "alone" and self._mode(1 - node, serial) == "alone":
             raise Failed("P2", "both nodes serve alone")
         daemon = self._world.machines[node].daemon
@@ -60,7 +72,7 @@ class Checks:
                 self._power_lost.discard((1 - node, serial))
 
     def lost(self, node: int, *, power: bool) -> None:
-        """A node's process, or its power, is about to be lost."""
+        """Take note that a node's process, or its power, is about to be lost."""
         for serial in self._world.vdisks:
             facts = self._world.machines[node].disks[serial].record.facts
             other_outdated = facts["base"] != 0 and not facts["ending"]
@@ -98,9 +110,13 @@ class Checks:
         recorder = self._world.recorder
         operations: dict[int, list[tuple[Operation, bool]]] = {}
         for block, value, began, ended, fua in recorder.notes:
-            operations.setdefault(block, []).append((Operation(is_write=True, value=value, began=began, ended=ended), fua))
+            operations.setdefault(block, []).append(
+                (Operation(is_write=True, value=value, began=began, ended=ended), fua)
+            )
         for block, value, began, ended in recorder.reads:
-            operations.setdefault(block, []).append((Operation(is_write=False, value=value, began=began, ended=ended), False))
+            operations.setdefault(block, []).append(
+                (Operation(is_write=False, value=value, began=began, ended=ended), False)
+            )
         for block, all_operations in sorted(operations.items()):
             for part in self._parts(block, all_operations):
                 wrong = check(part)
@@ -129,7 +145,9 @@ class Checks:
         self, vdisk: int, before: list[tuple[Operation, bool]], after: list[tuple[Operation, bool]], at_ns: int
     ) -> list[tuple[Operation, bool]]:
         """Return the writes that a block may hold after a split: as unknown ones, but for the one that it was seen to hold."""
-        flushes = [(began, ended) for index, began, ended in self._world.recorder.flushes if index == vdisk and ended <= at_ns]
+        flushes = [
+            (began, ended) for index, began, ended in self._world.recorder.flushes if index == vdisk and ended <= at_ns
+        ]
 
         def safe_ns(op: Operation, fua: bool) -> float:  # noqa: FBT001
             if fua and op.ended <= at_ns:
@@ -142,7 +160,9 @@ class Checks:
         if not safe:
             held.append(Operation(is_write=True, value=INITIAL, began=-math.inf, ended=-math.inf))
         values = {op.value for op in held}
-        first_read = min((op for op, _ in after if not op.is_write and op.value in values), key=lambda op: op.ended, default=None)
+        first_read = min(
+            (op for op, _ in after if not op.is_write and op.value in values), key=lambda op: op.ended, default=None
+        )
         kept: list[tuple[Operation, bool]] = []
         surely = first_read.value if first_read is not None else held[0].value
         for op in held:

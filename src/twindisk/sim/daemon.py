@@ -78,7 +78,7 @@ class Daemon:
     def _next(self) -> None:
         if self._queue and not self._busy:
             self._busy = True
-            slow = self._world.rng.random() < 0.05  # noqa: PLR2004
+            slow = self._world.rng.random() < 0.05
             delay_ms = self._world.rng.random() * (100 if slow else 3)
             self._machine.later(int(delay_ms * MS), self._decide)
 
@@ -112,7 +112,9 @@ class Daemon:
     def _command(self, effect: Any) -> list[ev.Event]:
         command = _COMMANDS[type(effect)]
         name = command.value.replace("-", "_")
-        refusal = self.engine.command(self._world.serial_of(effect.vdisk), name, self._world.mutant.command(name, _arguments(effect)))
+        refusal = self.engine.command(
+            self._world.serial_of(effect.vdisk), name, self._world.mutant.command(name, _arguments(effect))
+        )
         if refusal is None:
             return []
         self._machine.note("refused %s %s: %s", command, effect.vdisk, refusal)

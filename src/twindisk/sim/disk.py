@@ -155,9 +155,9 @@ class Disk:
         if stages >= 1:
             for extent, word in target.items():
                 self.record.bitmap[extent] = self.record.bitmap.get(extent, 0) | word
-        if stages >= 2:  # noqa: PLR2004 - the second of three
+        if stages >= 2:
             self.record.facts, self.record.active = dict(facts), list(active)
-        if stages >= 3:  # noqa: PLR2004 - the third of three
+        if stages >= 3:
             self.record.bitmap = {extent: word for extent, word in target.items() if word}
 
     def _check_overlap(self, action: Action) -> None:
@@ -168,17 +168,19 @@ class Disk:
             if other.action[3] in {"read", "write", "unmap"}:
                 other_start, other_end, other_changes = _range(other.action)
                 if start < other_end and other_start < end and (changes or other_changes):
-                    raise Failed("order", f"operations that overlap are under way: {action[2:5]} and {other.action[2:5]}")
+                    raise Failed(
+                        "order", f"operations that overlap are under way: {action[2:5]} and {other.action[2:5]}"
+                    )
 
     # --- ends ---
 
     def kill(self) -> None:
-        """The process died."""
+        """End what is under way: the process died."""
         for running in self._end():
-            self._apply([block for block in self._maybe(running.action) if self._rng.random() < 0.5])  # noqa: PLR2004
+            self._apply([block for block in self._maybe(running.action) if self._rng.random() < 0.5])
 
     def power_loss(self) -> None:
-        """Power failed."""
+        """Lose what chance takes of the unflushed: power failed."""
         self.kill()
         for _, blocks in self._unflushed:
             whole = self._rng.random()
@@ -197,7 +199,7 @@ class Disk:
     def _maybe(self, action: Action) -> list[tuple[int, bytes]]:
         if action[3] == "persist":
             self._persist(action, stages=self._rng.randrange(4))
-        if action[3] in {"write", "unmap"} and self._rng.random() < 0.7:  # noqa: PLR2004
+        if action[3] in {"write", "unmap"} and self._rng.random() < 0.7:
             return _blocks_of(action)
         return []
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from twindisk.brain import events as ev
-from twindisk.brain.model import CheckKind, Role
+from twindisk.brain.model import CheckKind, Role, VDiskName
 from twindisk.brain.phases import Phase
 from twindisk.sim.clock import MS, SECOND
 
@@ -69,7 +69,6 @@ class Faults:
     def _do(self, kind: str, node: "Machine") -> None:
         self._world.trace.note("**", "fault: %s %s", kind, node.name)
         other = self._world.machines[1 - node.index]
-        network = self._world.network
         if kind == "kill":
             node.kill()
             self._after(10, 6000, node.start)
@@ -84,15 +83,10 @@ class Faults:
         elif kind == "freeze":
             node.freeze()
             self._after(50, 9000, node.thaw)
-        elif kind == "cut":
-            network.cut |= {0, 1}
-            self._after(100, 9000, network.heal, 0)
-            self._after(100, 9000, network.heal, 1)
-        elif kind == "cut-one-way":
-            network.cut.add(node.index)
-            self._after(100, 9000, network.heal, node.index)
+        elif kind in {"cut", "cut-one-way"}:
+            self._cut({0, 1} if kind == "cut" else {node.index})
         elif kind == "reset":
-            network.reset_all()
+            self._world.network.reset_all()
         elif kind == "switch":
             self._order(node)
         elif kind == "stop":
@@ -100,6 +94,11 @@ class Faults:
             self._after(500, 9000, node.start)
         elif kind == "slow-disk":
             self._slow(node)
+
+    def _cut(self, ways: set[int]) -> None:
+        for way in ways:
+            self._world.network.cut.add(way)
+            self._after(100, 9000, self._world.network.heal, way)
 
     def _slow(self, node: "Machine") -> None:
         for disk in node.disks.values():
@@ -114,14 +113,14 @@ class Faults:
     def _order(self, node: "Machine") -> None:
         if node.daemon is not None:
             role = self._rng.choice([Role.MASTER, Role.SLAVE])
-            name = ev.VDiskName(self._rng.choice(sorted(self._world.vdisks.values())))
+            name = VDiskName(self._rng.choice(sorted(self._world.vdisks.values())))
             vdisk = node.daemon.state.vdisks.get(name)
             if vdisk is not None and vdisk.phase is not Phase.DECIDING:
                 # Under the manual check that order would say that the peer is dead: see _operate.
                 node.enter(node.life, self._switch, (node, name, role))
 
     @staticmethod
-    def _switch(node: "Machine", name: ev.VDiskName, role: Role) -> None:
+    def _switch(node: "Machine", name: VDiskName, role: Role) -> None:
         if node.daemon is not None and node.daemon.state.vdisks[name].phase is Phase.IN_SYNC:
             node.daemon.post(ev.SetRole(name, role))
 
@@ -133,7 +132,7 @@ class Faults:
             if node.daemon is None or node.frozen or other.running:
                 continue
             for serial, name in self._world.vdisks.items():
-                vdisk = node.daemon.state.vdisks.get(ev.VDiskName(name))
+                vdisk = node.daemon.state.vdisks.get(VDiskName(name))
                 ahead = other.disks[serial].record.facts["base"] != 0
                 if vdisk is not None and vdisk.phase is Phase.DECIDING and vdisk.role is Role.SLAVE and not ahead:
                     node.daemon.post(ev.SetRole(vdisk.name, Role.MASTER))

@@ -30,7 +30,7 @@ class Fences:
     def run(self, machine: "Machine", commands: tuple[str, ...], limit_ms: int, told: Told, run: int) -> None:
         """Run the commands in turn until one succeeds. A command under way outlives the process that ran it, or not."""
         life = machine.life
-        outlives = self._world.rng.random() < 0.5  # noqa: PLR2004
+        outlives = self._world.rng.random() < 0.5
         daemon = machine.daemon
 
         def still() -> bool:
@@ -70,10 +70,10 @@ class Fences:
                 self._world.clock.after(MS, ended, command in {"kill", "power"})
 
         if command == "late":
-            self._world.clock.after(limit_ms * MS, ended, False)  # noqa: FBT003
+            self._world.clock.after(limit_ms * MS, ended, False)
             self._world.clock.after(limit_ms * MS + took, work)
         elif command == "hang":
-            self._world.clock.after(limit_ms * MS, ended, False)  # noqa: FBT003
+            self._world.clock.after(limit_ms * MS, ended, False)
         else:
             self._world.clock.after(took, work)
 

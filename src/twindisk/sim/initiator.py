@@ -79,7 +79,7 @@ class Worker:
             self._world.clock.after(200 * MS, self._next)
             return
         rng = self._world.rng
-        if rng.random() < 0.5:  # noqa: PLR2004
+        if rng.random() < 0.5:
             self._node = 1 - self._node
         self._choose(rng.random())
 
@@ -90,11 +90,11 @@ class Worker:
         first = rng.choice(places)
         count = rng.randint(1, 3)
         count = next(n for n in range(count, 0, -1) if all(first + i in places for i in range(n)))
-        if chance < 0.5:  # noqa: PLR2004
+        if chance < 0.5:
             self._send("write", serial, first, count)
-        elif chance < 0.9:  # noqa: PLR2004
+        elif chance < 0.9:
             self._send("read", serial, first, count)
-        elif chance < 0.94 and self._world.unmappable:  # noqa: PLR2004
+        elif chance < 0.94 and self._world.unmappable:
             serial, first = self._world.unmappable.pop(rng.randrange(len(self._world.unmappable)))
             self._send("unmap", serial, first, 1)
         else:
@@ -105,10 +105,12 @@ class Worker:
         values = [world.fresh_value() for _ in range(count)] if kind in {"write", "unmap"} else [0] * count
         if kind == "unmap":
             values = [world.unmapped_value(serial, first)]
-        fua = kind == "write" and world.rng.random() < 0.15  # noqa: PLR2004
+        fua = kind == "write" and world.rng.random() < 0.15
         attempt = Attempt(self, self._node, serial, kind, first, values, fua, world.clock.now_ns)
         self.attempt = attempt
-        world.trace.note(self.name, "%s -> %s %s %s %s%s", kind, "AB"[self._node], serial[-1], first, values, " fua" if fua else "")
+        world.trace.note(
+            self.name, "%s -> %s %s %s %s%s", kind, "AB"[self._node], serial[-1], first, values, " fua" if fua else ""
+        )
         world.clock.after(world.hop_ns(), self._arrive, attempt)
         world.clock.after(world.rng.randint(4000, 7000) * MS, self._time_out, attempt)
 
@@ -149,7 +151,9 @@ class Worker:
         attempt.over = True
         self._record(attempt, self._world.clock.now_ns, what)
         self.answered += 1
-        self._world.trace.note(self.name, "%s answered by %s: %s %s", attempt.kind, "AB"[attempt.node], attempt.first, attempt.values)
+        self._world.trace.note(
+            self.name, "%s answered by %s: %s %s", attempt.kind, "AB"[attempt.node], attempt.first, attempt.values
+        )
         self.start()
 
     def failed(self, attempt: Attempt, why: str) -> None:
@@ -157,7 +161,9 @@ class Worker:
         if attempt.over:
             return
         attempt.over = True
-        self._world.trace.note(self.name, "%s failed at %s: %s (%s)", attempt.kind, "AB"[attempt.node], attempt.first, why)
+        self._world.trace.note(
+            self.name, "%s failed at %s: %s (%s)", attempt.kind, "AB"[attempt.node], attempt.first, why
+        )
         if attempt.kind != "read":
             self._record(attempt, math.inf, None)
         self._node = 1 - attempt.node

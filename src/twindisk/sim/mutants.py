@@ -15,23 +15,23 @@ class Mutant:
         """Return the actions as they are to be carried out."""
         return [self.action(node, action) for action in actions]
 
-    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - what the bugs look at
+    def action(self, node: int, action: Action) -> Action:
         """Return one action as it is to be carried out."""
         return action
 
-    def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - what the bugs look at
+    def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a command's arguments as the core is to see them."""
         return arguments
 
 
 def _is_disk(action: Action, operation: str) -> bool:
-    return action[0] == "disk" and action[3] == operation
+    return bool(action[0] == "disk" and action[3] == operation)
 
 
 class ForgottenDirtyWords(Mutant):
     """The dirty bitmap is never made durable."""
 
-    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+    def action(self, node: int, action: Action) -> Action:
         """Forget the bitmap's words."""
         return (*action[:6], action[6], []) if _is_disk(action, "persist") else action
 
@@ -39,7 +39,7 @@ class ForgottenDirtyWords(Mutant):
 class ForgottenActivityLog(Mutant):
     """The activity log is never made durable."""
 
-    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+    def action(self, node: int, action: Action) -> Action:
         """Forget active extents."""
         return (*action[:5], [], *action[6:]) if _is_disk(action, "persist") else action
 
@@ -62,7 +62,7 @@ class UnappliedChange(Mutant):
 class SkippedFlush(Mutant):
     """Flushes return at once and do nothing."""
 
-    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+    def action(self, node: int, action: Action) -> Action:
         """Skip flushes."""
         return (*action[:3], "skip") if _is_disk(action, "flush") else action
 
@@ -86,7 +86,7 @@ class IgnoredLease(Mutant):
 class ForgottenOutdated(Mutant):
     """That the peer is outdated is not made durable."""
 
-    def action(self, node: int, action: Action) -> Action:  # noqa: ARG002 - on both nodes
+    def action(self, node: int, action: Action) -> Action:
         """Keep the facts of a copy that is not alone."""
         if _is_disk(action, "persist") and action[4]["base"] and not action[4]["inconsistent"]:
             facts = {**action[4], "current": action[4]["base"], "base": 0, "lineage": []}

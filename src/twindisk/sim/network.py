@@ -80,7 +80,7 @@ class Network:
     def _delay_ns(self) -> int:
         chance = self._rng.random()
         factor = self._rng.random() + 0.2
-        if chance > 0.97:  # noqa: PLR2004
+        if chance > 0.97:
             factor *= 40
         return int(self.delay_ms * factor * MS)
 
@@ -128,7 +128,7 @@ class Network:
         """Reset a node's sessions; the end of what it sent may be lost."""
         for session in self._sessions:
             queue = session.ways[1 - node].queue
-            if queue and self._rng.random() < 0.5:  # noqa: PLR2004
+            if queue and self._rng.random() < 0.5:
                 for _ in range(self._rng.randrange(len(queue) + 1)):
                     queue.pop()
             session.close(node)
@@ -147,7 +147,7 @@ class Network:
 
     def datagram(self, to: int, data: bytes) -> None:
         """Send a datagram."""
-        copies = 0 if self._rng.random() < self.loss else 2 if self._rng.random() < 0.01 else 1  # noqa: PLR2004
+        copies = 0 if self._rng.random() < self.loss else 2 if self._rng.random() < 0.01 else 1
         for _ in range(copies):
             self._clock.after(self._delay_ns(), self._hand, to, data)
 

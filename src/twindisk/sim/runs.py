@@ -45,5 +45,8 @@ def run_seeds(first: int, count: int, *, mutant: str = "none", jobs: int = 0, ba
     seeds = list(range(first, first + count))
     batches = [seeds[at : at + batch] for at in range(0, len(seeds), batch)]
     with ProcessPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        for outcomes in pool.map(_run_some, batches, [mutant] * len(batches)):
-            yield from outcomes
+        try:
+            for outcomes in pool.map(_run_some, batches, [mutant] * len(batches)):
+                yield from outcomes
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -38,5 +38,6 @@ class Trace:
     def text(self) -> str:
         """Return everything, one line per event."""
         return "\n".join(
-            f"{at_ns / SECOND - 100:11.6f} {who:>4} {words % args if args else words}" for at_ns, who, words, args in self._lines
+            f"{at_ns / SECOND - 100:11.6f} {who:>4} {words % args if args else words}"
+            for at_ns, who, words, args in self._lines
         )

@@ -4,6 +4,7 @@ import random
 from typing import Final
 
 from twindisk.brain import events as ev
+from twindisk.brain.model import VDiskName
 from twindisk.brain.phases import Phase
 from twindisk.sim.checks import Checks
 from twindisk.sim.clock import MS, SECOND, Clock
@@ -76,13 +77,13 @@ class World:
         """Return a VDisk's name."""
         return self.vdisks[serial]
 
-    def vdisk_name(self, serial: str) -> ev.VDiskName:
+    def vdisk_name(self, serial: str) -> VDiskName:
         """Return a VDisk's name as the brain knows it."""
-        return ev.VDiskName(self.vdisks[serial])
+        return VDiskName(self.vdisks[serial])
 
     def index_of(self, serial: str) -> int:
         """Return a VDisk's number."""
-        return int(serial[2:], 16)
+        return int(serial, 16) - (0x6E << 120)
 
     def block_name(self, serial: str, number: int) -> int:
         """Return a block's name in the histories."""
@@ -106,7 +107,9 @@ class World:
     def _choose_places(self) -> list[int]:
         total = self.size_bytes // BLOCK
         bases = [0, 127, total - 2, *(self.rng.randrange(total) for _ in range(8))]
-        return sorted({min(base + at, total - 1) for base in self.rng.sample(bases, self.rng.choice([3, 8])) for at in range(3)})
+        return sorted(
+            {min(base + at, total - 1) for base in self.rng.sample(bases, self.rng.choice([3, 8])) for at in range(3)}
+        )
 
     def _make_disks(self, node: int) -> dict[str, Disk]:
         disks = {}
@@ -131,14 +134,14 @@ class World:
     # --- what nodes and initiators do to each other ---
 
     def sessions_end(self, node: int, *, after_ns: int) -> None:
-        """Initiators notice that a node's process is gone."""
+        """Let initiators notice that a node's process is gone."""
         for worker in self.workers:
             attempt = worker.attempt
             if attempt is not None and attempt.node == node and not attempt.over:
                 self.clock.after(after_ns + self.hop_ns(), worker.failed, attempt, "connection lost")
 
     def ask(self, node: int, event: ev.Event) -> None:
-        """One node's daemon asks the other's over REST."""
+        """Let one node's daemon ask the other's over REST."""
         if node in self.network.cut or 1 - node in self.network.cut:
             return
         self.clock.after(self.hop_ns(), self._asked, node, event)
@@ -158,12 +161,12 @@ class World:
             worker.start()
         self.faults.plan()
         self.clock.run_until(self.faults.end_ns)
-        for _ in range(2 if self.rng.random() < 0.3 else 1):  # noqa: PLR2004
+        for _ in range(2 if self.rng.random() < 0.3 else 1):
             self._settle()
             self.checks.equal()
             self._read_all()
             self.checks.histories()
-            if self.rng.random() < 0.5:  # noqa: PLR2004
+            if self.rng.random() < 0.5:
                 self._lose_both()
 
     def _settle(self) -> None:
@@ -190,7 +193,12 @@ class World:
 
     def _phases(self) -> str:
         daemons = [machine.daemon for machine in self.machines]
-        return str([{name: str(vdisk.phase) for name, vdisk in daemon.state.vdisks.items()} if daemon else None for daemon in daemons])
+        return str(
+            [
+                {name: str(vdisk.phase) for name, vdisk in daemon.state.vdisks.items()} if daemon else None
+                for daemon in daemons
+            ]
+        )
 
     def in_sync(self) -> bool:
         """Whether both brains say so and both cores mirror without a resync."""
@@ -200,7 +208,7 @@ class World:
                 return False
             for serial, name in self.vdisks.items():
                 status = daemon.engine.node.status(serial)
-                if daemon.state.vdisks[ev.VDiskName(name)].phase is not Phase.IN_SYNC:
+                if daemon.state.vdisks[VDiskName(name)].phase is not Phase.IN_SYNC:
                     return False
                 if status["mode"] != "mirroring" or status["sync"] != "none":
                     return False

@@ -102,19 +102,19 @@ impl SimNode {
     fn host_read(
         &mut self,
         serial: &str,
-        id: u64,
+        number: u64,
         offset: u64,
         len_bytes: u32,
         now_ns: u64,
     ) -> PyResult<()> {
-        self.host(serial, id, HostOp::Read { offset, len_bytes }, now_ns)
+        self.host(serial, number, HostOp::Read { offset, len_bytes }, now_ns)
     }
 
     /// A host writes.
     fn host_write(
         &mut self,
         serial: &str,
-        id: u64,
+        number: u64,
         offset: u64,
         data: &[u8],
         fua: bool,
@@ -126,14 +126,14 @@ impl SimNode {
             len_bytes: data.len() as u64,
             kind,
         };
-        self.host(serial, id, HostOp::Change { change, fua }, now_ns)
+        self.host(serial, number, HostOp::Change { change, fua }, now_ns)
     }
 
     /// A host unmaps.
     fn host_unmap(
         &mut self,
         serial: &str,
-        id: u64,
+        number: u64,
         offset: u64,
         len_bytes: u64,
         now_ns: u64,
@@ -143,17 +143,22 @@ impl SimNode {
             len_bytes,
             kind: ChangeKind::Unmap,
         };
-        self.host(serial, id, HostOp::Change { change, fua: false }, now_ns)
+        self.host(
+            serial,
+            number,
+            HostOp::Change { change, fua: false },
+            now_ns,
+        )
     }
 
     /// A host flushes.
-    fn host_flush(&mut self, serial: &str, id: u64, now_ns: u64) -> PyResult<()> {
-        self.host(serial, id, HostOp::Flush, now_ns)
+    fn host_flush(&mut self, serial: &str, number: u64, now_ns: u64) -> PyResult<()> {
+        self.host(serial, number, HostOp::Flush, now_ns)
     }
 
     /// A host's session is gone.
-    fn cancel(&mut self, serial: &str, id: u64, now_ns: u64) -> PyResult<()> {
-        self.node.cancel(serial_of(serial)?, HostId(id), now_ns);
+    fn cancel(&mut self, serial: &str, number: u64, now_ns: u64) -> PyResult<()> {
+        self.node.cancel(serial_of(serial)?, HostId(number), now_ns);
         Ok(())
     }
 
@@ -161,7 +166,7 @@ impl SimNode {
     fn disk_done(
         &mut self,
         serial: &str,
-        id: u64,
+        number: u64,
         outcome: Option<Outcome>,
         now_ns: u64,
     ) -> PyResult<()> {
@@ -175,7 +180,7 @@ impl SimNode {
         };
         self.renew(now_ns);
         self.node
-            .disk_done(serial_of(serial)?, DiskId(id), done, now_ns);
+            .disk_done(serial_of(serial)?, DiskId(number), done, now_ns);
         Ok(())
     }
 
@@ -207,13 +212,13 @@ impl SimNode {
     }
 
     /// Bytes came over the link.
-    fn receive(&mut self, peer: u32, bytes: &[u8], now_ns: u64) -> PyResult<()> {
+    fn receive(&mut self, peer: u32, data: &[u8], now_ns: u64) -> PyResult<()> {
         self.renew(now_ns);
         let link = self
             .links
             .get_mut(&peer)
             .ok_or_else(|| wrong("unknown peer"))?;
-        link.input.extend_from_slice(bytes);
+        link.input.extend_from_slice(data);
         let mut messages = Vec::new();
         while let Some(message) =
             frame::decode(&mut link.input).map_err(|error| wrong(&error.to_string()))?
@@ -295,9 +300,10 @@ impl SimNode {
 }
 
 impl SimNode {
-    fn host(&mut self, serial: &str, id: u64, op: HostOp, now_ns: u64) -> PyResult<()> {
+    fn host(&mut self, serial: &str, number: u64, op: HostOp, now_ns: u64) -> PyResult<()> {
         self.renew(now_ns);
-        self.node.host(serial_of(serial)?, HostId(id), op, now_ns);
+        self.node
+            .host(serial_of(serial)?, HostId(number), op, now_ns);
         Ok(())
     }
 
