@@ -6,7 +6,7 @@ the GIL. A failed call raises a subclass of :class:`twindisk.errors.EngineError`
 
 from typing import Any, Self, TypedDict, final, type_check_only
 
-__all__ = ["Engine", "__version__"]
+__all__ = ["Engine", "SimNode", "__version__"]
 
 __version__: str
 
