@@ -1,9 +1,12 @@
 """The front of the demo: checks what it was asked for, then tells the story or holds the pair."""
 
 import asyncio
+import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, Final
 
 from twindisk.demo.hold import hold
 from twindisk.demo.place import NodePlace, places
@@ -11,7 +14,8 @@ from twindisk.demo.story import tell
 from twindisk.errors import TwindiskError
 from twindisk.initiator import library
 
-DEFAULT_SIZE = "1"
+DEFAULT_SIZE: Final = "1"
+_INTERRUPTED: Final = 130
 
 
 def run_demo(port: int, size: str = DEFAULT_SIZE) -> int:
@@ -27,8 +31,8 @@ def hold_demo(directory: Path, port: int, size: str = DEFAULT_SIZE) -> int:
 def _run(directory: Path | None, port: int, size: str) -> int:
     try:
         return _begin(directory, port, size)
-    except KeyboardInterrupt:
-        return 130
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _INTERRUPTED
     except (ValueError, TwindiskError) as error:
         problem = str(error) or type(error).__name__
     except OSError as error:
@@ -44,9 +48,16 @@ def _begin(directory: Path | None, port: int, size: str) -> int:
     if problem is not None:
         return _refuse(problem)
     if directory is None:
-        return asyncio.run(tell(port, size))
+        return asyncio.run(_until_terminated(tell(port, size)))
     directory.mkdir(parents=True, exist_ok=True)
     return asyncio.run(hold(directory.resolve(), port, size))
+
+
+async def _until_terminated(story: Coroutine[Any, Any, int]) -> int:
+    """Await the story; SIGTERM cancels it, as SIGINT does, so that no node is left behind."""
+    task = asyncio.ensure_future(story)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _obstacle(where: tuple[NodePlace, NodePlace], directory: Path | None) -> str | None:
