@@ -46,11 +46,11 @@ async def test_killing_one_node_only_pauses_a_bench_through_the_other(pair: Pair
     survivor = pair.other(victim)
     bench = asyncio.create_task(
         run_tool(
-            *("qemu-img", "bench", "-w", "-d", "8", "-c", "40000", "-s", "4096", "-f", "raw"),
+            *("qemu-img", "bench", "-w", "-d", "8", "-c", "150000", "-s", "4096", "-f", "raw"),
             survivor.place.url(iqn(pair.vdisk)),
         )
     )
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.3)
     assert not bench.done()
     await victim.kill()
     await pair.wait_alone(survivor)
@@ -68,7 +68,7 @@ async def test_killing_one_node_only_pauses_a_copy_through_the_other(pair: Pair,
     victim, survivor = pair.nodes
     name = iqn(pair.vdisk)
     copy = asyncio.create_task(
-        run_tool("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", "-r", "64M", image, survivor.place.url(name))
+        run_tool("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", "-r", "16M", image, survivor.place.url(name))
     )
     await asyncio.sleep(0.3)
     assert not copy.done()
