@@ -4,6 +4,7 @@ tgtd is started by us and ended by its process id; it listens on one loopback ad
 """
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,9 +20,11 @@ def running(backing: Path, size_bytes: int, address: str, port: int) -> Iterator
     with backing.open("wb") as file:
         file.truncate(size_bytes)
     control = str(port % 32768)
-    environment = os.environ | {"TGT_IPC_SOCKET": str(backing.with_suffix(".socket"))}
+    # Daemons are in directories that are not on every user's path.
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    environment = os.environ | {"TGT_IPC_SOCKET": str(backing.with_suffix(".socket")), "PATH": path}
     daemon = subprocess.Popen(
-        ["tgtd", "-f", "-C", control, "--iscsi", f"portal={address}:{port}"],
+        [shutil.which("tgtd", path=path) or "tgtd", "-f", "-C", control, "--iscsi", f"portal={address}:{port}"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -45,7 +48,11 @@ def _administer(environment: dict[str, str], control: str, *arguments: str, pati
     end = time.monotonic() + patience_s
     while True:
         done = subprocess.run(
-            ["tgtadm", "-C", control, *arguments], env=environment, capture_output=True, text=True, check=False
+            [shutil.which("tgtadm", path=environment["PATH"]) or "tgtadm", "-C", control, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode == 0:
             return

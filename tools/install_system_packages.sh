@@ -8,6 +8,7 @@
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
 set -eu
 
+PATH="$PATH:/usr/sbin:/sbin" # where daemons are, which is not on every user's path
 updated=""
 
 as_root() {
