@@ -5,26 +5,14 @@ import pytest
 from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.runs import run_seed, run_seeds
 
-SEEDS = 240
+SEEDS = 200
 
-REGRESSIONS = {
-    9: "a Master that lost power and was back at once overwrote what only its Slave still held",
-    12: "a node that goes on alone waited for ever for the lease of a peer that was back",
-    71: "a fence command that was cancelled killed the peer late",
-    1074: "the operator's Master loses power twice while its Slave waits",
-}
-"""Seeds that once broke a promise. What a seed does changes with the simulator; the rules they found have unit tests too."""
+REGRESSIONS = (113, 452, 523, 1074, 2005, 13479)
+"""Seeds that once showed a fault, of the product or of the simulator. What a seed does changes with the simulator: the rules
+that were found have tests of their own, here, in native/mirror and with the brain's."""
 
-FOUND_FROM = {
-    "forgotten-dirty-words": 60,
-    "forgotten-activity-log": 0,
-    "unapplied-change": 0,
-    "skipped-flush": 0,
-    "early-answer": 0,
-    "ignored-lease": 16,
-    "forgotten-outdated": 26,
-}
-"""Seeds near which each planted bug was found when the list was made; the search goes on for some hundreds."""
+FOUND_FROM = {"ignored-lease": 150}
+"""Where the search for a planted bug begins, if it takes long from seed 0."""
 
 
 @pytest.mark.promise("P1", "P2", "P3", "P4", "P6")
@@ -48,5 +36,5 @@ def test_a_seed_is_the_same_run_every_time() -> None:
 @pytest.mark.parametrize("mutant", sorted(set(MUTANTS) - {"none"}))
 @pytest.mark.timeout(600)
 def test_a_planted_bug_is_found(mutant: str) -> None:
-    outcomes = run_seeds(FOUND_FROM[mutant], 500, mutant=mutant, batch=6)
+    outcomes = run_seeds(FOUND_FROM.get(mutant, 0), 500, mutant=mutant, batch=6)
     assert any(outcome.problem for outcome in outcomes)

@@ -109,10 +109,12 @@ class Checks:
         """P1 and P3: every block's history is one of a single disk."""
         recorder = self._world.recorder
         operations: dict[int, list[tuple[Operation, bool]]] = {}
-        for block, value, began, ended, fua in recorder.notes:
-            operations.setdefault(block, []).append(
-                (Operation(is_write=True, value=value, began=began, ended=ended), fua)
-            )
+        seen = {(block, value) for block, value, _, _ in recorder.reads}
+        for note in recorder.notes:
+            # An attempt without an answer that nobody saw may never have been carried out.
+            ended = min(note.ended_ns, note.bound_ns) if (note.block, note.value) in seen else note.ended_ns
+            operation = Operation(is_write=True, value=note.value, began=note.began_ns, ended=ended)
+            operations.setdefault(note.block, []).append((operation, note.fua and note.ended_ns != math.inf))
         for block, value, began, ended in recorder.reads:
             operations.setdefault(block, []).append(
                 (Operation(is_write=False, value=value, began=began, ended=ended), False)

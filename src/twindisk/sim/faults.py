@@ -23,6 +23,7 @@ _WEIGHTS: Final = {
     "switch": 3,
     "stop": 2,
     "slow-disk": 1,
+    "disk": 1,
 }
 
 
@@ -54,8 +55,8 @@ class Faults:
                 disk.slow = 1
             self._world.network.heal(machine.index)
             machine.thaw()
+            self._replace(machine)
             machine.start()
-            machine.stays_down = False
         self._clock.after(12 * SECOND, self._start_stopped)
 
     def _start_stopped(self) -> None:
@@ -68,32 +69,63 @@ class Faults:
 
     def _do(self, kind: str, node: "Machine") -> None:
         self._world.trace.note("**", "fault: %s %s", kind, node.name)
+        faults: dict[str, Callable[[Machine], None]] = {
+            "kill": self._kill,
+            "power": self._power,
+            "power-both": self._power_both,
+            "freeze": self._freeze,
+            "cut": self._cut_both,
+            "cut-one-way": self._cut_one_way,
+            "reset": lambda _: self._world.network.reset_all(),
+            "switch": self._order,
+            "stop": self._stop,
+            "slow-disk": self._slow,
+            "disk": self._fail_disk,
+        }
+        faults[kind](node)
+
+    def _kill(self, node: "Machine") -> None:
+        node.kill()
+        self._after(10, 6000, node.start)
+
+    def _power(self, node: "Machine") -> None:
+        node.power_off()
+        self._after(200, 8000, node.start)
+
+    def _power_both(self, node: "Machine") -> None:
         other = self._world.machines[1 - node.index]
-        if kind == "kill":
-            node.kill()
-            self._after(10, 6000, node.start)
-        elif kind == "power":
-            node.power_off()
-            self._after(200, 8000, node.start)
-        elif kind == "power-both":
-            node.power_off()
-            self._after(0, 1000, other.power_off)
-            self._after(1200, 6000, node.start)
-            self._after(1200, 6000, other.start)
-        elif kind == "freeze":
-            node.freeze()
-            self._after(50, 9000, node.thaw)
-        elif kind in {"cut", "cut-one-way"}:
-            self._cut({0, 1} if kind == "cut" else {node.index})
-        elif kind == "reset":
-            self._world.network.reset_all()
-        elif kind == "switch":
-            self._order(node)
-        elif kind == "stop":
-            node.stop()
-            self._after(500, 9000, node.start)
-        elif kind == "slow-disk":
-            self._slow(node)
+        node.power_off()
+        self._after(0, 1000, other.power_off)
+        self._after(1200, 6000, node.start)
+        self._after(1200, 6000, other.start)
+
+    def _freeze(self, node: "Machine") -> None:
+        node.freeze()
+        self._after(50, 9000, node.thaw)
+
+    def _stop(self, node: "Machine") -> None:
+        node.stop()
+        self._after(500, 9000, node.start)
+
+    def _cut_both(self, _node: "Machine") -> None:
+        self._cut({0, 1})
+
+    def _cut_one_way(self, node: "Machine") -> None:
+        self._cut({node.index})
+
+    def _fail_disk(self, node: "Machine") -> None:
+        """Let every operation fail until the daemon is started anew, with the disk as it was left."""
+        if node.daemon is not None:
+            node.broken = True
+            for disk in node.disks.values():
+                disk.failing = True
+            self._after(500, 9000, self._replace, node)
+
+    @staticmethod
+    def _replace(node: "Machine") -> None:
+        if node.broken:
+            node.kill("to replace its disk")
+            node.start()
 
     def _cut(self, ways: set[int]) -> None:
         for way in ways:
@@ -112,17 +144,11 @@ class Faults:
 
     def _order(self, node: "Machine") -> None:
         if node.daemon is not None:
-            role = self._rng.choice([Role.MASTER, Role.SLAVE])
+            manual = any(check.kind is CheckKind.MANUAL for check in node.checks)
+            # Under the manual check "be Master" may come to mean that the peer is dead: see _operate.
+            role = Role.SLAVE if manual else self._rng.choice([Role.MASTER, Role.SLAVE])
             name = VDiskName(self._rng.choice(sorted(self._world.vdisks.values())))
-            vdisk = node.daemon.state.vdisks.get(name)
-            if vdisk is not None and vdisk.phase is not Phase.DECIDING:
-                # Under the manual check that order would say that the peer is dead: see _operate.
-                node.enter(node.life, self._switch, (node, name, role))
-
-    @staticmethod
-    def _switch(node: "Machine", name: VDiskName, role: Role) -> None:
-        if node.daemon is not None and node.daemon.state.vdisks[name].phase is Phase.IN_SYNC:
-            node.daemon.post(ev.SetRole(name, role))
+            node.enter(node.life, node.daemon.post, (ev.SetRole(name, role),))
 
     def _operate(self) -> None:
         """Be the operator of the manual check: make a waiting Slave Master, having seen that the peer is dead and behind."""

@@ -3,7 +3,8 @@
 Rules:
 
 1. Every block of every attempt to write has a value of its own, so that a read tells which write it saw.
-2. An attempt that was not answered with success may have been carried out, or may still be: it has no end.
+2. An attempt that was not answered with success may have been carried out, and may still be until a later attempt of the
+   same command is answered: what happens after that would be a ghost.
 3. A command that is not answered in time costs its session: the node is told to forget it, when it hears of it.
 4. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
 """
@@ -43,6 +44,22 @@ class Attempt:
     over: bool = False
     sent_life: int = 0
     number: int | None = None
+    chain: list["Note"] = field(default_factory=list)
+    """What earlier attempts of the same command wrote."""
+
+
+@dataclass(slots=True)
+class Note:
+    """One block of one attempt to write."""
+
+    block: int
+    value: int
+    began_ns: int
+    ended_ns: float
+    """When it was answered; inf: it was not."""
+    fua: bool
+    bound_ns: float = math.inf
+    """When a later attempt of the same command was answered: from then on this one must not be carried out."""
 
 
 @dataclass(slots=True)
@@ -50,8 +67,7 @@ class Recorder:
     """What all initiators saw, in the form that the checker takes, and what was flushed."""
 
     history: History = field(default_factory=History)
-    notes: list[tuple[int, int, int, float, bool]] = field(default_factory=list)
-    """Every attempt to write: block, value, began, ended (inf: unknown), with FUA."""
+    notes: list[Note] = field(default_factory=list)
     reads: list[tuple[int, int, int, int]] = field(default_factory=list)
     flushes: list[tuple[int, int, int]] = field(default_factory=list)
     """Flushes that were answered: VDisk's index, began, ended."""
@@ -100,13 +116,19 @@ class Worker:
         else:
             self._send("flush", serial, 0, 0)
 
-    def _send(self, kind: str, serial: str, first: int, count: int) -> None:
+    def _again(self, before: Attempt) -> None:
+        """Try a command again over the other path; a write with new values, so that a late attempt gives itself away."""
+        self._send(before.kind, before.serial, before.first, len(before.values), before.chain)
+
+    def _send(self, kind: str, serial: str, first: int, count: int, chain: list[Note] | None = None) -> None:
         world = self._world
         values = [world.fresh_value() for _ in range(count)] if kind in {"write", "unmap"} else [0] * count
         if kind == "unmap":
             values = [world.unmapped_value(serial, first)]
         fua = kind == "write" and world.rng.random() < 0.15
         attempt = Attempt(self, self._node, serial, kind, first, values, fua, world.clock.now_ns)
+        if chain is not None:
+            attempt.chain = chain
         self.attempt = attempt
         world.trace.note(
             self.name, "%s -> %s %s %s %s%s", kind, "AB"[self._node], serial[-1], first, values, " fua" if fua else ""
@@ -164,14 +186,13 @@ class Worker:
         self._world.trace.note(
             self.name, "%s failed at %s: %s (%s)", attempt.kind, "AB"[attempt.node], attempt.first, why
         )
+        self._node = 1 - attempt.node
         if attempt.kind != "read":
             self._record(attempt, math.inf, None)
-        self._node = 1 - attempt.node
-        if attempt.kind == "unmap" or not self._world.load:
-            self.start()
+        if attempt.kind != "unmap" and self._world.load:
+            self._pause(lambda: self._again(attempt))
         else:
-            count = len(attempt.values)
-            self._pause(lambda: self._send(attempt.kind, attempt.serial, attempt.first, count))
+            self.start()
 
     def _time_out(self, attempt: Attempt) -> None:
         if attempt.over:
@@ -199,7 +220,12 @@ class Worker:
                 attempt.values[at] = seen
                 recorder.reads.append((block, seen, attempt.began_ns, int(ended)))
             else:
-                recorder.notes.append((block, value, attempt.began_ns, ended, attempt.fua))
+                note = Note(block, value, attempt.began_ns, ended, attempt.fua)
+                recorder.notes.append(note)
+                attempt.chain.append(note)
+        if attempt.kind == "write" and ended != math.inf:
+            for note in attempt.chain:
+                note.bound_ns = ended
 
     def value_of(self, serial: str, number: int, block: bytes) -> int:
         """Return the value that a block's bytes stand for; -1 for bytes that nobody wrote."""

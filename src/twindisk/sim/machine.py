@@ -34,7 +34,6 @@ class Machine:
         self.frozen = False
         self.powered = True
         self.daemon: Daemon | None = None
-        self.stays_down = False
         self.broken = False
         """A disk of this machine failed: the process must be started anew on a good one."""
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []

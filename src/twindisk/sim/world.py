@@ -45,6 +45,7 @@ class World:
         self.addresses = ("10.0.0.1", "10.0.0.2")
         count = 2 if self.rng.random() < 0.2 else 1
         self.vdisks = {f"6e{at:030x}": f"M{at}" for at in range(1, count + 1)}
+        self.fresh = {serial for serial in self.vdisks if self.rng.random() < 0.15}
         self._serials = {name: serial for serial, name in self.vdisks.items()}
         self.size_bytes = self.rng.choice([3 << 20, (9 << 20) + 70 * BLOCK, (17 << 20) + BLOCK, 40 << 20])
         self.log_extents = self.rng.choice([2, 4, 1024])
@@ -114,6 +115,7 @@ class World:
     def _make_disks(self, node: int) -> dict[str, Disk]:
         disks = {}
         for serial in self.vdisks:
+            fresh = serial in self.fresh
             facts = {
                 "current": 77,
                 "base": 0,
@@ -123,8 +125,11 @@ class World:
                 "inconsistent": False,
                 "ending": False,
             }
+            if fresh:
+                # The mirror was just made: node 0 holds the data, node 1 is blank.
+                facts.update({"current": 78, "base": 77} if node == 0 else {"current": 0, "epoch": 0})
             disk = Disk(self.clock, self.rng, Record(facts, [], {}))
-            for place in self.places:
+            for place in self.places if node == 0 or not fresh else ():
                 disk.prefill(place, block_of(PREFILL))
             if node == 0:
                 self.unmappable += [(serial, place) for place in self.places]

@@ -57,6 +57,9 @@ impl Copy {
         if self.facts.blank() {
             return Err(CommandError::Blank);
         }
+        if self.peer_is_ahead() {
+            return Err(CommandError::StaleFacts);
+        }
         match &mut self.mode {
             Mode::Alone => self.report(Report::Alone { released: 0 }),
             Mode::GoingAlone(going) => {
@@ -76,6 +79,18 @@ impl Copy {
             _ => return Err(CommandError::WrongMode),
         }
         Ok(())
+    }
+
+    /// The peer told, over the link that stands, that it went on alone from what this copy holds: whoever decided that
+    /// this copy goes on has not heard of it yet.
+    fn peer_is_ahead(&self) -> bool {
+        self.around.link
+            && self.remote.as_ref().is_some_and(|remote| {
+                remote.facts.peer_outdated()
+                    && !remote.facts.inconsistent
+                    && (remote.facts.base == self.facts.current
+                        || remote.facts.lineage.contains(&self.facts.current))
+            })
     }
 
     /// Go as far as it goes; true when something moved.

@@ -25,8 +25,9 @@ use crate::{arguments, dicts, errors};
 #[derive(FromPyObject)]
 enum Outcome {
     Failed(i32),
-    Data(Vec<u8>),
+    // Before `Data`: an empty list would be taken for no bytes. No read is empty.
     Extents(Vec<(u64,)>),
+    Data(Vec<u8>),
 }
 
 struct Link {
