@@ -89,7 +89,8 @@ class Checks:
         daemon = self._world.machines[node].daemon
         if daemon is None or (node, serial) in self._power_lost:
             return False
-        return daemon.state.vdisks[self._world.vdisk_name(serial)].phase in _WHOLE if daemon.state.vdisks else False
+        vdisk = daemon.state.vdisks.get(self._world.vdisk_name(serial))
+        return vdisk is not None and vdisk.phase in _WHOLE
 
     def _split(self, serial: str) -> None:
         self._world.trace.note("**", "unflushed writes of %s may be lost here", serial[-1])
