@@ -1,5 +1,6 @@
 """The rows of the benchmark: which tool measures what, and what it printed as a number."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -36,7 +37,11 @@ ROWS: Final = (
 
 
 def measure(row: Row, url: str, seconds: float) -> float:
-    """Measure one row on one target for about ``seconds``; return the result in the row's unit."""
+    """Measure one row on one target for about ``seconds``; return the result in the row's unit.
+
+    What was written before goes to disk first: nobody pays for the write-back of the target measured before.
+    """
+    os.sync()
     rate = _random_reads(row, url, max(1, round(seconds))) if row.kind == "read" else _writes(row, url, seconds)
     return rate if row.unit == "IOPS" else rate * row.request_bytes / (1 << 20)
 

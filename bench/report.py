@@ -44,7 +44,7 @@ def document(results: Results, rows: Sequence[Row], memory_mib: Mapping[str, flo
 
 Made by `make bench`; the raw figures are in [benchmarks.json](benchmarks.json). Beside Debian's tgt (one backing file, default
 settings) on the same filesystem in the same run: all targets measured in turn in each of {rounds} rounds, so that what else
-the machine does meets all alike. Figures are medians; in brackets the median of the rounds' ratios to tgt.
+the machine does meets all alike; what was written before is on disk before the next measurement begins. Figures are medians; in brackets the median of the rounds' ratios to tgt.
 
 Machine: {machine}. Everything, initiator included, runs on it; all data fits the page cache.
 
