@@ -7,6 +7,7 @@ use crate::facts::{Facts, LINEAGE_MAX, Role};
 use crate::ids::Serial;
 use crate::message::{Body, Message, Terms};
 use crate::ops::{Change, ChangeKind};
+use crate::payload::crc32c_of;
 use crate::report::{Sync, ToldFacts};
 
 /// Take the next whole message from what was received; `None`: more bytes are needed.
@@ -23,7 +24,7 @@ pub fn decode(input: &mut BytesMut) -> Result<Option<Message>, FrameError> {
     if head[4] != VERSION {
         return Err(FrameError::Version(head[4]));
     }
-    if crc32c::crc32c(&head[..60]) != u32_at(head, 60) {
+    if crc32c_of(&head[..60]) != u32_at(head, 60) {
         return Err(FrameError::HeaderChecksum);
     }
     let payload_bytes = u32_at(head, 8);
@@ -38,7 +39,7 @@ pub fn decode(input: &mut BytesMut) -> Result<Option<Message>, FrameError> {
     let head = *head;
     input.advance(HEADER_BYTES);
     let payload = input.split_to(payload_bytes as usize).freeze();
-    if crc32c::crc32c(&payload) != u32_at(&head, 12) {
+    if crc32c_of(&payload) != u32_at(&head, 12) {
         return Err(FrameError::PayloadChecksum);
     }
     let mut serial = [0; 16];

@@ -6,7 +6,7 @@ use super::{HEADER_BYTES, MAGIC, VERSION};
 use crate::facts::Role;
 use crate::message::{Body, Message, Terms};
 use crate::ops::{Change, ChangeKind};
-use crate::payload::Payload;
+use crate::payload::{Payload, crc32c_of};
 use crate::report::{Sync, ToldFacts};
 
 /// The fields of a header that depend on the kind, and the payload.
@@ -197,7 +197,7 @@ pub fn encode(message: &Message) -> ([u8; HEADER_BYTES], Payload) {
     header[40..48].copy_from_slice(&message.id.to_le_bytes());
     header[48..56].copy_from_slice(&parts.offset.to_le_bytes());
     header[56..60].copy_from_slice(&parts.len_bytes.to_le_bytes());
-    let checksum = crc32c::crc32c(&header[..60]);
+    let checksum = crc32c_of(&header[..60]);
     header[60..].copy_from_slice(&checksum.to_le_bytes());
     (header, parts.payload)
 }
