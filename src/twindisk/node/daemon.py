@@ -15,6 +15,7 @@ from pathlib import Path
 
 from twindisk.config import NodeConfig, etc_directory, load
 from twindisk.errors import TwindiskError
+from twindisk.node.descriptors import raise_descriptor_limit
 from twindisk.node.engine import EnginePort
 from twindisk.node.log import Log, open_log
 from twindisk.node.run import running_node
@@ -32,6 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         config = load(options.etc or etc_directory())
+        raise_descriptor_limit()
         asyncio.run(_serve(config, logging.DEBUG if options.debug else logging.INFO))
     except TwindiskError as error:
         sys.stderr.write(f"twindiskd: {tell(error).detail}\n")
