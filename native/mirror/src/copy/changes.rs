@@ -75,22 +75,15 @@ impl Copy {
             self.waiting_active.push(id);
         }
         let mut send = None;
-        if let Some(task) = self.tasks.get_mut(&id) {
-            match &mut task.kind {
-                TaskKind::HostChange {
-                    begun,
-                    peer_pending,
-                    change,
-                    ..
-                } => {
-                    *begun = true;
-                    send = peer_pending.then(|| change.clone());
-                }
-                TaskKind::HostRequest { begun, .. }
-                | TaskKind::PeerRequest { begun, .. }
-                | TaskKind::PeerApply { begun, .. } => *begun = true,
-                _ => {}
-            }
+        if let Some(TaskKind::HostChange {
+            begun,
+            peer_pending,
+            change,
+            ..
+        }) = self.tasks.get_mut(&id).map(|task| &mut task.kind)
+        {
+            *begun = true;
+            send = peer_pending.then(|| change.clone());
         }
         if let Some(change) = send {
             self.say(id, Body::Apply(change));

@@ -73,7 +73,6 @@ impl Copy {
                         change,
                         fua,
                         granted: false,
-                        begun: false,
                     };
                     let id = self.add_task(offset, len_bytes, kind);
                     self.say(id, ask);

@@ -37,20 +37,11 @@ pub enum TaskKind {
         change: Change,
         fua: bool,
         granted: bool,
-        begun: bool,
     },
     /// Master: the Slave's request; locked until the Slave says unlock.
-    PeerRequest {
-        peer_id: u64,
-        change: Change,
-        begun: bool,
-    },
+    PeerRequest { peer_id: u64, change: Change },
     /// Slave: the Master's change.
-    PeerApply {
-        peer_id: u64,
-        change: Change,
-        begun: bool,
-    },
+    PeerApply { peer_id: u64, change: Change },
     /// Master: a read that the Slave cannot do itself.
     PeerRead { peer_id: u64 },
     /// Make answered changes durable on every copy that counts; for a host or for the activity log.

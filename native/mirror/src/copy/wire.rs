@@ -49,7 +49,6 @@ impl Copy {
                 let kind = TaskKind::PeerRequest {
                     peer_id: id,
                     change,
-                    begun: false,
                 };
                 let task = self.add_task(offset, len_bytes, kind);
                 self.peer_tasks.insert(id, task);
@@ -76,7 +75,6 @@ impl Copy {
                 let kind = TaskKind::PeerApply {
                     peer_id: id,
                     change,
-                    begun: false,
                 };
                 let task = self.add_task(offset, len_bytes, kind);
                 self.lock(task, true);
