@@ -17,6 +17,7 @@ from twindisk.errors import (
     RefusedProblem,
 )
 from twindisk.node.context import Node
+from twindisk.node.fence_text import without_secrets
 from twindisk.node.names import check_address
 from twindisk.node.records import Check, CheckKind
 
@@ -31,7 +32,7 @@ async def add(node: Node, peer: str, kind: CheckKind, command: str) -> Check:
     if any((check.kind, check.command) == (kind, command) for check in node.state.checks(peer)):
         raise ConflictError(ConflictProblem.CHECK_EXISTS, peer=peer, kind=kind.value, node=node.config.node_name)
     check = node.state.add_check(peer, kind, command)
-    node.log.info("mirror check added", peer=peer, check=kind.value, command=command or None)
+    node.log.info("mirror check added", peer=peer, check=kind.value, command=without_secrets(command) or None)
     await tell_brain(node, peer)
     return check
 

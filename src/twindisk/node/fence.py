@@ -5,6 +5,7 @@ Rules:
 * A command is the operator's shell line, run by ``/bin/sh -c`` in a session of its own with no input. Over its time
   limit, or when the run is cancelled, its whole process group is killed.
 * Success is exit status 0 and nothing else: not a timeout, not a signal, not a command that cannot be started.
+* Nothing is written to a disk, and output is never kept in full: a full or hanging filesystem cannot stop a fence.
 * The run reports every attempt; it decides nothing.
 """
 
@@ -13,14 +14,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import Self
 
 OUTPUT_KEPT_BYTES = 2000
 _SHELL = "/bin/sh"
+_READ_BYTES = 1 << 16
+_AGENT_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where fence agents and their tools are, which is not on the path of a daemon that a user started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +58,21 @@ async def run_fence(peer: str, commands: Sequence[str], limit_s: float, report: 
 async def _attempt(peer: str, command: str, limit_s: float) -> FenceAttempt:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    # A file, not a pipe: a child that the command leaves behind could hold a pipe open beyond the command's end.
-    with tempfile.TemporaryFile() as output:
+    try:
+        words = _LastWords(loop)
+    except OSError as error:
+        return FenceAttempt(command, None, timed_out=False, output=str(error), seconds=0.0)
+    with words:
         try:
             process = await asyncio.create_subprocess_exec(
                 _SHELL,
                 "-c",
                 command,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=words.end_of_command,
+                stderr=words.end_of_command,
                 start_new_session=True,
-                env={**os.environ, "TWINDISK_PEER": peer},
+                env=environment(peer, os.environ),
             )
         except OSError as error:
             return FenceAttempt(command, None, timed_out=False, output=str(error), seconds=loop.time() - begun)
@@ -80,13 +86,42 @@ async def _attempt(peer: str, command: str, limit_s: float) -> FenceAttempt:
                 _kill_group(process.pid)
                 await process.wait()
         status = None if timed_out else process.returncode
-        return FenceAttempt(command, status, timed_out, _last_words(output), loop.time() - begun)
+        return FenceAttempt(command, status, timed_out, words.text(), loop.time() - begun)
 
 
-def _last_words(output: IO[bytes]) -> str:
-    end = output.seek(0, os.SEEK_END)
-    output.seek(max(0, end - OUTPUT_KEPT_BYTES))
-    return output.read().decode("utf-8", "replace").strip()
+def environment(peer: str, ours: Mapping[str, str]) -> dict[str, str]:
+    """Return what a fence command finds in its environment: ours, the peer's mirror address, a path with the agents on it."""
+    path = ours.get("PATH", os.defpath).split(":")
+    path += [directory for directory in _AGENT_DIRECTORIES if directory not in path]
+    return {**ours, "PATH": ":".join(path), "TWINDISK_PEER": peer}
+
+
+class _LastWords:
+    """A pipe that is always read and of which the end is kept. It is not read to its end, which a child left behind could hold open."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._ours, self.end_of_command = os.pipe()
+        os.set_blocking(self._ours, False)
+        self._loop = loop
+        self._kept = b""
+        loop.add_reader(self._ours, self._read)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.remove_reader(self._ours)
+        os.close(self._ours)
+        os.close(self.end_of_command)
+
+    def text(self) -> str:
+        """Return the last words so far."""
+        self._read()  # a pipe holds no more than one read takes
+        return self._kept.decode("utf-8", "replace").strip()
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            self._kept = (self._kept + os.read(self._ours, _READ_BYTES))[-OUTPUT_KEPT_BYTES:]
 
 
 def _kill_group(pid: int) -> None:

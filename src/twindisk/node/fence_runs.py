@@ -1,6 +1,7 @@
 """The fence runs the brain asked for: at most one command per peer at a time, outcomes by run number.
 
 A cancelled run's command is killed and gone before a newer run for the same peer starts its own; it reports nothing.
+Every other run reports an outcome, come what may: held I/O waits for it. Passwords in commands and their output are not logged.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from twindisk.brain.effects import RunFence
 from twindisk.brain.events import Event, FenceFailed, FenceSucceeded
 from twindisk.brain.model import PeerAddress
 from twindisk.node.fence import FenceAttempt, run_fence
+from twindisk.node.fence_text import output_without_secrets, without_secrets
 from twindisk.node.log import Log
 
 
@@ -61,12 +63,16 @@ class FenceRuns:
             log.log(
                 30 if attempt.succeeded else 40,
                 "fence command succeeded" if attempt.succeeded else "fence command failed",
-                command=attempt.command,
+                command=without_secrets(attempt.command),
                 exit_status=attempt.exit_status,
                 timed_out=attempt.timed_out,
                 seconds=round(attempt.seconds, 3),
-                output=attempt.output or None,
+                output=output_without_secrets(attempt.output, attempt.command) or None,
             )
 
-        succeeded = await run_fence(effect.peer, effect.commands, effect.limit_ms / 1000, report)
+        try:
+            succeeded = await run_fence(effect.peer, effect.commands, effect.limit_ms / 1000, report)
+        except Exception:  # no outcome would hold the VDisks' I/O for ever
+            log.exception("fencing broke off")
+            succeeded = False
         self._post((FenceSucceeded if succeeded else FenceFailed)(effect.peer, effect.run))

@@ -1,14 +1,21 @@
 import asyncio
 import os
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from fakes.nodes import quiet_log, until
 from twindisk.brain.effects import RunFence
 from twindisk.brain.events import Event, FenceFailed, FenceSucceeded
 from twindisk.brain.model import PeerAddress
-from twindisk.node.fence import FenceAttempt, run_fence
+from twindisk.node.fence import FenceAttempt, environment, run_fence
 from twindisk.node.fence_runs import FenceRuns
+from twindisk.node.log import Log
 
 PEER = PeerAddress("10.0.0.2")
 
@@ -54,6 +61,40 @@ async def test_a_command_that_talks_without_end_is_cut_to_its_last_words() -> No
     assert len(attempts[0].output) <= 2000
 
 
+async def test_output_that_comes_after_much_else_is_kept_whatever_the_command_does_with_it() -> None:
+    _, attempts = await fence("echo out; echo err >&2; exit 1", "exec >&-; exec 2>&-; sleep 0.1; exit 4")
+    assert [(attempt.exit_status, attempt.output) for attempt in attempts] == [(1, "out\nerr"), (4, "")]
+
+
+async def test_agents_are_found_where_administrators_have_them() -> None:
+    given = environment(PEER, {"PATH": "/bin:/usr/sbin", "HOME": "/root"})
+    assert given == {"PATH": "/bin:/usr/sbin:/usr/local/sbin:/sbin", "HOME": "/root", "TWINDISK_PEER": PEER}
+
+
+async def test_a_run_that_breaks_off_is_a_failure_and_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> bool:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("twindisk.node.fence_runs.run_fence", broken)
+    events: list[Event] = []
+    runs = FenceRuns(events.append, quiet_log())
+    runs.start(RunFence(PEER, 3, ("true",), 30_000))
+    await until(lambda: bool(events))
+    assert events == [FenceFailed(PEER, 3)]
+
+
+async def test_no_password_is_logged() -> None:
+    logger, lines = recording_log()
+    events: list[Event] = []
+    runs = FenceRuns(events.append, logger)
+    runs.start(RunFence(PEER, 1, ("sh -c 'echo got $1; exit 1' agent -p geheim; false -p geheim",), 30_000))
+    await until(lambda: bool(events))
+    assert events == [FenceFailed(PEER, 1)]
+    assert any("fence command failed" in str(line) for line in lines)
+    assert "geheim" not in str(lines)
+
+
 async def test_a_newer_run_waits_until_the_older_ones_command_is_gone(tmp_path: Path) -> None:
     events: list[Event] = []
     runs = FenceRuns(events.append, quiet_log())
@@ -80,6 +121,14 @@ async def test_a_cancelled_run_reports_nothing_and_other_numbers_are_left_alone(
     await until(lambda: bool(events))
     assert events == [FenceFailed(PEER, 8)]
     await runs.stop()
+
+
+def recording_log() -> tuple[Log, list[MutableMapping[str, Any]]]:
+    capture = LogCapture()
+    logger: Log = structlog.wrap_logger(
+        structlog.PrintLogger(), processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
+    )
+    return logger, capture.entries
 
 
 def is_gone(pid: int) -> bool:
