@@ -55,6 +55,7 @@ TIME_KEYS = {
 """The first three bound requests to the peer's REST API. The ``Sync`` three are superseded by ``SilenceMs``."""
 
 _LINK_KEYS = {"HeartbeatMs": (10, 10_000), "SilenceMs": (100, 120_000), "LeaseMs": (100, 120_000)}
+_FENCE_KEYS = {"FenceLimitMs": (100, 600_000), "HeadStartMs": (0, 60_000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,14 @@ class LinkTimes:
     heartbeat_ms: int = 200
     silence_ms: int = 2000
     lease_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class FenceTimes:
+    """How long each fence command may take, and how long a Slave waits before it fences."""
+
+    limit_ms: int = 30_000
+    head_start_ms: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ class NodeConfig:
     control_port: int
     data_port: int
     link: LinkTimes
+    fence: FenceTimes
     peer: PeerTimes
     trap_address: str | None
     default_pool: str
@@ -159,12 +169,15 @@ def load(etc: Path) -> NodeConfig:
     recv = _read(etc / "ndrecv.conf")
     node = _read(etc / "quadstor.conf")
     warnings = [
-        *_unknown(recv, {"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS}),
+        *_unknown(recv, {"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
         *_unknown(node, {"TrapAddr", "DefaultPool", "Portal", "StateDir", "NodeName"}),
     ]
     times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
     link = [
         recv.number(key, default, *_LINK_KEYS[key]) for key, default in zip(_LINK_KEYS, (200, 2000, 2000), strict=True)
+    ]
+    fence = [
+        recv.number(key, default, *_FENCE_KEYS[key]) for key, default in zip(_FENCE_KEYS, (30_000, 500), strict=True)
     ]
     return NodeConfig(
         etc=etc,
@@ -175,6 +188,7 @@ def load(etc: Path) -> NodeConfig:
         control_port=recv.number("ControlPort", 9953, 1, 65535),
         data_port=recv.number("DataPort", 9955, 1, 65535),
         link=LinkTimes(*link),
+        fence=FenceTimes(*fence),
         peer=PeerTimes(times["MirrorConnectTimeout"], times["MirrorRecvTimeout"], times["MirrorSendTimeout"]),
         trap_address=node.text("TrapAddr"),
         default_pool=node.text("DefaultPool") or DEFAULT_POOL,

@@ -17,6 +17,7 @@ from typing import Any
 from twindisk.api.app import operator_app, peer_app
 from twindisk.brain import NodeState, PeerAddress
 from twindisk.brain import events as ev
+from twindisk.brain.model import Settings
 from twindisk.config import NodeConfig
 from twindisk.errors import EngineError
 from twindisk.node import checks, disks, vdisks
@@ -85,7 +86,8 @@ class RunningNode:
             shutdown=self.shutdown.set,
             log=log,
         )
-        brain = NodeState(address=PeerAddress(config.recv_address or NO_ADDRESS))
+        settings = Settings(fence_limit_ms=config.fence.limit_ms, head_start_ms=config.fence.head_start_ms)
+        brain = NodeState(address=PeerAddress(config.recv_address or NO_ADDRESS), settings=settings)
         loop = BrainLoop(brain, engine, runner.run, log, on_report=self._on_report)
         self.node = Node(
             config=config,

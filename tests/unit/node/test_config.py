@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from twindisk.config import LinkTimes, Portal, control_socket, load, read_secret
+from twindisk.config import FenceTimes, LinkTimes, Portal, control_socket, load, read_secret
 from twindisk.errors import ConfigError, ConfigProblem
 
 
@@ -19,6 +19,13 @@ def test_missing_files_mean_a_node_that_does_not_mirror(tmp_path: Path) -> None:
     assert config.portals == (Portal("0.0.0.0", 3260),)  # noqa: S104
     assert (config.control_port, config.data_port) == (9953, 9955)
     assert config.link == LinkTimes(heartbeat_ms=200, silence_ms=2000, lease_ms=2000)
+    assert config.warnings == ()
+
+
+def test_times_of_fencing(tmp_path: Path) -> None:
+    assert load(tmp_path).fence == FenceTimes(limit_ms=30_000, head_start_ms=500)
+    config = load(etc(tmp_path, "FenceLimitMs=1500\nHeadStartMs=0\n"))
+    assert config.fence == FenceTimes(limit_ms=1500, head_start_ms=0)
     assert config.warnings == ()
 
 
