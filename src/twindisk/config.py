@@ -2,7 +2,7 @@
 
 Rules:
 
-* ``KEY=VALUE`` lines, ``#`` comments, keys without regard to case. An unknown key is a warning, never an error: files
+* The files' form is :mod:`twindisk.config_file`'s. An unknown key is a warning, never an error: files
   written for the described product must load.
 * A file that is not there is an empty file. A value that makes no sense is an error and the node does not start;
   a time out of its range is a warning, and the nearest value in range counts.
@@ -14,10 +14,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twindisk.config_file import ConfigFile, ConfigWarning, is_port, read_config_file, read_private, split_port
 from twindisk.errors import ConfigError, ConfigProblem
 
 DEFAULT_ETC = Path("/etc/twindisk")
@@ -85,17 +85,6 @@ class PeerTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigWarning:
-    """Something in a file that does not stop the node. ``reason``: unknown-key | out-of-range | superseded."""
-
-    file: str
-    line: int
-    key: str
-    value: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """Everything a node is told by files. ``recv_address`` None: this node does not mirror."""
 
@@ -126,51 +115,14 @@ def etc_directory() -> Path:
     return Path(os.environ.get("TWINDISK_ETC") or DEFAULT_ETC)
 
 
-@dataclass(slots=True)
-class _File:
-    """One parsed file: values by lower-case key; repeated keys keep every value."""
-
-    path: Path
-    values: dict[str, list[tuple[int, str]]]
-
-    def last(self, key: str) -> tuple[int, str] | None:
-        found = self.values.get(key.lower())
-        return found[-1] if found else None
-
-    def text(self, key: str) -> str | None:
-        found = self.last(key)
-        return found[1] if found and found[1] else None
-
-    def error(self, problem: ConfigProblem, line: int, key: str, value: str) -> ConfigError:
-        return ConfigError(problem, file=str(self.path), line=line, key=key, value=value)
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        found = self.last(key)
-        if found is None:
-            return default
-        line, value = found
-        if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
-            raise self.error(ConfigProblem.BAD_NUMBER, line, key, value)
-        return int(value)
-
-    def address(self, key: str) -> str | None:
-        found = self.last(key)
-        if found is None or not found[1]:
-            return None
-        try:
-            return str(ipaddress.ip_address(found[1]))
-        except ValueError:
-            raise self.error(ConfigProblem.BAD_ADDRESS, found[0], key, found[1]) from None
-
-
 def load(etc: Path) -> NodeConfig:
     """Read the configuration directory. Raises ConfigError."""
     check_directory(etc)
-    recv = _read(etc / "ndrecv.conf")
-    node = _read(etc / "quadstor.conf")
+    recv = read_config_file(etc / "ndrecv.conf")
+    node = read_config_file(etc / "quadstor.conf")
     warnings = [
-        *_unknown(recv, {"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
-        *_unknown(node, {"TrapAddr", "DefaultPool", "Portal", "StateDir", "NodeName"}),
+        *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
+        *node.unknown({"TrapAddr", "DefaultPool", "Portal", "StateDir", "NodeName"}),
     ]
     times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
     link = [
@@ -206,10 +158,10 @@ def check_directory(etc: Path) -> None:
 def control_socket(etc: Path) -> Path:
     """Return the UNIX socket of the node with this configuration directory; reads no secret. Raises ConfigError."""
     check_directory(etc)
-    return _state_dir(etc, _read(etc / "quadstor.conf")) / SOCKET_FILE
+    return _state_dir(etc, read_config_file(etc / "quadstor.conf")) / SOCKET_FILE
 
 
-def _state_dir(etc: Path, node: _File) -> Path:
+def _state_dir(etc: Path, node: ConfigFile) -> Path:
     named = node.text("StateDir")
     return (etc / named).resolve() if named else default_state_dir(etc)
 
@@ -224,50 +176,13 @@ def read_secret(path: Path) -> bytes | None:
 
     Raises ConfigError when the file is empty, or when others than its owner may read it.
     """
-    try:
-        mode = path.stat().st_mode
-        secret = path.read_bytes().strip()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(ConfigProblem.UNREADABLE, file=str(path), value=error.strerror) from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigError(ConfigProblem.SECRET_EXPOSED, file=str(path))
-    if not secret:
+    secret = read_private(path)
+    if secret == b"":
         raise ConfigError(ConfigProblem.NO_SECRET, file=str(path))
     return secret
 
 
-def _read(path: Path) -> _File:
-    file = _File(path, {})
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return file
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(ConfigProblem.UNREADABLE, file=str(path), value=str(error)) from error
-    for line, raw in enumerate(text.splitlines(), start=1):
-        content = raw.split("#", 1)[0].strip()
-        if not content:
-            continue
-        key, equals, value = content.partition("=")
-        if not equals or not key.strip():
-            raise file.error(ConfigProblem.NOT_KEY_VALUE, line, key.strip(), content)
-        file.values.setdefault(key.strip().lower(), []).append((line, value.strip()))
-    return file
-
-
-def _unknown(file: _File, known: set[str]) -> list[ConfigWarning]:
-    lower = {key.lower() for key in known}
-    return [
-        ConfigWarning(str(file.path), line, key, value, "unknown-key")
-        for key, entries in file.values.items()
-        if key not in lower
-        for line, value in entries
-    ]
-
-
-def _seconds(file: _File, key: str, times: TimeKey, warnings: list[ConfigWarning]) -> int:
+def _seconds(file: ConfigFile, key: str, times: TimeKey, warnings: list[ConfigWarning]) -> int:
     found = file.last(key)
     if found is None:
         return times.default_s
@@ -282,28 +197,18 @@ def _seconds(file: _File, key: str, times: TimeKey, warnings: list[ConfigWarning
     return seconds
 
 
-def _portals(file: _File) -> tuple[Portal, ...]:
-    found = [
-        _portal(file, line, part.strip())
-        for line, value in file.values.get("portal", [])
-        for part in value.split(",")
-        if part.strip()
-    ]
+def _portals(file: ConfigFile) -> tuple[Portal, ...]:
+    found = [_portal(file, line, text) for line, text in file.listed("Portal")]
     return tuple(dict.fromkeys(found)) or (Portal("0.0.0.0", ISCSI_PORT),)  # noqa: S104 - every address is the default
 
 
-def _portal(file: _File, line: int, text: str) -> Portal:
+def _portal(file: ConfigFile, line: int, text: str) -> Portal:
     """Parse ``ip``, ``ip:port`` or ``[ip6]:port``."""
-    host, port = text, str(ISCSI_PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
+    host, port = split_port(text, ISCSI_PORT)
     try:
         address = str(ipaddress.ip_address(host))
     except ValueError:
         raise file.error(ConfigProblem.BAD_ADDRESS, line, "Portal", text) from None
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 - the highest port
+    if not is_port(port):
         raise file.error(ConfigProblem.BAD_NUMBER, line, "Portal", text)
     return Portal(address, int(port))
