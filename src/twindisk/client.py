@@ -17,6 +17,8 @@ from pydantic import BaseModel, TypeAdapter
 from twindisk.api.schemas import (
     API_PREFIX,
     CheckNew,
+    CheckTrialNew,
+    CheckTrialView,
     CheckView,
     DiskNew,
     DiskView,
@@ -159,6 +161,10 @@ class NodeClient:
         params = {key: value for key, value in wanted.items() if value is not None}
         return self._read(self._ask("DELETE", "/checks", params=params), list[CheckView])
 
+    def try_fence_commands(self, trial: CheckTrialNew) -> list[CheckTrialView]:
+        """Try fence commands; waits as long as they take, which the node bounds."""
+        return self._read(self._ask("POST", "/checks/trial", trial, timeout_s=None), list[CheckTrialView])
+
     def _get(self, path: str, expect: type[T], **params: str | int) -> T:
         return self._read(self._ask("GET", path, params=params), expect)
 
@@ -166,7 +172,12 @@ class NodeClient:
         return self._read(self._ask("POST", path, body), expect)
 
     def _ask(
-        self, method: str, path: str, body: BaseModel | None = None, params: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        params: dict[str, Any] | None = None,
+        timeout_s: float | None = TIMEOUT_S,
     ) -> httpx.Response:
         content = None if body is None else body.model_dump_json(exclude_none=True).encode()
         try:
@@ -176,6 +187,7 @@ class NodeClient:
                 content=content,
                 params=params or None,
                 headers={"content-type": "application/json"} if content is not None else None,
+                timeout=timeout_s,
             )
         except httpx.TransportError as error:
             raise UnreachableError(str(self._socket_path)) from error

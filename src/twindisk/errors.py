@@ -160,6 +160,7 @@ class NotFoundProblem(StrEnum):
     MIRROR = "mirror-not-found"
     PEER_MIRROR = "peer-mirror-not-found"
     CHECK = "check-not-found"
+    FENCE_CHECK = "fence-check-not-found"
     DEVICE = "device-not-found"
     ROUTE = "route-not-found"
 

@@ -179,6 +179,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "No such mirror check",
         "Node {node} has no such mirror check for {name}. List them with: twindisk check list",
     ),
+    NotFoundProblem.FENCE_CHECK: (
+        404,
+        "No fence command",
+        "Node {node} has no fence command for {name}. Add one with: twindisk check add PEER fence --command '...'",
+    ),
     NotFoundProblem.DEVICE: (
         404,
         "No such device",

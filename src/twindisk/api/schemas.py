@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from twindisk.sizes import parse_size
 
@@ -203,6 +203,34 @@ class CheckNew(_Request):
     peer: str
     type: Literal["fence", "manual", "ignore"]
     value: str = ""
+
+
+class CheckTrialNew(_Request):
+    """A trial of fence commands. ``status`` asks the agents for the power state; ``fence`` switches the peer off.
+
+    ``peer`` may be left out (all peers) only with ``status``.
+    """
+
+    action: Literal["status", "fence"]
+    peer: str | None = None
+
+    @model_validator(mode="after")
+    def _fences_one_peer(self) -> Self:
+        if self.action == "fence" and self.peer is None:
+            raise ValueError("say which peer is to be fenced")
+        return self
+
+
+class CheckTrialView(_Answer):
+    """How one fence command did. ``command`` and ``output`` show no passwords; ``seconds`` None: it was not run."""
+
+    peer: str
+    command: str
+    outcome: Literal["on", "off", "wrong", "fenced", "failed", "not asked"]
+    exit_status: int | None
+    timed_out: bool
+    seconds: float | None
+    output: str
 
 
 class EventView(_Answer):

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from twindisk.api.schemas import (
+    CheckTrialView,
     CheckView,
     DiskView,
     EventView,
@@ -25,10 +26,11 @@ from twindisk.api.schemas import (
 from twindisk.brain.model import CopyFacts, Link, PeerAddress
 from twindisk.brain.phases import Phase
 from twindisk.brain.status import Status, role_word, status_of
-from twindisk.config import ConfigWarning
+from twindisk.config_file import ConfigWarning
 from twindisk.node import devices, disks
 from twindisk.node.context import Node
 from twindisk.node.engine_status import progress_of, sessions_of
+from twindisk.node.fence_trial import FenceTrial
 from twindisk.node.records import Check, Disk, EventRecord, Mirror, Pool, VDisk
 
 STATUS_EVENTS = 10
@@ -192,6 +194,20 @@ def _phase(node: Node, name: str) -> str:
     if known is not None:
         return known.phase.value
     return (Phase.FAILED if name in node.broken else Phase.PEER_WAIT).value
+
+
+def trial_view(trial: FenceTrial) -> CheckTrialView:
+    """Return how a fence command did."""
+    attempt = trial.attempt
+    return CheckTrialView(
+        peer=trial.peer,
+        command=trial.command,
+        outcome=trial.outcome.value,
+        exit_status=None if attempt is None else attempt.exit_status,
+        timed_out=attempt is not None and attempt.timed_out,
+        seconds=None if attempt is None else round(attempt.seconds, 3),
+        output="" if attempt is None else attempt.output,
+    )
 
 
 def check_view(check: Check) -> CheckView:

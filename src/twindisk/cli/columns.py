@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from twindisk.api.schemas import CheckView, DiskView, EventView, MirrorView, NodeView, PeerView, PoolView, VDiskView
+from twindisk.api.schemas import (
+    CheckTrialView,
+    CheckView,
+    DiskView,
+    EventView,
+    MirrorView,
+    NodeView,
+    PeerView,
+    PoolView,
+    VDiskView,
+)
 from twindisk.cli.output import Column
+from twindisk.node.fence_text import status_command, without_secrets
 from twindisk.sizes import show_size
 
 NODE: list[Column[NodeView]] = [
@@ -96,6 +107,20 @@ CHECKS: list[Column[CheckView]] = [
     ("Peer", lambda check: check.peer),
     ("Type", lambda check: check.type),
     ("Command", lambda check: check.value),
+]
+
+FENCE_COMMANDS: list[Column[CheckView]] = [
+    ("Peer", lambda check: check.peer),
+    ("Can be asked", lambda check: "yes" if status_command(check.value) else "no"),
+    ("Command", lambda check: without_secrets(check.value)),
+]
+
+TRIALS: list[Column[CheckTrialView]] = [
+    ("Peer", lambda trial: trial.peer),
+    ("Outcome", lambda trial: trial.outcome),
+    ("Exit status", lambda trial: "time limit" if trial.timed_out else trial.exit_status),
+    ("Seconds", lambda trial: trial.seconds),
+    ("Command", lambda trial: trial.command),
 ]
 
 EVENTS: list[Column[EventView]] = [

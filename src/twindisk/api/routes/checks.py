@@ -8,8 +8,8 @@ from fastapi import APIRouter, status
 
 from twindisk.api import views
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.api.schemas import CheckNew, CheckView
-from twindisk.node import checks
+from twindisk.api.schemas import CheckNew, CheckTrialNew, CheckTrialView, CheckView
+from twindisk.node import checks, fence_trial
 from twindisk.node.records import CheckKind
 
 router = APIRouter(prefix="/checks", tags=["check"])
@@ -26,6 +26,16 @@ async def add_check(node: RunningNode, new: CheckNew) -> CheckView:
     """Add a check behind the peer's others."""
     async with node.change():
         return views.check_view(await checks.add(node, new.peer, CheckKind(new.type), new.value))
+
+
+@router.post("/trial")
+async def try_fence_commands(node: RunningNode, trial: CheckTrialNew) -> list[CheckTrialView]:
+    """Ask the agents of fence commands for the power state, or fence a peer for real."""
+    if trial.action == "status" or trial.peer is None:
+        tried = await fence_trial.ask(node, trial.peer)
+    else:
+        tried = await fence_trial.fence(node, trial.peer)
+    return [views.trial_view(one) for one in tried]
 
 
 @router.delete("")
