@@ -58,6 +58,12 @@ class Engine:
         """Stop serving, end its sessions, close the files."""
     def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:
         """Set or clear the VDisk's mirror peer; the copy stops serving until told anew."""
+    def set_access(self, name: str, *, access: str) -> None:
+        """Set how the paths through both nodes are to be used; to be told the same on both.
+
+        ``access``: active-active (as a VDisk is opened) | active-passive (the Slave's path serves, but is not preferred).
+        Initiators get ASYMMETRIC ACCESS STATE CHANGED when a state changes by it.
+        """
     def resize_vdisk(self, name: str, size_bytes: int) -> None:
         """Grow a VDisk (never shrink); initiators get CAPACITY DATA HAS CHANGED."""
     def facts(self, name: str) -> CopyFacts:
@@ -90,7 +96,8 @@ class Engine:
 
         A VDisk: ``mode`` (closed|held|single|attaching|mirroring|going-alone|alone|failed), ``role``, ``sync`` (none|source|
         target), ``resync_done`` and ``resync_total`` (bytes; 0 when none runs), ``iqn``, ``directory``, ``size_bytes``, ``peer``,
-        ``group_tag``, ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
+        ``group_tag``, ``access``, ``access_state`` and ``peer_access_state`` (what initiators see of both target port groups:
+        active/optimized|active/non-optimized|transitioning|standby|unavailable; the peer's None without a mirror), ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
         written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``).
         A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never).
         """

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use twindisk_runtime::mirror::{NotReady, Role, Serial, Sync};
-use twindisk_runtime::{EngineError, invalid};
+use twindisk_runtime::{AccessMode, EngineError, invalid};
 
 type Parsed<T> = Result<T, EngineError>;
 
@@ -47,6 +47,14 @@ pub fn sync(word: &str) -> Parsed<Sync> {
         "full-target" => Ok(Sync::FullTarget),
         _ => Err(invalid("unknown sync")),
     }
+}
+
+/// `active-active` or `active-passive`.
+pub fn access(word: &str) -> Parsed<AccessMode> {
+    [AccessMode::ActiveActive, AccessMode::ActivePassive]
+        .into_iter()
+        .find(|mode| mode.word() == word)
+        .ok_or_else(|| invalid("unknown access mode"))
 }
 
 /// `transitioning`, `standby` or `unavailable`.

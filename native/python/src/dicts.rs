@@ -5,7 +5,7 @@ use pyo3::types::PyDict;
 use twindisk_runtime::mirror::report::ToldFacts;
 use twindisk_runtime::mirror::{CHUNK_BYTES, Role, Sync};
 use twindisk_runtime::status::{EngineStatus, PeerStatus, VdiskStatus};
-use twindisk_runtime::{EngineEvent, VdiskEvent};
+use twindisk_runtime::{AccessState, EngineEvent, VdiskEvent};
 
 type Dict<'py> = PyResult<Bound<'py, PyDict>>;
 
@@ -34,6 +34,17 @@ pub fn sync_word(sync: Sync) -> &'static str {
         Sync::Target => "target",
         Sync::FullSource => "full-source",
         Sync::FullTarget => "full-target",
+    }
+}
+
+/// The word of a target port group's state.
+fn state_word(state: AccessState) -> &'static str {
+    match state {
+        AccessState::Optimized => "active/optimized",
+        AccessState::NonOptimized => "active/non-optimized",
+        AccessState::Transitioning => "transitioning",
+        AccessState::Standby => "standby",
+        AccessState::Unavailable => "unavailable",
     }
 }
 
@@ -156,6 +167,9 @@ fn vdisk<'py>(py: Python<'py>, status: &VdiskStatus) -> Dict<'py> {
         "size_bytes": status.size_bytes,
         "peer": status.peer.as_deref(),
         "group_tag": status.group_tag,
+        "access": status.access.word(),
+        "access_state": state_word(status.own_state),
+        "peer_access_state": status.peer_state.map(state_word),
         "held": copy.held,
         "tasks": copy.tasks,
         "facts": facts(py, &status.facts)?,

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 use twindisk_runtime::mirror::{AttachPlan, Command};
 use twindisk_runtime::{Handle, Settings, VdiskSpec, invalid};
 
-use crate::arguments::{address, role, serial, state, sync};
+use crate::arguments::{access, address, role, serial, state, sync};
 use crate::dicts;
 use crate::errors::{detached, exception};
 
@@ -179,6 +179,16 @@ impl Engine {
         detached(py, || {
             self.handle
                 .call(move |engine| engine.set_peer(&name, peer, group_tag))?
+        })
+    }
+
+    /// Set how the paths through both nodes are to be used.
+    #[pyo3(signature = (name, *, access))]
+    fn set_access(&self, py: Python<'_>, name: String, access: &str) -> PyResult<()> {
+        detached(py, || {
+            let access = self::access(access)?;
+            self.handle
+                .call(move |engine| engine.set_access(&name, access))?
         })
     }
 

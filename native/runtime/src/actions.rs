@@ -1,11 +1,12 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
 use twindisk_mirror::{Action, HostId, HostResult, Report, Serial};
-use twindisk_scsi::{AccessState, Response};
+use twindisk_scsi::{PeerGroup, Response};
 
+use crate::access::{Shown, state_of};
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
-use crate::request::{access_state, scsi_response};
+use crate::request::scsi_response;
 
 impl Engine {
     /// Carry out all actions, and those that follow from them.
@@ -60,7 +61,7 @@ impl Engine {
         let response = match result {
             HostResult::Data(payload) => Response::with_data(payload.into_pieces()),
             HostResult::Done => Response::good(),
-            HostResult::NotReady(state) => Response::not_serving(access_state(state)),
+            HostResult::NotReady(state) => Response::not_serving(state_of(state)),
         };
         if let Some(slot) = self.endpoints.get_mut(request.endpoint)
             && let Endpoint::Session(session) = &mut slot.endpoint
@@ -108,16 +109,25 @@ impl Engine {
         self.events.push(EngineEvent::Vdisk(name, event));
     }
 
-    /// Let initiators see whether the VDisk at `place` is served. Commands that are held count as served: they are kept in
-    /// the mirror core, so that an initiator sees a pause and no error.
+    /// Let initiators see both nodes' states for the VDisk at `place`. Commands that are held count as served: they are
+    /// kept in the mirror core, so that an initiator sees a pause and no error.
     pub(crate) fn show_state(&mut self, place: usize) {
         let vdisk = &mut self.core.vdisks[place];
-        let copy = self.core.node.copy(vdisk.serial);
-        let closed = copy
-            .filter(|copy| copy.status().mode == "closed")
-            .and_then(|copy| copy.readiness());
-        vdisk
-            .unit
-            .set_access_state(closed.map_or(AccessState::Serving, access_state));
+        let Some(copy) = self.core.node.copy(vdisk.serial) else {
+            return;
+        };
+        let before = Shown {
+            own: vdisk.unit.access_state(),
+            peer: vdisk.unit.peer_group().map_or(
+                Shown::mirroring(vdisk.access, copy.status().facts.role).peer,
+                |group| group.state,
+            ),
+        };
+        let shown = before.next(vdisk.access, copy.standing());
+        let peer = vdisk.peer.is_some().then(|| PeerGroup {
+            group_tag: 3 - vdisk.group_tag.clamp(1, 2),
+            state: shown.peer,
+        });
+        vdisk.unit.set_access(shown.own, peer);
     }
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use twindisk_mirror::report::ToldFacts;
 use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial};
-use twindisk_scsi::{AccessState, Identity, LogicalUnit, PeerGroup};
+use twindisk_scsi::{AccessState, Identity, LogicalUnit};
 use twindisk_store::{CopyFiles, CopyRecord, Opened};
 
+use crate::access::AccessMode;
 use crate::engine::{Endpoint, Engine};
 use crate::error::{EngineError, Kind, Result};
 use crate::heartbeat::Heartbeats;
@@ -219,6 +220,7 @@ impl Engine {
             files: Arc::new(opened.files),
             directory: spec.directory,
             group_tag: spec.group_tag,
+            access: AccessMode::default(),
             peer: spec.peer,
             counters: Counters::default(),
         });
@@ -234,7 +236,6 @@ impl Engine {
             bitmap,
         };
         self.core.node.add_copy(copy, self.core.now_ns);
-        self.show_peer_group(place);
         self.show_state(place);
         self.told(place)
     }
@@ -274,19 +275,19 @@ impl Engine {
         vdisk.peer = peer;
         vdisk.group_tag = group_tag;
         vdisk.unit.set_group_tag(group_tag);
-        self.show_peer_group(place);
         self.show_state(place);
         Ok(())
     }
 
-    /// Tell initiators of the other node's target port group: tags are 1 and 2.
-    fn show_peer_group(&mut self, place: usize) {
-        let vdisk = &mut self.core.vdisks[place];
-        let group = vdisk.peer.is_some().then(|| PeerGroup {
-            group_tag: 3 - vdisk.group_tag.clamp(1, 2),
-            state: AccessState::Serving,
-        });
-        vdisk.unit.set_peer_group(group);
+    /// Set how a VDisk's two paths are to be used; both nodes are to be told the same.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn set_access(&mut self, name: &str, access: AccessMode) -> Result<()> {
+        let place = self.vdisk_place(name)?;
+        self.core.vdisks[place].access = access;
+        self.show_state(place);
+        Ok(())
     }
 
     /// Grow a VDisk that has no mirror.

@@ -10,6 +10,7 @@
 //! [`Handle`], whose calls run on that thread between two passes.
 
 mod abort;
+pub mod access;
 mod actions;
 pub mod clock;
 pub mod control;
@@ -32,9 +33,11 @@ pub mod status;
 mod tasks;
 pub mod vdisk;
 
+pub use access::AccessMode;
 pub use control::VdiskSpec;
 pub use engine::{Engine, Settings};
 pub use error::{EngineError, Kind};
 pub use event::{EngineEvent, EventQueue, VdiskEvent};
 pub use handle::{Handle, invalid};
 pub use twindisk_mirror as mirror;
+pub use twindisk_scsi::AccessState;

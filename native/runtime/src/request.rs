@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use slab::Slab;
 use twindisk_iscsi::{ScsiResponse, TaskTag};
-use twindisk_mirror::{Change, ChangeKind, HostId, HostOp, NotReady, Payload};
-use twindisk_scsi::{AccessState, IoRequest, NexusId, Response};
+use twindisk_mirror::{Change, ChangeKind, HostId, HostOp, Payload};
+use twindisk_scsi::{IoRequest, NexusId, Response};
 
 /// Longest range that one host operation unmaps; more is done in pieces so that other I/O gets between.
 const UNMAP_PIECE_BYTES: u64 = 256 << 20;
@@ -174,16 +174,6 @@ pub fn scsi_response(response: Response) -> ScsiResponse {
             .unwrap_or_default(),
         data_in: response.data,
         transfer_len: None,
-    }
-}
-
-/// The access state that SCSI shows for a copy that serves nothing.
-#[must_use]
-pub fn access_state(not_ready: NotReady) -> AccessState {
-    match not_ready {
-        NotReady::Transitioning => AccessState::Transitioning,
-        NotReady::Standby => AccessState::Standby,
-        NotReady::Unavailable => AccessState::Unavailable,
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use twindisk_mirror::copy::CopyStatus;
 use twindisk_mirror::report::ToldFacts;
+use twindisk_scsi::AccessState;
 
+use crate::access::AccessMode;
 use crate::engine::{Endpoint, Engine};
 use crate::vdisk::Counters;
 
@@ -32,6 +34,12 @@ pub struct VdiskStatus {
     pub peer: Option<String>,
     /// Tag of this node's target port group.
     pub group_tag: u16,
+    /// How both nodes' paths are to be used.
+    pub access: AccessMode,
+    /// The state that initiators see of this node's target port group.
+    pub own_state: AccessState,
+    /// The same of the peer's; None: not mirrored.
+    pub peer_state: Option<AccessState>,
     /// The copy's mode, resync and counters.
     pub copy: CopyStatus,
     /// The facts as told.
@@ -81,6 +89,9 @@ impl Engine {
                 size_bytes: vdisk.files.size_bytes(),
                 peer: vdisk.peer.clone(),
                 group_tag: vdisk.group_tag,
+                access: vdisk.access,
+                own_state: vdisk.unit.access_state(),
+                peer_state: vdisk.unit.peer_group().map(|group| group.state),
                 copy: copy.status(),
                 facts: copy.told(),
                 counters: vdisk.counters,

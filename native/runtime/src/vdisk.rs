@@ -9,6 +9,8 @@ use twindisk_mirror::Serial;
 use twindisk_scsi::LogicalUnit;
 use twindisk_store::CopyFiles;
 
+use crate::access::AccessMode;
+
 /// What initiators did since the VDisk was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -41,6 +43,8 @@ pub struct Vdisk {
     pub directory: PathBuf,
     /// Tag of this node's target port group.
     pub group_tag: u16,
+    /// How both nodes' paths are to be used.
+    pub access: AccessMode,
     /// The peer's mirror address; None: not mirrored.
     pub peer: Option<String>,
     /// What initiators did.

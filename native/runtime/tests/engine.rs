@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use twindisk_runtime::mirror::{AttachPlan, Command, Role, Serial, Sync};
-use twindisk_runtime::{EngineEvent, Handle, Kind, Settings, VdiskEvent, VdiskSpec};
+use twindisk_runtime::{
+    AccessMode, AccessState, EngineEvent, Handle, Kind, Settings, VdiskEvent, VdiskSpec,
+};
 
 const SERIAL: Serial = Serial([0x6e; 16]);
 const SIZE_BYTES: u64 = 9 << 20;
@@ -249,9 +251,50 @@ fn a_blank_copy_is_brought_up_to_date() {
         });
         assert_eq!(resynced, Some(role));
     }
-    let current = engines.map(|engine| {
-        let told = engine.call(|engine| engine.facts("M1")).unwrap().unwrap();
-        told.facts.current
+    let current = [0, 1].map(|at| {
+        let told = engines[at].call(|engine| engine.facts("M1"));
+        told.unwrap().unwrap().facts.current
     });
     assert_eq!(current[0], current[1]);
+    both_nodes_show_the_same_states_until_one_is_lost(engines);
+}
+
+/// The first engine is Master of an attached pair. The states that it and its peer show of themselves and each other.
+fn both_nodes_show_the_same_states_until_one_is_lost([master, slave]: [Handle; 2]) {
+    use AccessState::{NonOptimized, Optimized, Unavailable};
+    let shown = |engine: &Handle| {
+        let status = engine.call(|engine| engine.status()).unwrap();
+        (status.vdisks[0].own_state, status.vdisks[0].peer_state)
+    };
+    let set = |engine: &Handle, access| {
+        let set = engine.call(move |engine| engine.set_access("M1", access));
+        set.unwrap().unwrap();
+    };
+    assert_eq!(shown(&master), (Optimized, Some(Optimized)));
+    assert_eq!(shown(&slave), (Optimized, Some(Optimized)));
+    for engine in [&master, &slave] {
+        set(engine, AccessMode::ActivePassive);
+    }
+    assert_eq!(shown(&master), (Optimized, Some(NonOptimized)));
+    assert_eq!(shown(&slave), (NonOptimized, Some(Optimized)));
+    master.shutdown();
+    let held = wait_for(&slave, |event| match event {
+        EngineEvent::Vdisk(_, VdiskEvent::Held { .. }) => Some(()),
+        _ => None,
+    });
+    assert!(held.is_some());
+    assert_eq!(shown(&slave), (NonOptimized, Some(Optimized)));
+    let go_alone = Command::GoAlone {
+        generation: 9,
+        epoch: 2,
+        fenced: true,
+    };
+    let told = slave.call(move |engine| engine.command("M1", go_alone));
+    told.unwrap().unwrap();
+    let alone = wait_for(&slave, |event| match event {
+        EngineEvent::Vdisk(_, VdiskEvent::Alone { .. }) => Some(()),
+        _ => None,
+    });
+    assert!(alone.is_some());
+    assert_eq!(shown(&slave), (Optimized, Some(Unavailable)));
 }

@@ -1,8 +1,9 @@
-//! Asymmetric logical unit access (SPC-4 §5.15): the state of a node's target port group and what it still answers.
+//! Asymmetric logical unit access (SPC-4 §5.15): the states of both nodes' target port groups and what they still answer.
 //!
 //! Rules
 //! 1. Each node is one target port group with one port; group tag and relative port number are equal.
 //! 2. A state that does not serve refuses with NOT READY, never with a medium error, so that multipath takes the other path.
+//! 3. Active/non-optimized serves everything that active/optimized does: it only asks initiators to prefer the other path.
 
 use crate::cdb::Request;
 use crate::logical_unit::LogicalUnit;
@@ -13,7 +14,9 @@ use crate::sense::Sense;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccessState {
     /// Active/optimized: everything is served.
-    Serving,
+    Optimized,
+    /// Active/non-optimized: everything is served, and the other path is to be preferred.
+    NonOptimized,
     /// Between two states: the node is deciding.
     Transitioning,
     /// Standby: this node serves nothing now, the peer does.
@@ -32,11 +35,17 @@ pub struct PeerGroup {
 }
 
 impl AccessState {
+    /// True when everything is served.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        self.sense().is_none()
+    }
+
     /// Sense data of a command that the state refuses; `None` when the state serves.
     #[must_use]
     pub fn sense(self) -> Option<Sense> {
         match self {
-            Self::Serving => None,
+            Self::Optimized | Self::NonOptimized => None,
             Self::Transitioning => Some(Sense::TRANSITIONING),
             Self::Standby => Some(Sense::STANDBY),
             Self::Unavailable => Some(Sense::UNAVAILABLE),
@@ -48,7 +57,8 @@ impl AccessState {
     /// ASYMMETRIC ACCESS STATE (SPC-4 table 261).
     fn code(self) -> u8 {
         match self {
-            Self::Serving => 0x0,
+            Self::Optimized => 0x0,
+            Self::NonOptimized => 0x1,
             Self::Transitioning => 0xf,
             Self::Standby => 0x2,
             Self::Unavailable => 0x3,
@@ -56,8 +66,8 @@ impl AccessState {
     }
 }
 
-/// T_SUP, U_SUP, S_SUP, AO_SUP: the states that [`AccessState`] has.
-const SUPPORTED_STATES: u8 = 0x80 | 0x08 | 0x04 | 0x01;
+/// T_SUP, U_SUP, S_SUP, AN_SUP, AO_SUP: the states that [`AccessState`] has.
+const SUPPORTED_STATES: u8 = 0x80 | 0x08 | 0x04 | 0x02 | 0x01;
 /// STATUS CODE: altered by implicit asymmetrical logical unit access behavior.
 const ALTERED_IMPLICITLY: u8 = 0x02;
 

@@ -136,10 +136,11 @@ impl LogicalUnit {
         self.access_state
     }
 
-    /// Change the access state; every nexus hears of it if it is another one.
-    pub fn set_access_state(&mut self, state: AccessState) {
-        if self.access_state != state {
-            self.access_state = state;
+    /// Tell of both nodes' target port groups as they are now; `peer` is `None` when there is no mirror. Every nexus hears
+    /// once if either is another one than before.
+    pub fn set_access(&mut self, own: AccessState, peer: Option<PeerGroup>) {
+        if (self.access_state, self.peer_group) != (own, peer) {
+            (self.access_state, self.peer_group) = (own, peer);
             self.attentions.raise(Attention::AccessStateChanged, None);
         }
     }
@@ -159,15 +160,6 @@ impl LogicalUnit {
     #[must_use]
     pub fn peer_group(&self) -> Option<PeerGroup> {
         self.peer_group
-    }
-
-    /// Tell of the peer's target port group, for REPORT TARGET PORT GROUPS; `None` when there is no mirror. Every nexus
-    /// hears of it if it is another one.
-    pub fn set_peer_group(&mut self, peer_group: Option<PeerGroup>) {
-        if self.peer_group != peer_group {
-            self.peer_group = peer_group;
-            self.attentions.raise(Attention::AccessStateChanged, None);
-        }
     }
 
     /// What the initiators tell the VDisk by.

@@ -49,7 +49,7 @@ impl Command {
     /// True when the state answers it.
     pub(crate) fn answered_in(&self, state: AccessState) -> bool {
         match state {
-            AccessState::Serving => true,
+            AccessState::Optimized | AccessState::NonOptimized => true,
             AccessState::Standby => self.answered >= Answered::Standby,
             AccessState::Transitioning | AccessState::Unavailable => {
                 self.answered == Answered::Always

@@ -73,7 +73,7 @@ impl Response {
         }
     }
 
-    /// What a held or new command gets in a state that does not serve it; `Serving` gives a condition worth a retry.
+    /// What a held or new command gets in a state that does not serve it; an active one gives a condition worth a retry.
     #[must_use]
     pub fn not_serving(state: AccessState) -> Self {
         Self::check(state.sense().unwrap_or(Sense::RETRY))

@@ -27,7 +27,7 @@ fn sized(size_bytes: u64) -> LogicalUnit {
         serial: SERIAL,
         revision: *b"0001",
     };
-    let mut unit = LogicalUnit::new(identity, size_bytes, 2, AccessState::Serving).unwrap();
+    let mut unit = LogicalUnit::new(identity, size_bytes, 2, AccessState::Optimized).unwrap();
     unit.open_nexus(NEXUS);
     assert_eq!(sense(run(&mut unit, &[0x00])), (0x06, 0x29, 0x00));
     unit

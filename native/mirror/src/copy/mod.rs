@@ -44,7 +44,7 @@ use leave::Drain;
 pub use mode::Surroundings;
 use mode::{Direction, DiskUse, Host, Mode};
 use persist::Persisting;
-pub use status::CopyStatus;
+pub use status::{CopyStatus, Standing};
 use task::Task;
 
 /// One copy. See the module's rules.

@@ -1,7 +1,8 @@
 //! What an operator may want to know of a copy.
 
 use super::{Copy, Direction, Mode};
-use crate::facts::Facts;
+use crate::facts::{Facts, Role};
+use crate::ops::NotReady;
 
 /// What a copy has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +58,19 @@ pub struct CopyStatus {
     pub counters: Counters,
 }
 
+/// How a copy stands towards those who use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Answers NOT READY to everything.
+    Closed(NotReady),
+    /// Holds commands until it is known how to go on; with the role as it is on the disk.
+    Holding(Role),
+    /// Serves without a peer.
+    Alone,
+    /// Serves together with the peer.
+    Mirroring(Role),
+}
+
 impl Copy {
     /// The copy as it is now.
     #[must_use]
@@ -91,13 +105,26 @@ impl Copy {
         }
     }
 
+    /// How the copy stands now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.mode {
+            Mode::Closed(why) => Standing::Closed(why),
+            Mode::Held | Mode::Attaching(_) | Mode::GoingAlone(_) | Mode::Failed => {
+                Standing::Holding(self.facts.role)
+            }
+            Mode::Single | Mode::Alone => Standing::Alone,
+            Mode::Mirroring(_) => Standing::Mirroring(self.facts.role),
+        }
+    }
+
     /// What the SCSI layer may say of the path: serving, or why not.
     #[must_use]
-    pub fn readiness(&self) -> Option<crate::ops::NotReady> {
+    pub fn readiness(&self) -> Option<NotReady> {
         match self.mode {
             Mode::Closed(why) => Some(why),
             Mode::Held | Mode::Attaching(_) | Mode::GoingAlone(_) | Mode::Failed => {
-                Some(crate::ops::NotReady::Transitioning)
+                Some(NotReady::Transitioning)
             }
             Mode::Single | Mode::Alone | Mode::Mirroring(_) => None,
         }

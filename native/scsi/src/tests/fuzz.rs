@@ -110,7 +110,8 @@ proptest! {
         commands in proptest::collection::vec(command(), 1..8),
         size_bytes in prop_oneof![512..5000_u64, Just(BLOCKS * 512 + 1), any::<u64>().prop_map(|size| size.max(512))],
         state in prop_oneof![
-            5 => Just(AccessState::Serving),
+            5 => Just(AccessState::Optimized),
+            2 => Just(AccessState::NonOptimized),
             1 => Just(AccessState::Transitioning),
             1 => Just(AccessState::Standby),
             1 => Just(AccessState::Unavailable),
@@ -118,12 +119,12 @@ proptest! {
         lun in prop_oneof![9 => Just(0), 1 => any::<u64>()],
     ) {
         let mut unit = sized(size_bytes);
-        unit.set_access_state(state);
+        unit.set_access(state, None);
         for (cdb, sent) in commands {
             let step = unit.execute(NEXUS, &cdb, lun, &[Bytes::from(sent.clone())]);
             match step {
                 Step::Io(request) => {
-                    prop_assert_eq!(state, AccessState::Serving);
+                    prop_assert!(state.is_active());
                     check(&unit, &request, sent.len());
                 }
                 Step::Done(response) => {

@@ -14,7 +14,7 @@ fn fresh() -> LogicalUnit {
         serial: SERIAL,
         revision: *b"0001",
     };
-    LogicalUnit::new(identity, 1 << 30, 1, AccessState::Serving).unwrap()
+    LogicalUnit::new(identity, 1 << 30, 1, AccessState::Optimized).unwrap()
 }
 
 fn as_nexus(unit: &mut LogicalUnit, nexus: u64, cdb: &[u8]) -> Step {
@@ -97,7 +97,7 @@ fn a_size_without_a_block_is_refused() {
     );
     assert_eq!(unit.blocks(), BLOCKS);
     let identity = unit.identity().clone();
-    assert!(LogicalUnit::new(identity, 0, 1, AccessState::Serving).is_err());
+    assert!(LogicalUnit::new(identity, 0, 1, AccessState::Optimized).is_err());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn each_state_refuses_with_its_own_sense() {
         (AccessState::Unavailable, 0x0c, false),
     ] {
         let mut unit = unit();
-        unit.set_access_state(state);
+        unit.set_access(state, None);
         assert_eq!(sense(run(&mut unit, TEST_UNIT_READY)), (0x06, 0x2a, 0x06));
         for cdb in [
             TEST_UNIT_READY,
@@ -152,29 +152,76 @@ fn each_state_refuses_with_its_own_sense() {
 #[test]
 fn the_same_state_again_raises_no_unit_attention() {
     let mut unit = unit();
-    unit.set_access_state(AccessState::Serving);
-    unit.set_peer_group(None);
+    unit.set_access(AccessState::Optimized, None);
     assert_eq!(response(run(&mut unit, TEST_UNIT_READY)), Response::good());
-    unit.set_access_state(AccessState::Standby);
-    unit.set_access_state(AccessState::Serving);
+    unit.set_access(AccessState::Standby, None);
+    unit.set_access(AccessState::Optimized, None);
     assert_eq!(sense(run(&mut unit, TEST_UNIT_READY)), (0x06, 0x2a, 0x06));
     assert_eq!(response(run(&mut unit, TEST_UNIT_READY)), Response::good());
 }
 
 #[test]
+fn a_non_optimized_path_serves_everything() {
+    let mut unit = unit();
+    unit.set_access(AccessState::NonOptimized, None);
+    assert_eq!(sense(run(&mut unit, TEST_UNIT_READY)), (0x06, 0x2a, 0x06));
+    assert_eq!(response(run(&mut unit, TEST_UNIT_READY)), Response::good());
+    let read = run(&mut unit, &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+    assert!(matches!(read, Step::Io(IoRequest::Read { .. })), "{read:?}");
+    assert!(matches!(
+        run(&mut unit, &[0x35]),
+        Step::Io(IoRequest::Flush)
+    ));
+    let sensed = data(run(&mut unit, REQUEST_SENSE));
+    assert_eq!((sensed[2], sensed[12]), (0, 0));
+    assert_eq!(data(run(&mut unit, REPORT_GROUPS))[4..6], [0x1, 0x8f]);
+}
+
+#[test]
+fn a_switch_of_both_states_is_told_once_to_each_nexus() {
+    let group = |state| {
+        Some(PeerGroup {
+            group_tag: 1,
+            state,
+        })
+    };
+    let mut unit = unit();
+    unit.set_access(AccessState::Optimized, group(AccessState::NonOptimized));
+    for nexus in [2, 3] {
+        unit.open_nexus(NexusId(nexus));
+        assert_eq!(
+            sense(as_nexus(&mut unit, nexus, TEST_UNIT_READY)),
+            (0x06, 0x29, 0x00)
+        );
+    }
+    unit.set_access(AccessState::NonOptimized, group(AccessState::Optimized));
+    for nexus in [2, 3] {
+        assert_eq!(
+            sense(as_nexus(&mut unit, nexus, TEST_UNIT_READY)),
+            (0x06, 0x2a, 0x06)
+        );
+        assert_eq!(
+            response(as_nexus(&mut unit, nexus, TEST_UNIT_READY)),
+            Response::good()
+        );
+    }
+}
+
+#[test]
 fn target_port_groups_of_both_nodes_are_reported() {
     let mut unit = unit();
-    let own = [0x0, 0x8d, 0, 2, 0, 2, 0, 1, 0, 0, 0, 2];
+    let own = [0x0, 0x8f, 0, 2, 0, 2, 0, 1, 0, 0, 0, 2];
     assert_eq!(
         data(run(&mut unit, REPORT_GROUPS)),
         [&[0, 0, 0, 12], own.as_slice()].concat()
     );
-    unit.set_peer_group(Some(PeerGroup {
+    let transitioning = PeerGroup {
         group_tag: 1,
         state: AccessState::Transitioning,
-    }));
+    };
+    unit.set_access(AccessState::Optimized, Some(transitioning));
     assert_eq!(sense(run(&mut unit, REPORT_GROUPS)), (0x06, 0x2a, 0x06));
-    let peer = [0xf, 0x8d, 0, 1, 0, 2, 0, 1, 0, 0, 0, 1];
+    let peer = [0xf, 0x8f, 0, 1, 0, 2, 0, 1, 0, 0, 0, 1];
     assert_eq!(
         data(run(&mut unit, REPORT_GROUPS)),
         [&[0, 0, 0, 24], own.as_slice(), &peer].concat()
