@@ -75,8 +75,15 @@ bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/
 	@tools/install_system_packages.sh demo bench
 	$(BIN)/python -m bench
 
+.PHONY: deb
+deb: $(VENV)/.environment ## Build the Debian packages into dist/
+	@tools/install_system_packages.sh deb
+	rm -rf build/wheel
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin build --release --quiet --compatibility linux --out build/wheel
+	$(BIN)/python packaging/build_deb.py --wheel build/wheel/*.whl --out dist
+
 .PHONY: clean
 clean: ## Remove everything built
 	cargo clean --quiet
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis src/twindisk/*.so
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/twindisk/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Install what is missing of the system packages for the given purposes, and nothing when nothing is missing.
 #
-#   tools/install_system_packages.sh build|demo|bench ...
+#   tools/install_system_packages.sh build|demo|bench|deb ...
 #
 #   build  a Python that can make virtual environments
 #   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver (also all that the tests need)
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
+#   deb    what builds the Debian packages
 set -eu
 
 PATH="$PATH:/usr/sbin:/sbin" # where daemons are, which is not on every user's path
@@ -86,6 +87,10 @@ for purpose in "$@"; do
         install_qemu
         ;;
     bench) install_tgt ;;
+    deb)
+        if ! { command -v dpkg-shlibdeps && command -v strip; } >/dev/null 2>&1; then apt_install dpkg-dev binutils; fi
+        [ -x /usr/bin/python3 ] || apt_install python3
+        ;;
     *) echo "unknown purpose: $purpose" >&2; exit 2 ;;
     esac
 done
