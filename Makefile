@@ -64,6 +64,7 @@ test-native: ## Run the native core's tests
 
 .PHONY: test
 test: build deps lint test-native ## Run every check and test
+	@tools/install_system_packages.sh test
 	$(BIN)/python -m pytest
 
 .PHONY: sim

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Install what is missing of the system packages for the given purposes, and nothing when nothing is missing.
 #
-#   tools/install_system_packages.sh build|demo|bench|deb ...
+#   tools/install_system_packages.sh build|demo|test|bench|deb ...
 #
 #   build  a Python that can make virtual environments
-#   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver (also all that the tests need)
+#   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver
+#   test   what the tests need beyond the demo's: Debian's fence agents, and openssl for the certificates of a test's BMC
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
 #   deb    what builds the Debian packages
 set -eu
@@ -85,6 +86,10 @@ for purpose in "$@"; do
             apt_install libiscsi-bin
         fi
         install_qemu
+        ;;
+    test)
+        command -v fence_redfish >/dev/null 2>&1 || apt_install fence-agents
+        command -v openssl >/dev/null 2>&1 || apt_install openssl
         ;;
     bench) install_tgt ;;
     deb)

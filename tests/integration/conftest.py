@@ -52,10 +52,13 @@ def _is_free(place: NodePlace) -> bool:
 
 
 @asynccontextmanager
-async def running_pair(root: Path) -> AsyncIterator[Pair]:
-    """Start two nodes that know nothing yet; end them whatever happens, and show their last words."""
+async def running_pair(root: Path, *, ndrecv: str = "") -> AsyncIterator[Pair]:
+    """Start two nodes that know nothing yet (``ndrecv``: more lines for ndrecv.conf); end them and show their last words."""
     where = free_places(root)
     write_configuration(where)
+    for place in where:
+        with (place.etc / "ndrecv.conf").open("a") as file:
+            file.write(ndrecv)
     pair = Pair(
         Node(where[0]), Node(where[1]), show=lambda node, command, output: print(f"{node}# {command}\n{output}")
     )

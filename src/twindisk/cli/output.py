@@ -74,8 +74,9 @@ class Shell:
 def build_table(rows: Sequence[M], columns: Sequence[Column[M]]) -> Table:
     """Return a table of rows."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title, _ in columns:
+    for title, _ in columns[:-1]:
         table.add_column(title, no_wrap=True)
+    table.add_column(columns[-1][0], overflow="fold")  # a long last column must not cut the others short
     for row in rows:
         table.add_row(*(_cell(show(row)) for _, show in columns))
     return table
