@@ -71,6 +71,10 @@ test: build deps lint test-native ## Run every check and test
 sim: build ## Simulate two nodes and their troubles: make sim SEEDS=n [FROM=s], make sim SEED=s for one seed's trace
 	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
+.PHONY: conformance
+conformance: build deps ## Run all of libiscsi's conformance suite against a pair: each node, and both paths together
+	PYTHONPATH=tests $(BIN)/python -m conformance
+
 .PHONY: bench
 bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/
 	@tools/install_system_packages.sh demo bench

@@ -82,7 +82,7 @@ for purpose in "$@"; do
         command -v cargo >/dev/null 2>&1 || { echo "twindisk: needs Rust (cargo) and a C linker" >&2; exit 1; }
         ;;
     demo)
-        if ! { command -v iscsi-ls && command -v iscsi-inq && command -v iscsi-readcapacity16; } >/dev/null 2>&1; then
+        if ! { command -v iscsi-ls && command -v iscsi-inq && command -v iscsi-readcapacity16 && command -v iscsi-test-cu; } >/dev/null 2>&1; then
             apt_install libiscsi-bin
         fi
         install_qemu

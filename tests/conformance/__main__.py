@@ -1,0 +1,90 @@
+"""Run all of iscsi-test-cu against a pair: over vm10, over vm11, and over both paths to one VDisk.
+
+    python -m conformance [--only PATTERN] [--keep DIRECTORY]
+
+Each of the three has a VDisk of its own, so they run side by side. When all are done the copies are compared byte for
+byte. Exits with 0 when every test did what docs/protocols/conformance.md says and the copies are equal.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from conformance.expectations import PAGE, complaints, read_rows
+from conformance.suite import Outcome, Result, list_tests, run_test
+from conformance.table import table
+from integration.conftest import running_pair
+from twindisk.demo.copies import compare
+from twindisk.demo.pair import POOL, Pair, iqn
+
+SIZE_GIB: Final = "0.25"
+PATHS: Final = {"vm10": ("C10", (0,)), "vm11": ("C11", (1,)), "both": ("CBOTH", (0, 1))}
+
+
+async def mirror(pair: Pair, vdisk: str) -> None:
+    """Make one more VDisk, mirrored and Enabled on both nodes."""
+    first, second = pair.nodes
+    await first.run("vdconfig", "-a", "-v", vdisk, "-s", SIZE_GIB, "-g", POOL)
+    await first.run("qsync", "-s", vdisk, "-d", vdisk, "-r", second.place.mirror_address, "-g", POOL)
+    one = Pair(first, second, vdisk=vdisk)
+    await one.wait_enabled()
+
+
+async def run_path(pair: Pair, path: str, tests: list[str], kept: Path) -> list[Result]:
+    """Run the tests over one path and keep what those that did not pass printed."""
+    vdisk, places = PATHS[path]
+    urls = [pair.nodes[place].place.url(iqn(vdisk)) for place in places]
+    results = []
+    for test in tests:
+        result = await run_test(test, urls, f"iqn.2010-01.org.example:{path}")
+        results.append(result)
+        if result.outcome is Outcome.FAILED:
+            (kept / f"{path}-{test}.txt").write_text(result.printed)
+    return results
+
+
+async def run(only: str, kept: Path) -> int:
+    """Run everything and print the table; the exit status."""
+    tests = [test for test in await list_tests() if fnmatchcase(test, only)]
+    rows = read_rows(PAGE.read_text(), frozenset(PATHS))
+    with tempfile.TemporaryDirectory(prefix="twindisk-conformance-") as directory:
+        async with running_pair(Path(directory)) as pair:
+            await pair.configure(SIZE_GIB)
+            for vdisk, _ in PATHS.values():
+                await mirror(pair, vdisk)
+            columns = await asyncio.gather(*(run_path(pair, path, tests, kept) for path in PATHS))
+            results = dict(zip(PATHS, columns, strict=True))
+            problems = complaints(rows, results) if only == "*" else []
+            await pair.stop()
+            for vdisk, _ in PATHS.values():
+                found = compare(*(node.place.copy_directory(vdisk) for node in pair.nodes))
+                if found.first_difference is not None:
+                    problems.append(f"the copies of {vdisk} differ from byte {found.first_difference} on")
+    print(table(results))
+    for path, column in results.items():
+        for result in column:
+            if result.outcome is not Outcome.PASSED:
+                print(f"{path} {result.test}: {result.outcome}: {result.why}")
+    for problem in problems:
+        print(f"WRONG: {problem}")
+    return 1 if problems else 0
+
+
+def main() -> int:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(prog="conformance", description="Run iscsi-test-cu against a pair.")
+    parser.add_argument("--only", default="*", help="tests to run, such as 'Verify*'; the page is not checked then")
+    parser.add_argument("--keep", type=Path, default=Path("build/conformance"), help="where failed tests' output goes")
+    arguments = parser.parse_args()
+    arguments.keep.mkdir(parents=True, exist_ok=True)
+    for old in arguments.keep.glob("*.txt"):
+        old.unlink()
+    return asyncio.run(run(arguments.only, arguments.keep))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
