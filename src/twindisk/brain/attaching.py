@@ -71,7 +71,8 @@ def _refuse(turn: Turn, vdisk: VDisk, fault: Fault, offer: Offer) -> None:
     """Serve nothing, unless this node serves alone and the peer's copy shows that it cannot."""
     if vdisk.phase is Phase.INVALID and vdisk.fault is fault:
         return
-    turn.notify(Severity.ERROR, Message.COPIES_MISMATCH, vdisk, fault)
+    message = Message.SPLIT_BRAIN if fault is Fault.SPLIT_BRAIN else Message.COPIES_MISMATCH
+    turn.notify(Severity.ERROR, message, vdisk, fault)
     if vdisk.phase in APART and offer.remote.base == 0 and fault is not Fault.SPLIT_BRAIN:
         return
     turn.invalidate(vdisk, fault)

@@ -40,6 +40,8 @@ def on_leave_limit(turn: Turn) -> None:
         return
     for vdisk in list(turn.state.vdisks.values()):
         if vdisk.phase is not Phase.LEFT:
+            if vdisk.phase is Phase.LEAVING:
+                turn.warn(Message.HAND_OVER_FAILED, vdisk)
             turn.serve_nothing(vdisk, Phase.LEFT, NotReady.TRANSITIONING)
 
 
@@ -48,6 +50,8 @@ def on_left(turn: Turn, event: Left) -> None:
     vdisk = turn.vdisk(event.vdisk)
     if vdisk is None:
         return
+    if vdisk.phase in {Phase.LEAVING, Phase.FAILED}:
+        turn.notify(Severity.INFORMATION, Message.HANDED_OVER, vdisk)
     if vdisk.phase is Phase.LEAVING:
         turn.enter(vdisk, Phase.LEFT)
     elif vdisk.phase is Phase.FAILED:
@@ -108,6 +112,8 @@ def _go_alone_failed(turn: Turn, vdisk: VDisk) -> None:
 
 
 def _leave_failed(turn: Turn, vdisk: VDisk) -> None:
+    if vdisk.phase in {Phase.LEAVING, Phase.FAILED}:
+        turn.warn(Message.HAND_OVER_FAILED, vdisk)
     if vdisk.phase is Phase.LEAVING:
         turn.serve_nothing(vdisk, Phase.LEFT, NotReady.TRANSITIONING)
     elif vdisk.phase is Phase.FAILED:

@@ -28,6 +28,7 @@ def on_peer_up(turn: Turn, event: PeerUp) -> None:
     if peer.link is Link.UP:
         return
     turn.put_peer(replace(peer, link=Link.UP))
+    turn.notify_of_peer(Severity.INFORMATION, Message.LINK_UP, event.peer)
     for vdisk in turn.with_peer(event.peer):
         if vdisk.phase is Phase.SOURCE:
             # The engine never said that the copy was held, but it lost its peer: it is not attached any more.
@@ -43,9 +44,9 @@ def on_peer_down(turn: Turn, event: PeerDown) -> None:
     peer = turn.peer(event.peer)
     was_up = peer.link is Link.UP
     turn.put_peer(replace(peer, link=Link.DOWN))
+    if was_up:
+        turn.notify_of_peer(Severity.WARNING, Message.LINK_LOST, event.peer, event.reason)
     for vdisk in turn.with_peer(event.peer):
-        if was_up:
-            turn.log(Severity.WARNING, Message.PEER_LOST, vdisk, event.reason)
         _lose(turn, turn.put(replace(vdisk, offer=None)), was_up=was_up)
 
 
@@ -63,6 +64,7 @@ def _lose(turn: Turn, vdisk: VDisk, *, was_up: bool) -> None:
     elif attachment is not None:
         _lose_attach(turn, vdisk, attachment)
     elif vdisk.phase is Phase.LEAVING:
+        turn.warn(Message.HAND_OVER_FAILED, vdisk)
         turn.serve_nothing(vdisk, Phase.LEFT, NotReady.TRANSITIONING)
     elif vdisk.phase is Phase.FAILED:
         turn.emit(StopServing(vdisk.name, NotReady.UNAVAILABLE))

@@ -158,6 +158,10 @@ class Turn:
         """Tell the operator, as a warning."""
         self.notify(Severity.WARNING, message, vdisk, detail)
 
+    def notify_of_peer(self, severity: Severity, message: Message, peer: PeerAddress, detail: str = "") -> None:
+        """Tell the operator about a peer."""
+        self.emit(Notify(severity=severity, message=message, peer=peer, detail=detail))
+
     def log(self, severity: Severity, message: Message, vdisk: VDisk, detail: str = "") -> None:
         """Write to the log about a VDisk."""
         self.emit(Log(severity=severity, message=message, vdisk=vdisk.name, peer=vdisk.peer, detail=detail))

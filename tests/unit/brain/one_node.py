@@ -39,7 +39,8 @@ class OneNode:
         self.state, effects = decide(self.state, event, self.now_ns, FreshIds(self.now_ns.to_bytes(16, "big")))
         broken = broken_invariants(self.state)
         assert not broken, (event, broken)
-        self.said = tuple(effect.message for effect in effects if isinstance(effect, ef.Notify | ef.Log))
+        self.words = tuple(effect for effect in effects if isinstance(effect, ef.Notify | ef.Log))
+        self.said = tuple(word.message for word in self.words)
         return tuple(effect for effect in effects if not isinstance(effect, ef.Notify | ef.Log))
 
     def vdisk(self, name: VDiskName = M1) -> VDisk:

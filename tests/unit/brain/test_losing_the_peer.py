@@ -176,7 +176,7 @@ class TestOtherChecks:
         order = goes_alone(node.does(ev.PeerDown(PEER)))
         assert order is not None
         assert not order.fenced
-        assert node.said == (Message.PEER_LOST, Message.MANUAL_MASTER)
+        assert node.said == (Message.LINK_LOST, Message.MANUAL_MASTER)
 
     def test_manual_slave_waits_for_the_operator(self) -> None:
         node = in_sync(Role.SLAVE, MANUAL)
