@@ -205,6 +205,7 @@ class RefusedProblem(StrEnum):
     RESIZE_MIRRORED = "resize-mirrored"
     RESYNC_PENDING = "resync-pending"
     ROLE_CHANGE = "role-change-refused"
+    ACCESS_CHANGE = "access-change-refused"
     FORMAT_NOT_CONFIRMED = "format-not-confirmed"
     DEVICE_FORMAT = "device-format-failed"
     NOT_CURRENT = "copy-not-current"

@@ -290,6 +290,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Role change refused",
         "VDisk {vdisk} on node {node} cannot become {role}: {reason_words}.",
     ),
+    RefusedProblem.ACCESS_CHANGE: (
+        409,
+        "Access mode not changed",
+        "The access mode of VDisk {vdisk} cannot be changed on node {node}, which does not serve it now (it is {phase}). Change it on its peer {peer} if that one serves it, or wait until qsync -l shows Enabled.",
+    ),
     RefusedProblem.FORMAT_NOT_CONFIRMED: (
         409,
         "Formatting not confirmed",

@@ -89,6 +89,7 @@ class FakeOpen:
     iqn: str
     group_tag: int
     peer: str | None
+    access: str = "active-active"
     mode: str = "transitioning"
     sync: str = "none"
     plan: dict[str, Any] | None = None
@@ -239,6 +240,11 @@ class FakeEngine:
         self._change(vdisk)
 
     @one_at_a_time
+    def set_access(self, name: str, *, access: str) -> None:
+        self._note("set_access", (name, access))
+        self._open(name).access = access
+
+    @one_at_a_time
     def resize_vdisk(self, name: str, size_bytes: int) -> None:
         self._note("resize_vdisk", (name, size_bytes))
         vdisk = self._open(name)
@@ -354,6 +360,10 @@ class FakeEngine:
                     "sync": vdisk.sync,
                     "resync_done": 0,
                     "resync_total": 0,
+                    "access": vdisk.access,
+                    "access_state": "active/optimized"
+                    if vdisk.mode in ("single", "alone", "attached")
+                    else "transitioning",
                     "sessions": list(vdisk.sessions),
                 }
                 for name, vdisk in self.vdisks.items()

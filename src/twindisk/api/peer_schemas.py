@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from twindisk.node.records import AccessMode
+
 PEER_PREFIX = "/peer/v1"
 
 
@@ -34,6 +36,7 @@ class MirrorOffer(_Strict):
     iqn: str
     size_bytes: int = Field(gt=0)
     group_tag: int = Field(ge=1, le=2, description="The receiver's target port group.")
+    access: AccessMode
 
 
 class MirrorEnd(_Strict):
@@ -48,6 +51,13 @@ class PeerVDisk(_Strict):
 
     phase: str
     role: str
+    access: AccessMode
+
+
+class AccessChange(_Strict):
+    """The access mode that both nodes are to have."""
+
+    access: AccessMode
 
 
 class SwitchAnswer(_Strict):

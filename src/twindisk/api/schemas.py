@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from twindisk.node.records import AccessMode
 from twindisk.sizes import parse_size
 
 API_PREFIX = "/v1"
@@ -123,6 +124,8 @@ class VDiskView(_Answer):
     status: str
     phase: str
     detail: str | None = None
+    access: AccessMode
+    access_state: str | None = Field(description="What initiators see of this node's path; None: the copy is not open.")
     peer: str | None
     sessions: list[SessionView]
 
@@ -135,6 +138,7 @@ class VDiskNew(_Request):
     pool: str | None = None
     serial: str | None = None
     iqn: str | None = None
+    access: AccessMode = AccessMode.ACTIVE_ACTIVE
 
 
 class VDiskChange(_Request):
@@ -142,6 +146,7 @@ class VDiskChange(_Request):
 
     size: Size | None = None
     serial: str | None = None
+    access: AccessMode | None = None
 
 
 class FactsView(_Answer):

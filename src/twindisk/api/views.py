@@ -29,7 +29,7 @@ from twindisk.brain.status import Status, role_word, status_of
 from twindisk.config_file import ConfigWarning
 from twindisk.node import devices, disks
 from twindisk.node.context import Node
-from twindisk.node.engine_status import progress_of, sessions_of
+from twindisk.node.engine_status import access_state_of, progress_of, sessions_of
 from twindisk.node.fence_trial import FenceTrial
 from twindisk.node.records import Check, Disk, EventRecord, Mirror, Pool, VDisk
 
@@ -153,6 +153,8 @@ def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
         status=status,
         phase=_phase(node, vdisk.name),
         detail=broken or (known.fault.value if known and known.fault and not vdisk.withheld else None),
+        access=vdisk.access,
+        access_state=access_state_of(seen, vdisk.name),
         peer=None if mirror is None else mirror.peer,
         sessions=[
             SessionView(initiator=session.initiator, address=session.address)

@@ -63,6 +63,7 @@ VDISKS: list[Column[VDiskView]] = [
     ("Pool", lambda vdisk: vdisk.pool),
     ("Size", lambda vdisk: show_size(vdisk.size_bytes)),
     ("Peer", lambda vdisk: vdisk.peer),
+    ("Access", lambda vdisk: vdisk.access.value),
     ("Sessions", lambda vdisk: len(vdisk.sessions)),
     ("Status", lambda vdisk: vdisk.status),
 ]
@@ -71,7 +72,9 @@ VDISK: list[Column[VDiskView]] = [
     *VDISKS[:4],
     ("Serial number", lambda vdisk: vdisk.serial),
     ("iSCSI name", lambda vdisk: vdisk.iqn),
+    ("Access", lambda vdisk: vdisk.access.value),
     ("Target port group", lambda vdisk: vdisk.group_tag),
+    ("This path", lambda vdisk: vdisk.access_state),
     ("Sessions", lambda vdisk: "\n".join(f"{session.initiator} from {session.address}" for session in vdisk.sessions)),
     ("Phase", lambda vdisk: vdisk.phase),
     ("Status", lambda vdisk: vdisk.status + (f" ({vdisk.detail})" if vdisk.detail else "")),

@@ -7,7 +7,10 @@ import click
 from twindisk.api.schemas import VDiskChange, VDiskNew
 from twindisk.cli import columns
 from twindisk.cli.output import Shell, command
+from twindisk.node.records import AccessMode
 from twindisk.sizes import parse_size, show_size
+
+ACCESS = click.Choice([mode.value for mode in AccessMode])
 
 
 @click.group()
@@ -38,10 +41,20 @@ def show(shell: Shell, name: str) -> None:
 @click.option("--pool", help="The pool (default: the node's default pool).")
 @click.option("--iqn", help="The iSCSI name (default: iqn.2006-06.com.quadstor.vdisk.NAME).")
 @click.option("--serial", help="The serial number: 32 hex digits beginning with 6e (default: random).")
+@click.option(
+    "--access",
+    type=ACCESS,
+    default=AccessMode.ACTIVE_ACTIVE.value,
+    show_default=True,
+    help="How initiators are to use both paths once it is mirrored; see: twindisk vdisk set --help.",
+)
 @command
-def create(shell: Shell, name: str, size: str, pool: str | None, iqn: str | None, serial: str | None) -> None:
+def create(
+    shell: Shell, name: str, size: str, pool: str | None, iqn: str | None, serial: str | None, access: str
+) -> None:
     """Create a VDisk. SIZE is in bytes, or such as 10G or 1.5T (powers of 1024)."""
-    new = VDiskNew(name=name, size=parse_size(size), pool=pool, iqn=iqn, serial=serial)
+    mode = AccessMode(access)
+    new = VDiskNew(name=name, size=parse_size(size), pool=pool, iqn=iqn, serial=serial, access=mode)
     made = shell.client.create_vdisk(new)
     shell.done(f"VDisk {name} created: {show_size(made.size_bytes)} in pool {made.pool}, {made.iqn}", made)
 
@@ -54,6 +67,20 @@ def resize(shell: Shell, name: str, size: str) -> None:
     """Let a VDisk grow to SIZE."""
     grown = shell.client.change_vdisk(name, VDiskChange(size=parse_size(size)))
     shell.done(f"VDisk {name} has {show_size(grown.size_bytes)}.", grown)
+
+
+@vdisk.command("set")
+@click.argument("name")
+@click.option("--access", type=ACCESS, required=True, help="How initiators are to use both paths.")
+@command
+def set_(shell: Shell, name: str, access: str) -> None:
+    """Change how a VDisk is offered, on both nodes, while it is in use.
+
+    With active-active, initiators use the paths through both nodes alike. With active-passive they use the Master's as long
+    as it is there (ALUA: active/optimized); the Slave's is active/non-optimized and takes over with the role.
+    """
+    changed = shell.client.change_vdisk(name, VDiskChange(access=AccessMode(access)))
+    shell.done(f"VDisk {name} is {changed.access.value}.", changed)
 
 
 @vdisk.command("remove")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -51,6 +51,7 @@ class Node:
     broken: dict[str, str] = field(default_factory=dict)
     """VDisks whose copy could not be opened, and why."""
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def brain(self) -> NodeState:
@@ -60,6 +61,19 @@ class Node:
     def brain_vdisk(self, name: str) -> BrainVDisk | None:
         """Return what the brain knows about a VDisk; None when its copy is not open."""
         return self.brain.vdisks.get(VDiskName(name))
+
+    def begin(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Begin work that nobody waits for; it ends with the node at the latest."""
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def end_background(self) -> None:
+        """End all work that was begun."""
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
     async def change(self, *, for_peer: bool = False) -> AsyncIterator[None]:

@@ -62,6 +62,10 @@ class EnginePort(Protocol):
         """Set or clear a VDisk's peer."""
         ...
 
+    def set_access(self, name: str, *, access: str) -> None:
+        """Set how both nodes' paths are to be used."""
+        ...
+
     def resize_vdisk(self, name: str, size_bytes: int) -> None:
         """Grow a VDisk."""
         ...

@@ -34,6 +34,12 @@ def sessions_of(status: Mapping[str, Any], vdisk: str) -> tuple[Session, ...]:
     return tuple(Session(str(session["initiator"]), str(session["address"])) for session in found)
 
 
+def access_state_of(status: Mapping[str, Any], vdisk: str) -> str | None:
+    """Return the state that initiators see of this node's path to a VDisk; None when its copy is not open."""
+    found = status.get("vdisks", {}).get(vdisk, {}).get("access_state")
+    return None if found is None else str(found)
+
+
 def progress_of(status: Mapping[str, Any], vdisk: str) -> Progress:
     """Return how far a VDisk's resync is."""
     found = status.get("vdisks", {}).get(vdisk, {})

@@ -28,6 +28,7 @@ from twindisk.node.log import Log
 
 RunEffects = Callable[[Sequence[Effect]], Awaitable[list[Event]]]
 Listener = Callable[[dict[str, Any]], None]
+Afterwards = Callable[[Event], None]
 
 
 def boottime_ns() -> int:
@@ -47,13 +48,21 @@ class BrainLoop:
     """Feeds the brain and has its effects run."""
 
     def __init__(
-        self, state: NodeState, engine: EnginePort, run_effects: RunEffects, log: Log, on_report: Listener | None = None
+        self,
+        state: NodeState,
+        engine: EnginePort,
+        run_effects: RunEffects,
+        log: Log,
+        on_report: Listener | None = None,
+        on_decided: Afterwards | None = None,
     ) -> None:
+        """``on_report`` hears of every report before it is decided, ``on_decided`` of every event after its effects."""
         self._state = state
         self._engine = engine
         self._run_effects = run_effects
         self._log = log
         self._on_report = on_report
+        self._on_decided = on_decided
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._holds = 1
@@ -143,3 +152,5 @@ class BrainLoop:
         self._log.debug("decided", on=repr(event), effects=[repr(effect) for effect in effects])
         follow_ups = await self._run_effects(effects)
         self._queue.extendleft(_Waiting(follow_up) for follow_up in reversed(follow_ups))
+        if self._on_decided is not None:
+            self._on_decided(event)

@@ -11,11 +11,12 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from twindisk.api.peer_schemas import MirrorEnd, MirrorOffer, PeerVDisk
 from twindisk.brain.effects import Refusal
 from twindisk.brain.model import Role
-from twindisk.brain.phases import APART
+from twindisk.brain.phases import APART, ATTACHED
 from twindisk.errors import (
     ConflictError,
     ConflictProblem,
@@ -25,11 +26,11 @@ from twindisk.errors import (
     RefusedError,
     RefusedProblem,
 )
-from twindisk.node import links, mirrors, pools, vdisks
+from twindisk.node import access, links, mirrors, pools, vdisks
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import check_iqn, check_name, check_serial
-from twindisk.node.records import Mirror, VDisk
+from twindisk.node.records import AccessMode, Mirror, VDisk
 
 
 async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
@@ -56,6 +57,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
         size_bytes=size_bytes,
         group_tag=offer.group_tag,
     )
+    fresh = replace(fresh, access=offer.access)
     await links.ensure(node, sender)
     try:
         if present is not None:
@@ -87,12 +89,20 @@ async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
 
 def stands(node: Node, sender: str, name: str) -> PeerVDisk:
     """Tell the peer how our copy stands."""
-    _mirrored_with(node, sender, name, None)
-    known = node.brain_vdisk(name)
+    vdisk, known = _mirrored_with(node, sender, name, None), node.brain_vdisk(name)
     return PeerVDisk(
         phase="failed" if known is None else known.phase.value,
         role=Role.UNKNOWN.value if known is None else known.role.value,
+        access=vdisk.access,
     )
+
+
+async def take_access(node: Node, sender: str, name: str, mode: AccessMode) -> None:
+    """Take an access mode, because the peer's operator wants it or the peer is Master. Raises RefusedError(ACCESS_CHANGE)."""
+    vdisk, known = _mirrored_with(node, sender, name, None), node.brain_vdisk(name)
+    if known is None or known.phase not in ATTACHED:
+        raise access.refusal(node, vdisk, sender)
+    await access.store(node, vdisk, mode)
 
 
 async def switch(node: Node, sender: str, name: str) -> Refusal | None:

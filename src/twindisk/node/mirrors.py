@@ -92,6 +92,7 @@ async def add(node: Node, new: NewMirror) -> Mirror:
         iqn=vdisk.iqn,
         size_bytes=vdisk.size_bytes,
         group_tag=3 - vdisk.group_tag,
+        access=vdisk.access,
     )
     await node.peer.offer_mirror(peer, offer)
     mirror = Mirror(vdisk.name, peer, offer.remote, offer.remote_pool)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from twindisk.api.peer_schemas import (
     PEER_PREFIX,
+    AccessChange,
     Hello,
     MirrorEnd,
     MirrorOffer,
@@ -71,6 +72,10 @@ class PeerClient:
     async def vdisk(self, peer: str, remote: str) -> PeerVDisk:
         """Ask how the peer's copy stands."""
         return await self._ask(peer, "GET", f"/mirrors/{quote(remote, safe='')}", None, PeerVDisk)
+
+    async def change_access(self, peer: str, remote: str, change: AccessChange) -> None:
+        """Have the peer take an access mode for its VDisk."""
+        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/access", change, Nothing)
 
     async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:
         """Have the peer's copy of our VDisk become Slave; return its refusal, None when it does."""

@@ -17,6 +17,15 @@ class CheckKind(StrEnum):
     IGNORE = "ignore"
 
 
+class AccessMode(StrEnum):
+    """How initiators are to use the two paths of a mirrored VDisk; the values are the engine's."""
+
+    ACTIVE_ACTIVE = "active-active"
+    """Both alike."""
+    ACTIVE_PASSIVE = "active-passive"
+    """The Master's; the Slave's serves too, but is not preferred."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A named set of disks."""
@@ -40,7 +49,8 @@ class VDisk:
 
     ``pool``: the pool of its disk. ``directory``: where the copy's files lie. ``group_tag``: its target port group and
     portal group tag, 1 where it was created and 2 at the peer. ``withheld``: the peer ended the mirror of this
-    copy; it is kept, not served under the identity that the other copy serves.
+    copy; it is kept, not served under the identity that the other copy serves. ``access``: the same on both nodes while they
+    mirror (:mod:`twindisk.node.access`).
     """
 
     name: str
@@ -52,6 +62,7 @@ class VDisk:
     size_bytes: int
     group_tag: int
     withheld: bool = False
+    access: AccessMode = AccessMode.ACTIVE_ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

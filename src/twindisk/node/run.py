@@ -17,10 +17,10 @@ from typing import Any
 from twindisk.api.app import operator_app, peer_app
 from twindisk.brain import NodeState, PeerAddress
 from twindisk.brain import events as ev
-from twindisk.brain.model import Settings
+from twindisk.brain.model import Role, Settings
 from twindisk.config import NodeConfig
 from twindisk.errors import EngineError
-from twindisk.node import checks, disks, vdisks
+from twindisk.node import access, checks, disks, vdisks
 from twindisk.node.answers import Answers
 from twindisk.node.context import Node
 from twindisk.node.effects import EffectRunner
@@ -88,7 +88,7 @@ class RunningNode:
         )
         settings = Settings(fence_limit_ms=config.fence.limit_ms, head_start_ms=config.fence.head_start_ms)
         brain = NodeState(address=PeerAddress(config.recv_address or NO_ADDRESS), settings=settings)
-        loop = BrainLoop(brain, engine, runner.run, log, on_report=self._on_report)
+        loop = BrainLoop(brain, engine, runner.run, log, on_report=self._on_report, on_decided=self._on_decided)
         self.node = Node(
             config=config,
             node_id=_node_id(state),
@@ -137,6 +137,7 @@ class RunningNode:
         for task in self._retries:
             task.cancel()
         await asyncio.gather(*self._retries, return_exceptions=True)
+        await self.node.end_background()
         await asyncio.gather(self._operators.stop(), self._peer_door.stop())
         self.node.config.socket_path.unlink(missing_ok=True)
         self._timers.cancel_all()
@@ -163,6 +164,11 @@ class RunningNode:
         while missing:
             await asyncio.sleep(PORTAL_RETRY_S)
             missing = [portal for portal in missing if not await self._open_portal(*portal)]
+
+    def _on_decided(self, event: ev.Event) -> None:
+        """Let a Slave that was just attached learn from its Master what both nodes are to be set to."""
+        if isinstance(event, ev.Attached) and event.role is Role.SLAVE:
+            access.settle(self.node, event.vdisk)
 
     def _on_report(self, report: dict[str, Any]) -> None:
         """Log what the brain has no use for and people have."""

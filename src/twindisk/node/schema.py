@@ -70,6 +70,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT
         """,
     ),
+    (
+        # access: how initiators are to use the two paths of the VDisk.
+        """
+        ALTER TABLE vdisks ADD COLUMN access TEXT NOT NULL DEFAULT 'active-active'
+            CHECK (access IN ('active-active', 'active-passive'))
+        """,
+    ),
 )
 
 

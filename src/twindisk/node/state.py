@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from twindisk.errors import StateError, StateProblem
-from twindisk.node.records import Check, CheckKind, Disk, EventRecord, Mirror, Pool, VDisk
+from twindisk.node.records import AccessMode, Check, CheckKind, Disk, EventRecord, Mirror, Pool, VDisk
 from twindisk.node.schema import migrate
 
 EVENTS_KEPT = 10_000
 VDISKS_FOLDER = "vdisks"
 
 _VDISK = """
-    SELECT v.name, d.pool, v.disk, d.path, v.serial, v.iqn, v.size_bytes, v.group_tag, v.withheld
+    SELECT v.name, d.pool, v.disk, d.path, v.serial, v.iqn, v.size_bytes, v.group_tag, v.withheld,
+        v.access
     FROM vdisks v JOIN disks d ON d.id = v.disk
 """
 
@@ -135,7 +136,7 @@ class State:
     def add_vdisk(self, vdisk: VDisk) -> None:
         """Add a VDisk on its disk."""
         self._connection.execute(
-            "INSERT INTO vdisks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO vdisks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 vdisk.name,
                 vdisk.disk,
@@ -145,14 +146,23 @@ class State:
                 vdisk.group_tag,
                 int(vdisk.withheld),
                 _now_s(),
+                vdisk.access.value,
             ),
         )
 
     def change_vdisk(self, vdisk: VDisk) -> None:
-        """Store a VDisk's serial, IQN, size, group tag and withheld mark anew."""
+        """Store a VDisk's serial, IQN, size, group tag, withheld mark and access mode anew."""
         self._connection.execute(
-            "UPDATE vdisks SET serial = ?, iqn = ?, size_bytes = ?, group_tag = ?, withheld = ? WHERE name = ?",
-            (vdisk.serial, vdisk.iqn, vdisk.size_bytes, vdisk.group_tag, int(vdisk.withheld), vdisk.name),
+            "UPDATE vdisks SET serial = ?, iqn = ?, size_bytes = ?, group_tag = ?, withheld = ?, access = ? WHERE name = ?",
+            (
+                vdisk.serial,
+                vdisk.iqn,
+                vdisk.size_bytes,
+                vdisk.group_tag,
+                int(vdisk.withheld),
+                vdisk.access.value,
+                vdisk.name,
+            ),
         )
 
     def remove_vdisk(self, name: str) -> None:
@@ -224,9 +234,10 @@ def _check(connection: sqlite3.Connection, directory: Path) -> None:
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:
-    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld = row
+    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld, access = row
     directory = Path(path) / VDISKS_FOLDER / name
-    return VDisk(name, pool, disk, directory, serial, iqn, size_bytes, group_tag, bool(withheld))
+    mode = AccessMode(access)
+    return VDisk(name, pool, disk, directory, serial, iqn, size_bytes, group_tag, bool(withheld), mode)
 
 
 def _event(row: tuple[Any, ...]) -> EventRecord:

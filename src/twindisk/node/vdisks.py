@@ -34,7 +34,7 @@ from twindisk.node import disks, pools
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_generation, new_serial
-from twindisk.node.records import VDisk
+from twindisk.node.records import AccessMode, VDisk
 from twindisk.node.state import VDISKS_FOLDER
 from twindisk.sizes import round_to_blocks
 
@@ -54,6 +54,7 @@ class NewVDisk:
     pool: str | None = None
     serial: str | None = None
     iqn: str | None = None
+    access: AccessMode = AccessMode.ACTIVE_ACTIVE
 
 
 def find(node: Node, name: str) -> VDisk:
@@ -77,6 +78,7 @@ async def create(node: Node, new: NewVDisk) -> VDisk:
     iqn = check_iqn(new.iqn) if new.iqn else IQN_PREFIX + new.name
     check_free(node, new.name, serial, iqn)
     vdisk = place(node, name=new.name, pool=pool, serial=serial, iqn=iqn, size_bytes=size_bytes, group_tag=1)
+    vdisk = replace(vdisk, access=new.access)
     await make_copy(node, vdisk, blank=False)
     node.state.add_vdisk(vdisk)
     await open_new(node, vdisk, peer=None)
@@ -209,6 +211,7 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
             group_tag=vdisk.group_tag,
             peer=None if waits else peer,
         )
+        await asyncio.to_thread(node.engine.set_access, vdisk.name, access=vdisk.access.value)
         node.broken.pop(vdisk.name, None)
         if waits:
             node.log.warning("VDisk waits: no mirroring on this node", vdisk=vdisk.name, peer=peer)

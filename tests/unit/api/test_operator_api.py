@@ -59,6 +59,10 @@ async def test_the_life_of_a_vdisk(api: Api, tmp_path: Path) -> None:
     grown = (await api.ask("PATCH", "/vdisks/M1", 200, json={"size": 20 << 20}))["body"]
     assert isinstance(grown, dict)
     assert grown["size_bytes"] == 20 << 20
+    assert (grown["access"], grown["access_state"]) == ("active-active", "active/optimized")
+    changed = (await api.ask("PATCH", "/vdisks/M1", 200, json={"access": "active-passive"}))["body"]
+    assert changed == {**grown, "access": "active-passive"}
+    await api.ask("PATCH", "/vdisks/M1", 422, json={"access": "passive"})
     await api.ask("DELETE", "/vdisks/M1", 204)
     await api.ask("DELETE", "/disks", 204, params={"name": disk["path"]})
     await api.ask("DELETE", "/pools/HA", 204)

@@ -42,6 +42,9 @@ def test_a_vdisk_from_creation_to_mirror(twindisk: Twindisk, nodes: Path, run: R
     made = twindisk.json("vdisk", "create", "M1", "1.5G", "--pool", "HA")
     assert made["size_bytes"] == 3 << 29
     assert "1.5 GiB" in twindisk("vdisk", "list").stdout
+    assert (made["access"], made["access_state"]) == ("active-active", "active/optimized")
+    assert "M1 is active-passive" in twindisk("vdisk", "set", "M1", "--access", "active-passive").stdout
+    assert "active-passive" in twindisk("vdisk", "list").stdout
     added = twindisk.json("check", "add", VM11, "fence", "--command", "true")
     assert added["value"] == "true"
     assert "mirror watch M1" in twindisk("mirror", "add", "M1", VM11).stdout
@@ -49,6 +52,12 @@ def test_a_vdisk_from_creation_to_mirror(twindisk: Twindisk, nodes: Path, run: R
     assert json.loads(twindisk("mirror", "watch", "M1", "--json").stdout.splitlines()[-1])["status"] == "Enabled"
     assert twindisk.json("mirror", "list")[0]["role"] == "Master"
     assert twindisk.json("mirror", "role", "M1", "slave")["role"] == "Slave"
+    assert twindisk.json("vdisk", "set", "M1", "--access", "active-active")["access"] == "active-active"
+    assert "not one of" in twindisk("vdisk", "set", "M1", "--access", "both", status=2).stderr
+    twindisk("vdisk", "create", "M2", "1M", "--pool", "HA", "--access", "active-passive")
+    shown = twindisk("vdisk", "show", "M2").stdout
+    assert "active-passive" in shown
+    assert "active/optimized" in shown
     assert "Slave" in twindisk("mirror", "show", "M1").stdout
     seen = twindisk.json("status")
     assert seen["node"]["name"] == "vm10"

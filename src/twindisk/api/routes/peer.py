@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from twindisk.api import views
-from twindisk.api.peer_schemas import Hello, MirrorEnd, MirrorOffer, Nothing, PeerVDisk, SwitchAnswer
+from twindisk.api.peer_schemas import AccessChange, Hello, MirrorEnd, MirrorOffer, Nothing, PeerVDisk, SwitchAnswer
 from twindisk.api.routes.dependencies import RunningNode
 from twindisk.node import mirror_accept
 
@@ -49,6 +49,14 @@ async def end_mirror(node: RunningNode, sender: Sender, name: str, end: MirrorEn
     """End the mirror of a VDisk."""
     async with node.change(for_peer=True):
         await mirror_accept.end(node, sender, name, end)
+    return Nothing()
+
+
+@router.post("/mirrors/{name}/access")
+async def change_access(node: RunningNode, sender: Sender, name: str, change: AccessChange) -> Nothing:
+    """Take the access mode of a VDisk that the other node was told."""
+    async with node.change(for_peer=True):
+        await mirror_accept.take_access(node, sender, name, change.access)
     return Nothing()
 
 

@@ -8,7 +8,7 @@ from twindisk.api import views
 from twindisk.api.routes.dependencies import RunningNode
 from twindisk.api.schemas import VDiskChange, VDiskNew, VDiskView
 from twindisk.errors import RefusedError, RefusedProblem
-from twindisk.node import vdisks
+from twindisk.node import access, vdisks
 from twindisk.node.context import Node
 from twindisk.node.records import VDisk
 
@@ -30,7 +30,7 @@ async def list_vdisks(node: RunningNode) -> list[VDiskView]:
 async def create_vdisk(node: RunningNode, new: VDiskNew) -> VDiskView:
     """Create a VDisk and serve it."""
     async with node.change():
-        wanted = vdisks.NewVDisk(new.name, new.size, pool=new.pool, serial=new.serial, iqn=new.iqn)
+        wanted = vdisks.NewVDisk(new.name, new.size, pool=new.pool, serial=new.serial, iqn=new.iqn, access=new.access)
         return await _view(node, await vdisks.create(node, wanted))
 
 
@@ -42,13 +42,15 @@ async def get_vdisk(node: RunningNode, name: str) -> VDiskView:
 
 @router.patch("/{name}")
 async def change_vdisk(node: RunningNode, name: str, change: VDiskChange) -> VDiskView:
-    """Let a VDisk grow. Its serial number is fixed: initiators know the disk by it."""
+    """Let a VDisk grow, change its access mode. Its serial number is fixed: initiators know the disk by it."""
     async with node.change():
         vdisk = vdisks.find(node, name)
         if change.serial is not None and change.serial.lower() != vdisk.serial:
             raise RefusedError(RefusedProblem.SERIAL_FIXED, vdisk=name, node=node.config.node_name)
         if change.size is not None:
             vdisk = await vdisks.grow(node, name, change.size)
+        if change.access is not None:
+            vdisk = await access.change(node, name, change.access)
         return await _view(node, vdisk)
 
 
