@@ -67,6 +67,12 @@ test: build deps lint test-native ## Run every check and test
 	@tools/install_system_packages.sh test
 	$(BIN)/python -m pytest
 
+.PHONY: e2e
+e2e: build deb ## Run the tutorial and its failures with real Linux initiators (root; builds their machines)
+	@tools/install_system_packages.sh e2e
+	PYTHONPATH=tests $(BIN)/python -m e2e.image
+	$(BIN)/python -m pytest tests/e2e
+
 .PHONY: sim
 sim: build ## Simulate two nodes and their troubles: make sim SEEDS=n [FROM=s], make sim SEED=s for one seed's trace
 	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Install what is missing of the system packages for the given purposes, and nothing when nothing is missing.
 #
-#   tools/install_system_packages.sh build|demo|test|bench|deb ...
+#   tools/install_system_packages.sh build|demo|test|bench|e2e|deb ...
 #
 #   build  a Python that can make virtual environments
 #   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver
 #   test   what the tests need beyond the demo's: Debian's fence agents, and openssl for the certificates of a test's BMC
+#   e2e    QEMU and what makes the machines of the end-to-end lab
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
 #   deb    what builds the Debian packages
 set -eu
@@ -73,6 +74,19 @@ install_tgt() {
     if [ -d /run/systemd/system ]; then as_root systemctl disable --now tgt >/dev/null 2>&1 || true; fi
 }
 
+# What makes and runs the end-to-end lab's machines. Their own packages are not installed here, but apt must know them.
+install_lab() {
+    local missing="" need command package
+    for need in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap busybox:busybox-static cpio:cpio zstd:zstd lz4:lz4 \
+        mke2fs:e2fsprogs ip:iproute2 modprobe:kmod losetup:mount setpriv:util-linux; do
+        command=${need%%:*} package=${need#*:}
+        command -v "$command" >/dev/null 2>&1 || missing="$missing $package"
+    done
+    # shellcheck disable=SC2086 # words
+    if [ -n "$missing" ]; then apt_install $missing; fi
+    [ -n "$(candidate linux-image-amd64)" ] || refresh_lists
+}
+
 for purpose in "$@"; do
     case "$purpose" in
     build)
@@ -92,6 +106,7 @@ for purpose in "$@"; do
         command -v openssl >/dev/null 2>&1 || apt_install openssl
         ;;
     bench) install_tgt ;;
+    e2e) install_lab ;;
     deb)
         if ! { command -v dpkg-shlibdeps && command -v strip; } >/dev/null 2>&1; then apt_install dpkg-dev binutils; fi
         [ -x /usr/bin/python3 ] || apt_install python3
