@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from twindisk.node.descriptors import raise_descriptor_limit
 from twindisk.node.engine import EnginePort
 from twindisk.node.log import Log, open_log
 from twindisk.node.run import running_node
+from twindisk.node.supervisor import Supervisor
 from twindisk.sentences import tell
 
 STOP_LIMIT_S = 15.0
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("--etc", type=Path, help="configuration directory (default: TWINDISK_ETC or /etc/twindisk)")
     parser.add_argument("--debug", action="store_true", help="log every decision")
     options = parser.parse_args()
+    faulthandler.enable()  # the watchdog of systemd ends a daemon that hangs by SIGABRT; this says where it hung
     try:
         config = load(options.etc or etc_directory())
         raise_descriptor_limit()
@@ -45,6 +48,7 @@ async def _serve(config: NodeConfig, level: int) -> None:
         return open_log(of.state_dir, node=of.node_name, level=level)
 
     loop = asyncio.get_running_loop()
+    supervisor = Supervisor.from_environment(os.environ, os.getpid())
     async with running_node(config, _make_engine, make_log) as node:
         signals = 0
 
@@ -52,6 +56,7 @@ async def _serve(config: NodeConfig, level: int) -> None:
             nonlocal signals
             signals += 1
             if signals == 1:
+                supervisor.stopping()
                 node.ask_to_stop()
                 loop.call_later(STOP_LIMIT_S, node.shutdown.set)
             else:
@@ -59,7 +64,10 @@ async def _serve(config: NodeConfig, level: int) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
+        supervisor.ready()
+        life = asyncio.create_task(supervisor.show_life(), name="watchdog")
         await node.shutdown.wait()
+        life.cancel()
 
 
 def _make_engine(config: NodeConfig) -> EnginePort:

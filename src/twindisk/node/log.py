@@ -1,13 +1,16 @@
 """The node's log: JSON lines in the state directory, and the same for people on standard error.
 
-Every entry is an event name with fields; ``twindiskd.log`` rotates by size so that it can never fill the disk.
+Every entry is an event name with fields; ``twindiskd.log`` rotates by size so that it can never fill the disk. When standard
+error is the system's journal, lines tell it their level (sd-daemon(3)) and leave out the time, which it knows.
 """
 
 from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -16,6 +19,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 LOG_FILE = "twindiskd.log"
 _FILE_BYTES = 8 << 20
 _FILES_KEPT = 4
+_JOURNAL_LEVELS = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
 
 Log = FilteringBoundLogger
 
@@ -34,7 +38,7 @@ def open_log(directory: Path, *, node: str, level: int = logging.INFO) -> Log:
     )
     to_file.setFormatter(_formatter(shared, [structlog.processors.JSONRenderer(default=str)]))
     to_people = logging.StreamHandler(sys.stderr)
-    to_people.setFormatter(_formatter(shared, [_people_line]))
+    to_people.setFormatter(_formatter(shared, [_journal_line if writes_to_journal(2, os.environ) else _people_line]))
     root = logging.getLogger()
     root.handlers = [to_file, to_people]
     root.setLevel(level)
@@ -57,13 +61,38 @@ def _formatter(shared: list[Processor], last: list[Processor]) -> logging.Format
     )
 
 
+def writes_to_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
+    """Return whether what is written to an open file goes to the journal: its device and inode are JOURNAL_STREAM."""
+    try:
+        facts = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{facts.st_dev}:{facts.st_ino}"
+
+
 def _people_line(_logger: object, _method: str, entry: EventDict) -> str:
     """Render ``time level [node] event key=value ...``."""
     time = str(entry.pop("timestamp", ""))[11:23]
     level = str(entry.pop("level", "info")).upper()
     node = entry.pop("node", "-")
+    text, trace = _event_text(entry)
+    line = f"{time} {level:<7} [{node}] {text}"
+    return line if trace is None else f"{line}\n{trace}"
+
+
+def _journal_line(_logger: object, _method: str, entry: EventDict) -> str:
+    """Render ``<level>event key=value ...``; every line of a traceback has the level, for the journal takes lines apart."""
+    entry.pop("timestamp", None)
+    entry.pop("node", None)
+    level = _JOURNAL_LEVELS.get(str(entry.pop("level", "info")).upper(), 6)
+    text, trace = _event_text(entry)
+    lines = [text] if trace is None else [text, *trace.splitlines()]
+    return "\n".join(f"<{level}>{line}" for line in lines)
+
+
+def _event_text(entry: EventDict) -> tuple[str, str | None]:
+    """Return ``event key=value ...`` and the traceback, if there is one."""
     event = entry.pop("event", "")
     trace = entry.pop("exception", None)
     fields = " ".join(f"{key}={value}" for key, value in entry.items() if value is not None)
-    line = f"{time} {level:<7} [{node}] {event}" + (f"  {fields}" if fields else "")
-    return line if trace is None else f"{line}\n{trace}"
+    return f"{event}" + (f"  {fields}" if fields else ""), trace
