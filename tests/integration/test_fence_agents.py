@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -61,8 +62,8 @@ class Powered:
 
 
 def bmc_address(node: Node) -> str:
-    network, _, _, number = node.place.mirror_address.rsplit(".", 3)
-    return f"{network}.0.2.{number}"
+    network, _, number = node.place.mirror_address.rsplit(".", 2)  # 127.N.1.number
+    return f"{network}.2.{number}"
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -71,7 +72,8 @@ async def powered(tmp_path: Path) -> AsyncIterator[Powered]:
         bmcs = {node.name: Bmc(node.name, LOGIN, power_off=partial(fence, node.place.state_dir)) for node in pair.nodes}
         try:
             for node in pair.nodes:
-                bmcs[node.name].start(bmc_address(node), 0, tmp_path / "certificates" / node.name)
+                listening = socket.create_server((bmc_address(node), 0))
+                bmcs[node.name].start(listening, tmp_path / "certificates" / node.name)
             yield Powered(pair, bmcs, tmp_path / "certificates")
         finally:
             for bmc in bmcs.values():
@@ -162,7 +164,9 @@ async def test_a_bmc_that_hangs_costs_the_time_limit_and_then_the_next_check_is_
     await powered.configure()
     peer = powered.master.place
     outlet = Bmc("outlet", LOGIN, power_off=lambda: fence(peer.state_dir))
-    powered.bmcs["outlet"] = outlet.start(bmc_address(powered.master), 0, powered.certificates / "outlet")
+    powered.bmcs["outlet"] = outlet.start(
+        socket.create_server((bmc_address(powered.master), 0)), powered.certificates / "outlet"
+    )
     trust = f"REQUESTS_CA_BUNDLE='{powered.certificates / 'outlet' / 'bmc.pem'}'"
     login = f"-u {outlet.port} -l {LOGIN.user} -p '{LOGIN.password}'"
     second = f"{trust} fence_redfish -a {bmc_address(powered.master)} {login} -o off"

@@ -5,15 +5,12 @@ Rules:
 * It is no part of the node: it runs in the test's process and goes on when the node is dead. Its power switch is two callbacks.
 * Off is answered only once ``power_off`` has returned, unless ``slow_s`` delays the switch as real ones do. Switching off what is off
   does nothing.
-* It listens in the network namespace that it is given, through a thread that enters it for the one call; the test's process stays
-  where it is.
+* It is given its listening socket, which may belong to another network namespace (``Network.listen``).
 * Every request is noted: who asked for what, and what the answer was.
 """
 
 import base64
-import ctypes
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -29,7 +26,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 ROOT: Final = "/redfish/v1"
-_CLONE_NEWNET: Final = 0x40000000
 _LONGEST_BODY: Final = 1 << 16
 _OFF: Final = frozenset({"ForceOff", "GracefulShutdown"})
 _ON: Final = frozenset({"On", "ForceOn"})
@@ -89,10 +85,9 @@ class Bmc:
         self._ended = threading.Event()
         self._server: _Server | None = None
 
-    def start(self, address: str, port: int, directory: Path, namespace: Path | None = None) -> Self:
-        """Listen (port 0: any free one). ``directory``: for the certificate; ``namespace``: as /run/netns/NAME or /proc/PID/ns/net."""
-        listening = _listen(address, port, namespace)
-        self._server = _Server(listening, _tls(address, directory), self)
+    def start(self, listening: socket.socket, directory: Path) -> Self:
+        """Serve at a listening socket, which is the BMC's from now on. ``directory``: for the certificate, ``bmc.pem``."""
+        self._server = _Server(listening, _tls(listening.getsockname()[0], directory), self)
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name=f"BMC {self.name}", daemon=True).start()
         return self
 
@@ -287,36 +282,3 @@ def _tls(address: str, directory: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
-
-
-def _listen(address: str, port: int, namespace: Path | None) -> socket.socket:
-    """Return a listening socket of a namespace. A thread of its own enters it: what a thread has entered, it cannot leave for sure."""
-    made: list[socket.socket | OSError] = []
-
-    def body() -> None:
-        try:
-            if namespace is not None:
-                _enter(namespace)
-            made.append(socket.create_server((address, port), backlog=16))
-        except OSError as error:
-            made.append(error)
-
-    thread = threading.Thread(target=body, name=f"listen at {address}")
-    thread.start()
-    thread.join()
-    (listening,) = made
-    if isinstance(listening, OSError):
-        raise listening
-    return listening
-
-
-def _enter(namespace: Path) -> None:
-    """Move the calling thread into a network namespace (setns(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(namespace))
-    finally:
-        os.close(descriptor)
