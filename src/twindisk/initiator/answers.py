@@ -112,6 +112,42 @@ def parse_designators(page: bytes) -> tuple[Designator, ...]:
     return tuple(found)
 
 
+class AccessState(IntEnum):
+    """Asymmetric access states of a target port group (SPC-4 table 261)."""
+
+    OPTIMIZED = 0x0
+    NON_OPTIMIZED = 0x1
+    STANDBY = 0x2
+    UNAVAILABLE = 0x3
+    LBA_DEPENDENT = 0x4
+    OFFLINE = 0xE
+    TRANSITIONING = 0xF
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPortGroup:
+    """One target port group; ``supported`` is the byte of T_SUP to AO_SUP, ``ports`` relative port identifiers."""
+
+    tag: int
+    state: AccessState
+    supported: int
+    ports: tuple[int, ...]
+
+
+def parse_target_port_groups(data: bytes) -> tuple[TargetPortGroup, ...]:
+    """Parse REPORT TARGET PORT GROUPS (SPC-4 §6.36), length only header, in the order of the tags."""
+    end = 4 + struct.unpack_from(">I", data)[0]
+    found = []
+    at = 4
+    while at < end:
+        count = data[at + 7]
+        ports = struct.unpack_from(">" + "xxH" * count, data, at + 8)
+        (tag,) = struct.unpack_from(">H", data, at + 2)
+        found.append(TargetPortGroup(tag, AccessState(data[at] & 0xF), data[at + 1], ports))
+        at += 8 + 4 * count
+    return tuple(sorted(found, key=lambda group: group.tag))
+
+
 def parse_serial(page: bytes) -> str:
     """Parse VPD page 80h, the unit serial number."""
     return page[4 : 4 + page[3]].decode("ascii", "replace").strip()

@@ -31,6 +31,11 @@ def report_luns(allocation: int = 4096) -> bytes:
     return struct.pack(">BxBxxxIxx", 0xA0, 0, allocation)
 
 
+def report_target_port_groups(allocation: int = 255) -> bytes:
+    """REPORT TARGET PORT GROUPS, length only header (SPC-4 §6.36)."""
+    return struct.pack(">BBxxxxIxx", 0xA3, 0x0A, allocation)
+
+
 def mode_sense_10(page: int, allocation: int = 255) -> bytes:
     """MODE SENSE (10), current values (SPC-4 §6.12)."""
     return struct.pack(">BxBBxxxHx", 0x5A, page, 0, allocation)

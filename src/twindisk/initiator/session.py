@@ -170,6 +170,10 @@ class Session:
         """INQUIRY of a vital product data page, as it came."""
         return await self.command(cdb.inquiry(page), data_in_bytes=255)
 
+    async def target_port_groups(self) -> tuple[answers.TargetPortGroup, ...]:
+        """REPORT TARGET PORT GROUPS, by tag."""
+        return answers.parse_target_port_groups(await self.command(cdb.report_target_port_groups(), data_in_bytes=255))
+
     async def read_capacity(self) -> answers.Capacity:
         """READ CAPACITY (16)."""
         return answers.Capacity.parse(await self.command(cdb.read_capacity_16(), data_in_bytes=32))

@@ -1,14 +1,21 @@
 import pytest
 
 from twindisk.initiator import Capacity, Inquiry, Sense, SenseKey, cdb
-from twindisk.initiator.answers import parse_designators, parse_luns, parse_serial
+from twindisk.initiator.answers import (
+    AccessState,
+    TargetPortGroup,
+    parse_designators,
+    parse_luns,
+    parse_serial,
+    parse_target_port_groups,
+)
 
 
 def test_command_blocks_have_the_length_of_their_group() -> None:
     blocks = {
         6: [cdb.test_unit_ready(), cdb.request_sense(), cdb.inquiry(), cdb.inquiry(0x83)],
         10: [cdb.read_10(1, 2), cdb.write_10(1, 2), cdb.read_capacity_10(), cdb.unmap(24), cdb.mode_sense_10(8)],
-        12: [cdb.report_luns()],
+        12: [cdb.report_luns(), cdb.report_target_port_groups()],
         16: [cdb.read_16(1, 2), cdb.write_16(1, 2), cdb.read_capacity_16(), cdb.synchronize_cache_16()],
     }
     for length, group in blocks.items():
@@ -53,3 +60,13 @@ def test_designators_serial_and_luns_are_parsed() -> None:
     assert (designator.association, designator.designator_type, designator.value) == (0, 3, naa)
     assert parse_serial(b"\0\x80\0\x06abcdef") == "abcdef"
     assert parse_luns(bytes.fromhex("00000010 00000000 0000000000000000 0003000000000000")) == (0, 3)
+
+
+def test_target_port_groups_are_parsed_by_tag() -> None:
+    second = bytes.fromhex("01 8f 0002 00 02 00 01 0000 0002")
+    first = bytes.fromhex("0f 8f 0001 00 02 00 02 0000 0001 0000 0003")
+    found = parse_target_port_groups(bytes.fromhex("0000001c") + second + first + b"\xff" * 8)
+    assert found == (
+        TargetPortGroup(1, AccessState.TRANSITIONING, 0x8F, (1, 3)),
+        TargetPortGroup(2, AccessState.NON_OPTIMIZED, 0x8F, (2,)),
+    )
