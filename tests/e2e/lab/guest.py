@@ -17,7 +17,7 @@ from e2e.image.guest import GuestImage
 from e2e.lab.channel import Channel, GuestJob
 from e2e.lab.command import LabError, Result, checked
 from e2e.lab.network import NAMESPACES, Network
-from e2e.lab.process import END_WITH_US
+from e2e.lab.process import start_process
 
 BOOT_LIMIT_S = 90
 _PORT_NAME = "e2e.control"
@@ -69,12 +69,10 @@ class Guest:
         socket_path.unlink(missing_ok=True)
         tap = self._network.add_tap(self.name)
         with (self._directory / "qemu.log").open("wb") as log:
-            process = self._process = subprocess.Popen(
+            process = self._process = start_process(
                 self._command(socket_path, tap),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(self._directory)},
+                output=log,
+                environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(self._directory)},
             )
         self._channel = Channel(socket_path)
         try:
@@ -135,7 +133,7 @@ class Guest:
         words = f"{_KERNEL_WORDS} e2e.name={self.name} e2e.address={self._address}"
         switch = NAMESPACES / self._network.switch
         return [
-            *(*END_WITH_US, "nsenter", f"--net={switch}", "qemu-system-x86_64", "-name", self.name),
+            *("nsenter", f"--net={switch}", "qemu-system-x86_64", "-name", self.name),
             *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", _CPU, "-smp", "1,maxcpus=2"),
             *("-M", "q35,usb=off,smbus=off,sata=off,hpet=on,dump-guest-core=off", "-m", str(self._memory_mib)),
             *("-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"),

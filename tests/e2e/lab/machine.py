@@ -11,13 +11,14 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from e2e.lab.command import LabError, Result, checked, eventually
 from e2e.lab.loop_device import LoopDevice
 from e2e.lab.network import NAMESPACES, Interface, Network
-from e2e.lab.process import END_WITH_US, ProcessJob
+from e2e.lab.process import ProcessJob, start_process
 
 BOOT = Path(__file__).parent / "boot_machine.sh"
 LOG = "/var/log/twindiskd.log"
@@ -49,6 +50,7 @@ class Machine:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
+        self._power = threading.Lock()  # a BMC's thread may press the switch, too
         self._jobs: list[ProcessJob] = []
         for folder in ("disk/etc", "work", "root"):
             (directory / folder).mkdir(parents=True)
@@ -75,6 +77,15 @@ class Machine:
 
     def start(self) -> None:
         """Boot: a new network stack, cables in, the same disk."""
+        with self._power:
+            self._start()
+
+    def panic(self) -> None:
+        """Fall silent, then die: no reset, no goodbye. What was written to disk stays."""
+        with self._power:
+            self._panic()
+
+    def _start(self) -> None:
         if self._process is not None:
             message = f"{self.name} is up already"
             raise LabError(message)
@@ -83,26 +94,23 @@ class Machine:
         namespaces += ["--uts", "--ipc", "--fork", "--kill-child=KILL"]
         device = [str(self._loop.path)] if self._loop is not None else []
         boot = ["sh", str(BOOT), self.name, self._layers, str(self._directory), *device]
-        with (self._directory / "boot.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*END_WITH_US, "nsenter", *namespaces, *boot],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        self._process = process
-        assert process.stdout is not None
-        with process.stdout as said:
+        said_end, says_end = os.pipe()
+        with (
+            os.fdopen(said_end, "rb") as said,
+            os.fdopen(says_end, "wb") as says,
+            (self._directory / "boot.log").open("ab") as log,
+        ):
+            process = self._process = start_process(["nsenter", *namespaces, *boot], output=says, errors=log)
+            says.close()
             first_words = said.readline()
         if first_words != b"up\n":
-            self.panic()
+            self._panic()
             message = f"{self.name} did not boot: {(self._directory / 'boot.log').read_text('utf-8', 'replace')}"
             raise LabError(message)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii")
         self._init_pid = int(children)
 
-    def panic(self) -> None:
-        """Fall silent, then die: no reset, no goodbye. What was written to disk stays."""
+    def _panic(self) -> None:
         if self._process is None:
             return
         for interface in self._interfaces:

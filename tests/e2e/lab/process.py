@@ -5,13 +5,37 @@ import os
 import signal
 import subprocess
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from e2e.lab.command import TIMED_OUT, Result
 
-# The kernel kills the process when the thread that started it ends; start from the main thread, therefore.
-END_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+# The kernel kills such a process when the thread that started it ends: one thread starts them all, and lives as long as we do.
+_END_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+_starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+
+
+def start_process(
+    command: Sequence[str],
+    *,
+    output: IO[bytes],
+    errors: IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process that is killed when this one ends. ``output``: where it writes, also errors when ``errors`` is None."""
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*_END_WITH_US, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors if errors is not None else subprocess.STDOUT,
+            env=environment,
+        )
+
+    return _starter.submit(start).result()
 
 
 class ProcessJob:
