@@ -22,7 +22,7 @@ from twindisk.api.schemas import (
     CheckView,
     DiskNew,
     DiskView,
-    EventView,
+    EventPage,
     MirrorNew,
     MirrorView,
     NodeView,
@@ -30,6 +30,8 @@ from twindisk.api.schemas import (
     PoolView,
     RoleChange,
     StatusView,
+    TrapsView,
+    TrapTestView,
     VDiskChange,
     VDiskNew,
     VDiskView,
@@ -71,9 +73,26 @@ class NodeClient:
         """Return everything at a glance."""
         return self._get("/status", StatusView)
 
-    def events(self, *, after: int = 0, limit: int = 100) -> list[EventView]:
-        """Return the newest events with an id above ``after``, oldest first."""
-        return self._get("/events", list[EventView], after=after, limit=limit)
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        since_ms: int = 0,
+        vdisk: str | None = None,
+        limit: int = 100,
+    ) -> EventPage:
+        """Return a page of events, oldest first: the first ones after ``after``, or the last ones before ``before``."""
+        wanted = {"after": after, "before": before, "since_ms": since_ms, "vdisk": vdisk, "limit": limit}
+        return self._get("/events", EventPage, **{key: value for key, value in wanted.items() if value is not None})
+
+    def traps(self) -> TrapsView:
+        """Return where SNMP notifications go."""
+        return self._get("/traps", TrapsView)
+
+    def test_traps(self) -> list[TrapTestView]:
+        """Send a test notification to every destination."""
+        return self._post("/traps/test", None, list[TrapTestView])
 
     def pools(self) -> list[PoolView]:
         """Return all pools."""

@@ -19,11 +19,13 @@ from pathlib import Path
 
 from twindisk.config_file import ConfigFile, ConfigWarning, is_port, read_config_file, read_private, split_port
 from twindisk.errors import ConfigError, ConfigProblem
+from twindisk.snmp.settings import TRAP_KEYS, TrapSettings, read_traps
 
 DEFAULT_ETC = Path("/etc/twindisk")
 DEFAULT_STATE_DIR = Path("/var/lib/twindisk")
 DEFAULT_POOL = "Default"
 ISCSI_PORT = 3260
+POOL_THRESHOLD_PERCENT = 10
 SOCKET_FILE = "control.sock"
 
 
@@ -98,7 +100,9 @@ class NodeConfig:
     link: LinkTimes
     fence: FenceTimes
     peer: PeerTimes
-    trap_address: str | None
+    traps: TrapSettings
+    pool_threshold_percent: int
+    """Operators are told of a pool with less space left than this part of it; 0: they are not."""
     default_pool: str
     secret: bytes | None = field(repr=False)
     """The pair's shared secret; None when the file is not there: then this node does not mirror either."""
@@ -122,7 +126,7 @@ def load(etc: Path) -> NodeConfig:
     node = read_config_file(etc / "quadstor.conf")
     warnings = [
         *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
-        *node.unknown({"TrapAddr", "DefaultPool", "Portal", "StateDir", "NodeName"}),
+        *node.unknown({"DefaultPool", "Portal", "StateDir", "NodeName", "PoolThreshold", *TRAP_KEYS}),
     ]
     times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
     link = [
@@ -142,7 +146,8 @@ def load(etc: Path) -> NodeConfig:
         link=LinkTimes(*link),
         fence=FenceTimes(*fence),
         peer=PeerTimes(times["MirrorConnectTimeout"], times["MirrorRecvTimeout"], times["MirrorSendTimeout"]),
-        trap_address=node.text("TrapAddr"),
+        traps=read_traps(node),
+        pool_threshold_percent=node.number("PoolThreshold", POOL_THRESHOLD_PERCENT, 0, 99),
         default_pool=node.text("DefaultPool") or DEFAULT_POOL,
         secret=read_secret(etc / "secret"),
         warnings=tuple(warnings),

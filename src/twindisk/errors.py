@@ -103,13 +103,19 @@ class _FieldsError(TwindiskError):
 
 
 class ConfigProblem(StrEnum):
-    """What is wrong with a configuration file. Fields: file, line, key, value."""
+    """What is wrong with a configuration file. Fields: file, line, key, value, and what the sentence needs."""
 
     NO_DIRECTORY = "config-no-directory"
     UNREADABLE = "config-unreadable"
     NOT_KEY_VALUE = "config-not-key-value"
     BAD_ADDRESS = "config-bad-address"
     BAD_NUMBER = "config-bad-number"
+    BAD_CHOICE = "config-bad-choice"
+    BAD_HOST = "config-bad-host"
+    BAD_ENGINE_ID = "config-bad-engine-id"
+    NEEDS_KEY = "config-needs-key"
+    SHORT_PASSPHRASE = "config-short-passphrase"  # noqa: S105 - words about a secret, not a secret
+    SHORT_HASH = "config-short-hash"
     NO_SECRET = "config-no-secret"  # noqa: S105 - a word about a secret, not a secret
     SECRET_EXPOSED = "config-secret-exposed"  # noqa: S105 - the same
 
@@ -212,6 +218,7 @@ class RefusedProblem(StrEnum):
     BUSY = "node-busy"
     WITHHELD = "vdisk-withheld"
     SERIAL_FIXED = "serial-fixed"
+    NO_TRAP_DESTINATION = "no-trap-destination"
     UNAUTHORIZED = "not-authorized"
 
 

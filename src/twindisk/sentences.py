@@ -80,6 +80,36 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Bad number",
         "{file} line {line}: {key}={value} is no number in its range. Correct the line.",
     ),
+    ConfigProblem.BAD_CHOICE: (
+        500,
+        "Bad value",
+        "{file} line {line}: {key}={value} is not one of {choices}. Correct the line.",
+    ),
+    ConfigProblem.BAD_HOST: (
+        500,
+        "Bad host",
+        "{file} line {line}: {key}={value} is neither a host's name nor an IP address, with or without :port. Correct the line.",
+    ),
+    ConfigProblem.BAD_ENGINE_ID: (
+        500,
+        "Bad engine id",
+        "{file} line {line}: {key}={value} is no SNMP engine id: 10 to 64 hex digits, neither all 0 nor all f. Correct or remove the line.",
+    ),
+    ConfigProblem.NEEDS_KEY: (
+        500,
+        "Key missing",
+        "{file}: {key}={value} needs {needs} as well. Add that line.",
+    ),
+    ConfigProblem.SHORT_PASSPHRASE: (
+        500,
+        "Passphrase missing or short",
+        "{file}, the file of {key}, is missing or holds fewer than {least} characters. Put a longer passphrase there and run: chmod 600 {file}",
+    ),
+    ConfigProblem.SHORT_HASH: (
+        500,
+        "Hash too short for the cipher",
+        "{file}: {key}={value} needs a longer hash than TrapAuth={auth}. Set TrapAuth=SHA-256 or longer.",
+    ),
     ConfigProblem.NO_SECRET: (
         500,
         "Empty secret",
@@ -316,6 +346,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         409,
         "Serial number fixed",
         "VDisk {vdisk} on node {node} keeps its serial number: initiators know the disk by it. Create a new VDisk and copy the data.",
+    ),
+    RefusedProblem.NO_TRAP_DESTINATION: (
+        409,
+        "No trap destination",
+        "Node {node} sends no SNMP notifications: set TrapAddr in quadstor.conf and restart twindiskd.",
     ),
     RefusedProblem.UNAUTHORIZED: (
         401,

@@ -249,6 +249,41 @@ class EventView(_Answer):
     fields: dict[str, Any]
 
 
+class EventPage(_Answer):
+    """Some events, oldest first, and where others are."""
+
+    events: list[EventView]
+    older: int | None = Field(description="The `before` of the page before this one; None when there is none.")
+    newer: int = Field(description="The `after` of what comes later, now or when it happens.")
+
+
+class TrapView(_Answer):
+    """A destination of SNMP notifications. ``problem``: its last trouble, None when there was none lately."""
+
+    destination: str
+    sent: int
+    dropped: int
+    problem: str | None
+
+
+class TrapsView(_Answer):
+    """What is sent to whom. ``engine_id``: hex digits, for `createUser -e`; None with version 2c."""
+
+    version: Literal["2c", "3"]
+    security: str
+    user: str | None
+    engine_id: str | None
+    destinations: list[TrapView]
+
+
+class TrapTestView(_Answer):
+    """How a test notification fared. ``problem`` None: it was sent; whether it arrived, only its receiver knows."""
+
+    destination: str
+    problem: str | None
+    detail: str
+
+
 class StatusView(_Answer):
     """Everything at a glance."""
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from twindisk.brain import attaching
 from twindisk.brain.alone import go_alone
 from twindisk.brain.effects import Message, NotReady, Severity, StopServing, TimerKind
-from twindisk.brain.events import Held, PeerDown, PeerLeft, PeerUp
+from twindisk.brain.events import Held, LinkLoss, PeerDown, PeerLeft, PeerUp
 from twindisk.brain.fencing import apply_checks
 from twindisk.brain.model import Attachment, Link, Role, VDisk
 from twindisk.brain.phases import Phase
@@ -45,7 +45,9 @@ def on_peer_down(turn: Turn, event: PeerDown) -> None:
     was_up = peer.link is Link.UP
     turn.put_peer(replace(peer, link=Link.DOWN))
     if was_up:
-        turn.notify_of_peer(Severity.WARNING, Message.LINK_LOST, event.peer, event.reason)
+        # Closed: this node itself ended the link, with its last mirror over it.
+        severity = Severity.INFORMATION if event.reason is LinkLoss.CLOSED else Severity.WARNING
+        turn.notify_of_peer(severity, Message.LINK_LOST, event.peer, event.reason)
     for vdisk in turn.with_peer(event.peer):
         _lose(turn, turn.put(replace(vdisk, offer=None)), was_up=was_up)
 

@@ -13,6 +13,8 @@ from twindisk.api.schemas import (
     NodeView,
     PeerView,
     PoolView,
+    TrapTestView,
+    TrapView,
     VDiskView,
 )
 from twindisk.cli.output import Column
@@ -126,8 +128,27 @@ TRIALS: list[Column[CheckTrialView]] = [
     ("Command", lambda trial: trial.command),
 ]
 
+TRAPS: list[Column[TrapView]] = [
+    ("Destination", lambda trap: trap.destination),
+    ("Sent", lambda trap: trap.sent),
+    ("Dropped", lambda trap: trap.dropped),
+    ("Last trouble", lambda trap: trap.problem),
+]
+
+TRAP_TESTS: list[Column[TrapTestView]] = [
+    ("Destination", lambda test: test.destination),
+    ("Test", lambda test: "sent" if test.problem is None else test.problem),
+    ("Detail", lambda test: test.detail),
+]
+
+
+def event_time(event: EventView) -> str:
+    """Return when an event happened, UTC."""
+    return datetime.fromtimestamp(event.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 EVENTS: list[Column[EventView]] = [
-    ("Time", lambda event: datetime.fromtimestamp(event.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")),
+    ("Time", event_time),
     ("Severity", lambda event: event.severity),
     ("Event", lambda event: event.text),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from twindisk.cli import check, demo, disk, mirror, node, pool, vdisk
+from twindisk.cli import check, demo, disk, events, mirror, node, pool, trap, vdisk
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,5 +19,16 @@ def main(context: click.Context, *, as_json: bool) -> None:
     context.obj = as_json
 
 
-for noun in (node.node, node.status, pool.pool, disk.disk, vdisk.vdisk, mirror.mirror, check.check, demo.demo):
+for noun in (
+    node.node,
+    node.status,
+    events.events,
+    pool.pool,
+    disk.disk,
+    vdisk.vdisk,
+    mirror.mirror,
+    check.check,
+    trap.trap,
+    demo.demo,
+):
     main.add_command(noun)

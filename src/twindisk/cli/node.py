@@ -15,7 +15,7 @@ from twindisk.config import etc_directory
 
 @click.group()
 def node() -> None:
-    """Show this node, what it told its operators, and make the pair's secret."""
+    """Show this node, and make the pair's secret."""
 
 
 @node.command("show")
@@ -23,14 +23,6 @@ def node() -> None:
 def show(shell: Shell) -> None:
     """Show this node."""
     shell.record(shell.client.node(), columns.NODE)
-
-
-@node.command("events")
-@click.option("--limit", default=50, show_default=True, help="How many of the newest.")
-@command
-def events(shell: Shell, limit: int) -> None:
-    """Show what this node told its operators."""
-    shell.table(shell.client.events(limit=limit), columns.EVENTS, empty="No events.")
 
 
 @node.command("secret")

@@ -16,8 +16,10 @@ from twindisk.node.answers import Answers
 from twindisk.node.engine import EnginePort
 from twindisk.node.log import Log
 from twindisk.node.loop import BrainLoop
+from twindisk.node.notices import Notices
 from twindisk.node.peer import PeerClient
 from twindisk.node.state import State
+from twindisk.snmp.traps import Traps
 
 PEER_TURN_LIMIT_S = 3.0
 """How long a peer's request waits for ours to end. Two nodes that ask each other at once must not wait for ever."""
@@ -44,6 +46,8 @@ class Node:
     loop: BrainLoop
     answers: Answers
     peer: PeerClient
+    notices: Notices
+    traps: Traps
     log: Log
     recv: Recv = Recv.NO_ADDRESS
     linked: set[str] = field(default_factory=set)

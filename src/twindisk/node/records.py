@@ -95,3 +95,16 @@ class EventRecord:
     kind: str
     text: str
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsWanted:
+    """Which events. Those with an id above ``after`` and below ``before``, from ``since_ms`` (Unix time) on, of one VDisk."""
+
+    after: int | None = None
+    before: int | None = None
+    since_ms: int = 0
+    vdisk: str | None = None
+
+
+ALL_EVENTS = EventsWanted()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -28,13 +29,16 @@ from twindisk.node.engine import EnginePort
 from twindisk.node.fence_runs import FenceRuns
 from twindisk.node.lock import PidLock
 from twindisk.node.log import Log
-from twindisk.node.loop import BrainLoop
+from twindisk.node.loop import BrainLoop, boottime_ns
 from twindisk.node.mirroring import Mirroring
 from twindisk.node.notices import Notices
 from twindisk.node.peer import PeerClient
+from twindisk.node.pool_watch import PoolWatch
 from twindisk.node.state import State
 from twindisk.node.timers import Timers
 from twindisk.node.web import WebServer, listen_unix
+from twindisk.snmp.encoder import Start
+from twindisk.snmp.traps import Traps
 
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 - the brain's name for a node without mirror address; nothing listens on it
 PORTAL_RETRY_S = 5.0
@@ -76,11 +80,14 @@ class RunningNode:
         self._timers = Timers(lambda timer: loop.post(ev.TimerExpired(timer)))
         self._fences = FenceRuns(lambda event: loop.post(event), log)  # noqa: PLW0108 - loop is made below
         answers, peer = Answers(), PeerClient(config, state)
+        node_id = _node_id(state)
+        traps = Traps(config.traps, _snmp_start(state, node_id), log, lambda: boottime_ns() / 1e9)
+        notices = Notices(state, log, traps.send)
         runner = EffectRunner(
             engine=engine,
             timers=self._timers,
             fences=self._fences,
-            notices=Notices(state, log),
+            notices=notices,
             answers=answers,
             peer=peer,
             shutdown=self.shutdown.set,
@@ -91,18 +98,20 @@ class RunningNode:
         loop = BrainLoop(brain, engine, runner.run, log, on_report=self._on_report, on_decided=self._on_decided)
         self.node = Node(
             config=config,
-            node_id=_node_id(state),
+            node_id=node_id,
             state=state,
             engine=engine,
             loop=loop,
             answers=answers,
             peer=peer,
+            notices=notices,
+            traps=traps,
             log=log,
         )
         self._operators = WebServer(lambda: operator_app(self.node))
         self._peer_door = WebServer(lambda: peer_app(self.node, config.secret or b""))
         self._mirroring = Mirroring(self.node, self._peer_door)
-        self._retries: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Bring everything up; see the module's order."""
@@ -111,6 +120,7 @@ class RunningNode:
             node.log.warning(
                 "configuration", file=warning.file, line=warning.line, key=warning.key, reason=warning.reason
             )
+        node.traps.start()
         await disks.mount_all(node)
         await self._mirroring.begin()
         # The reports of the links wait in the engine until the brain knows the VDisks they are about.
@@ -121,9 +131,10 @@ class RunningNode:
             await vdisks.open_known(node, vdisk)
         node.loop.take_reports()
         missing = await self._open_portals()
-        self._retries = [asyncio.create_task(self._mirroring.retry(), name="retry mirroring")]
+        self._tasks = [asyncio.create_task(self._mirroring.retry(), name="retry mirroring")]
+        self._tasks.append(asyncio.create_task(PoolWatch(node).run(), name="watch pools"))
         if missing:
-            self._retries.append(asyncio.create_task(self._retry_portals(missing), name="retry portals"))
+            self._tasks.append(asyncio.create_task(self._retry_portals(missing), name="retry portals"))
         self._operators.start(listen_unix(node.config.socket_path))
         node.log.info("node is up", recv=node.recv.value, vdisks=len(node.state.vdisks()), broken=len(node.broken))
 
@@ -134,15 +145,16 @@ class RunningNode:
 
     async def stop(self) -> None:
         """Take everything down, whether the brain was asked to hand over or not."""
-        for task in self._retries:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._retries, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.node.end_background()
         await asyncio.gather(self._operators.stop(), self._peer_door.stop())
         self.node.config.socket_path.unlink(missing_ok=True)
         self._timers.cancel_all()
         await self._fences.stop()
         await self.node.loop.stop()
+        await asyncio.to_thread(self.node.traps.close)
         await self.node.peer.close()
         self.node.log.info("node is down")
 
@@ -182,6 +194,13 @@ class RunningNode:
             )
         else:
             self.node.log.debug("engine report", report=report)
+
+
+def _snmp_start(state: State, node_id: str) -> Start:
+    """Count this start: receivers of SNMPv3 refuse what seems to come from before a start that they know of."""
+    boots = int(state.node_value("snmp-engine-boots") or 0) + 1
+    state.set_node_value("snmp-engine-boots", str(boots))
+    return Start(node_id, boots, request_id=secrets.randbits(31), salt=secrets.randbits(64))
 
 
 def _node_id(state: State) -> str:

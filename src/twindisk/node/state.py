@@ -18,10 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from twindisk.errors import StateError, StateProblem
-from twindisk.node.records import AccessMode, Check, CheckKind, Disk, EventRecord, Mirror, Pool, VDisk
+from twindisk.node.records import (
+    ALL_EVENTS,
+    AccessMode,
+    Check,
+    CheckKind,
+    Disk,
+    EventRecord,
+    EventsWanted,
+    Mirror,
+    Pool,
+    VDisk,
+)
 from twindisk.node.schema import migrate
 
 EVENTS_KEPT = 10_000
+_ID_MAX = (1 << 63) - 1
 VDISKS_FOLDER = "vdisks"
 
 _VDISK = """
@@ -220,11 +232,22 @@ class State:
         self._connection.execute("DELETE FROM events WHERE id <= ?", (row[0] - EVENTS_KEPT,))
         return EventRecord(row[0], at_ms, severity, kind, text, fields)
 
-    def events(self, *, after: int = 0, limit: int = 100) -> tuple[EventRecord, ...]:
-        """Return the newest ``limit`` events with an id above ``after``, oldest first."""
-        query = "SELECT id, at_ms, severity, kind, text, fields FROM events WHERE id > ? ORDER BY id DESC LIMIT ?"
-        rows = self._connection.execute(query, (after, limit)).fetchall()
-        return tuple(_event(row) for row in reversed(rows))
+    def events(self, wanted: EventsWanted = ALL_EVENTS, *, limit: int = 100) -> tuple[EventRecord, ...]:
+        """Return the oldest ``limit`` events after ``wanted.after`` when that is given, else the newest; oldest first."""
+        direction = "DESC" if wanted.after is None else "ASC"
+        query = f"""
+            SELECT id, at_ms, severity, kind, text, fields FROM events
+            WHERE id > ? AND id < ? AND at_ms >= ? AND (?4 IS NULL OR json_extract(fields, '$.vdisk') = ?4)
+            ORDER BY id {direction} LIMIT ?
+        """  # noqa: S608 - one of two words of ours
+        bounds = (wanted.after or 0, wanted.before or _ID_MAX, wanted.since_ms, wanted.vdisk, limit)
+        rows = self._connection.execute(query, bounds).fetchall()
+        return tuple(_event(row) for row in (rows if wanted.after is not None else reversed(rows)))
+
+    def newest_event_id(self) -> int:
+        """Return the newest event's id, 0 when there was never one."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        return 0 if row is None else int(row[0])
 
 
 def _check(connection: sqlite3.Connection, directory: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twindisk.brain import events as ev
+from twindisk.brain.effects import Severity
 from twindisk.brain.model import PeerAddress, Role, VDiskName
 from twindisk.brain.reports import copy_facts
 from twindisk.errors import (
@@ -231,13 +232,9 @@ async def open_known(node: Node, vdisk: VDisk) -> None:
         await open_copy(node, vdisk, peer=peer)
     except EngineError as error:
         node.broken[vdisk.name] = error.problem
-        node.log.error(
-            "VDisk not opened",
-            vdisk=vdisk.name,
-            directory=str(vdisk.directory),
-            problem=error.problem,
-            errno=error.errno,
-        )
+        fields = {"vdisk": vdisk.name, "directory": str(vdisk.directory), "errno": error.errno}
+        text = f"VDisk {vdisk.name} could not be opened: {error.problem}"
+        node.notices.tell(Severity.ERROR, "vdisk-not-opened", text, fields)
 
 
 async def _opens_grown(node: Node, grown: VDisk, peer: str | None) -> bool:

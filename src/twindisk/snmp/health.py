@@ -2,14 +2,14 @@
 
 Rules:
 
-1. Trouble is told when it begins and when its kind changes, not with every notification.
-2. Its end is told once nothing went wrong for a while: an unreachable port is reported by the network only after the next
+1. Each kind of trouble is told once, until its end was told; not with every notification.
+2. The end is told once nothing went wrong for a while: an unreachable port is reported by the network only after the next
    notification was sent, so that one success says little.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -36,19 +36,22 @@ class News(StrEnum):
 
 @dataclass(slots=True)
 class Health:
-    """How a destination fares. ``problem``: the last one told, None when all was well or its end was told."""
+    """How a destination fares. ``problem``: the last one, None when there was none or its end was told."""
 
     problem: Problem | None = None
+    _told: set[Problem] = field(default_factory=set)
     _last_trouble_s: float = 0.0
 
     def note(self, problem: Problem | None, now_s: float) -> News:
         """Note how one notification fared (None: it was sent); return what is to be logged."""
         if problem is not None:
             self._last_trouble_s = now_s
-            news = News.NOTHING if problem is self.problem else News.TROUBLE
             self.problem = problem
+            news = News.NOTHING if problem in self._told else News.TROUBLE
+            self._told.add(problem)
             return news
         if self.problem is not None and now_s - self._last_trouble_s >= QUIET_S:
             self.problem = None
+            self._told.clear()
             return News.RECOVERED
         return News.NOTHING

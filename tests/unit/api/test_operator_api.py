@@ -94,8 +94,8 @@ async def test_a_mirror_over_the_api(api: Api, tmp_path: Path) -> None:
     assert (await api.ask("DELETE", "/vdisks/M1", 409))["type"] == "urn:twindisk:problem:vdisk-mirrored"
     await api.ask("DELETE", "/mirrors/M1", 204)
     events = (await api.ask("GET", "/events", 200))["body"]
-    assert isinstance(events, list)
-    assert events
+    assert isinstance(events, dict)
+    assert "roles-switched" in [event["kind"] for event in events["events"]]
 
 
 BAD_REQUESTS: list[tuple[str, str, object, int, str]] = [

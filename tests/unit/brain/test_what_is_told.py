@@ -48,6 +48,8 @@ def test_the_link_is_told_once_for_all_vdisks_of_a_peer() -> None:
     assert told(node, ev.PeerDown(PEER, ev.LinkLoss.REFUSED)) == [], "it was down already"
     assert told(node, ev.PeerUp(PEER)) == [(Severity.INFORMATION, f"Link to peer {PEER} is up")]
     assert told(node, ev.PeerUp(PEER)) == []
+    closed = told(node, ev.PeerDown(PEER, ev.LinkLoss.CLOSED))
+    assert closed[0] == (Severity.INFORMATION, f"Link to peer {PEER} lost: closed"), "this node's own doing"
 
 
 def test_a_resync_is_told_from_start_to_end() -> None:

@@ -65,7 +65,8 @@ def test_a_vdisk_from_creation_to_mirror(twindisk: Twindisk, nodes: Path, run: R
     for noun in (
         ("status",),
         ("node", "show"),
-        ("node", "events"),
+        ("events",),
+        ("trap", "list"),
         ("pool", "show", "HA"),
         ("check", "list"),
         ("disk", "list"),

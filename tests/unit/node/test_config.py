@@ -4,6 +4,7 @@ import pytest
 
 from twindisk.config import FenceTimes, LinkTimes, Portal, control_socket, load, read_secret
 from twindisk.errors import ConfigError, ConfigProblem
+from twindisk.snmp.settings import Destination
 
 
 def etc(root: Path, ndrecv: str = "", quadstor: str = "") -> Path:
@@ -41,7 +42,7 @@ def test_keys_have_no_case_and_comments_do_not_count(tmp_path: Path) -> None:
         etc(tmp_path, "# the mirror\nrecvADDR = 10.0.13.150 # eth1\n\n", "trapaddr=10.0.13.33\nDEFAULTPOOL=HA")
     )
     assert config.recv_address == "10.0.13.150"
-    assert (config.trap_address, config.default_pool) == ("10.0.13.33", "HA")
+    assert (config.traps.destinations, config.default_pool) == ((Destination("10.0.13.33", 162),), "HA")
 
 
 def test_portals_may_be_repeated_and_listed(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from twindisk.errors import StateError, StateProblem
-from twindisk.node.records import CheckKind, Disk, Mirror, VDisk
+from twindisk.node.records import CheckKind, Disk, EventsWanted, Mirror, VDisk
 from twindisk.node.schema import MIGRATIONS, migrate
 from twindisk.node.state import EVENTS_KEPT, State
 
@@ -72,7 +72,7 @@ def test_only_the_newest_events_are_kept(tmp_path: Path) -> None:
     newest = state.events(limit=2)
     assert [event.text for event in newest] == [str(EVENTS_KEPT + 3), str(EVENTS_KEPT + 4)]
     assert newest[0].fields == {"vdisk": "M1"}
-    assert state.events(after=newest[0].id) == newest[1:]
+    assert state.events(EventsWanted(after=newest[0].id)) == newest[1:]
     state.close()
 
 
