@@ -22,6 +22,10 @@ _MESSAGES: Final[dict[Message, str]] = {
     ),
     Message.STOPPED_WITHOUT_CHECKS: "VDisk {vdisk} lost its peer and no mirror check is configured. Serving stopped",
     Message.AWAITS_OPERATOR: "Manual fencing and VDisk {vdisk} in slave role. Waiting for qsync -m master",
+    Message.CHECKS_MAY_PART: (
+        "Mirror checks with peer {peer} may let both nodes go on when the link breaks: {detail}."
+        " Configure the same on both, fence or manual"
+    ),
     Message.FORCED_MASTER: "VDisk {vdisk} forced into master role by the operator",
     Message.STARTED_ALONE: "VDisk {vdisk} peer did not connect and is known to be out of date. Serving alone",
     Message.PEER_CONNECTED: "VDisk {vdisk} mirrors with peer {peer}",

@@ -46,7 +46,7 @@ async def sessions(pair: Pair, *nodes: Node, each: int = 2) -> AsyncIterator[lis
 
 async def attentions(session: Session) -> list[tuple[int, int]]:
     """Take the unit attentions of a session, as (code, qualifier)."""
-    found = []
+    found: list[tuple[int, int]] = []
     while True:
         try:
             await session.test_unit_ready()

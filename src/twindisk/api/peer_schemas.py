@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from twindisk.node.records import AccessMode
+from twindisk.node.records import AccessMode, CheckKind
 
 PEER_PREFIX = "/peer/v1"
 
@@ -58,6 +58,12 @@ class AccessChange(_Strict):
     """The access mode that both nodes are to have."""
 
     access: AccessMode
+
+
+class CheckTold(_Strict):
+    """The kind of mirror check that rules at the sender when it loses the receiver; None: it has no check."""
+
+    kind: CheckKind | None
 
 
 class SwitchAnswer(_Strict):

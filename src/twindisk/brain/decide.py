@@ -33,6 +33,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Turn, Any], None]]] = {
     ev.MirrorConfigured: startup.on_configured,
     ev.MirrorRemoved: startup.on_removed,
     ev.ChecksChanged: fencing.on_checks_changed,
+    ev.PeerCheckTold: fencing.on_peer_check_told,
     ev.FenceSucceeded: fencing.on_fence_succeeded,
     ev.FenceFailed: fencing.on_fence_failed,
     ev.CommandFailed: leaving.on_command_failed,

@@ -172,6 +172,8 @@ class Message(StrEnum):
     """Mirror check ``ignore``: went on without knowing whether the peer serves."""
     STOPPED_WITHOUT_CHECKS = "stopped-without-checks"
     AWAITS_OPERATOR = "awaits-operator"
+    CHECKS_MAY_PART = "checks-may-part"
+    """The pair's mirror checks may let both nodes go on; ``detail`` names them."""
     FORCED_MASTER = "forced-master"
     STARTED_ALONE = "started-alone"
     PEER_CONNECTED = "peer-connected"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 
 from twindisk.brain.effects import Timer
-from twindisk.brain.model import Check, CopyFacts, PeerAddress, Role, Sync, VDiskName
+from twindisk.brain.model import Check, CheckKind, CopyFacts, PeerAddress, Role, Sync, VDiskName
 
 # --- from the engine (the names are those of its reports) ---
 
@@ -177,6 +177,15 @@ class ChecksChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerCheckTold:
+    """The peer told which kind of its mirror checks rules when it loses this node."""
+
+    peer: PeerAddress
+    kind: CheckKind | None
+    """None: it has no check."""
+
+
+@dataclass(frozen=True, slots=True)
 class FenceSucceeded:
     """A command of this fence run exited 0: the peer is dead."""
 
@@ -256,6 +265,7 @@ ShellEvent = (
     | MirrorConfigured
     | MirrorRemoved
     | ChecksChanged
+    | PeerCheckTold
     | FenceSucceeded
     | FenceFailed
     | TimerExpired

@@ -10,6 +10,8 @@ Rules:
    at some time past, not that it is dead now: it is dropped, and a link that is down again gets a run of its own.
 4. The Master of the first VDisk by name fences at once; the other node waits a head start, so that of two live nodes the
    Master wins.
+5. Both nodes rule by the same kind, fence or manual. Anything else may let both go on, and operators are warned of it once,
+   on both nodes, when the link comes up or a check is changed. No check at all is safe: that node stops.
 """
 
 from dataclasses import replace
@@ -19,6 +21,7 @@ from twindisk.brain.effects import (
     CancelFence,
     CancelTimer,
     Message,
+    Notify,
     NotReady,
     RunFence,
     Severity,
@@ -26,7 +29,7 @@ from twindisk.brain.effects import (
     Timer,
     TimerKind,
 )
-from twindisk.brain.events import ChecksChanged, FenceFailed, FenceSucceeded
+from twindisk.brain.events import ChecksChanged, FenceFailed, FenceSucceeded, PeerCheckTold
 from twindisk.brain.model import Check, CheckKind, FenceRun, FenceStage, Link, Peer, PeerAddress, Role, VDisk
 from twindisk.brain.phases import Phase
 from twindisk.brain.turn import Turn
@@ -139,7 +142,39 @@ def on_checks_changed(turn: Turn, event: ChecksChanged) -> None:
     """Keep the new list; VDisks that are deciding follow a change of the ruling kind, a running fence runs on."""
     before = turn.peer(event.peer)
     turn.put_peer(replace(before, checks=event.checks))
+    _compare(turn, event.peer)
     if before.link is Link.UP or ruling_kind(before.checks) is ruling_kind(event.checks):
         return
     for vdisk in deciding(turn, event.peer):
         apply_checks(turn, vdisk)
+
+
+def on_peer_check_told(turn: Turn, event: PeerCheckTold) -> None:
+    """Keep what rules at the peer."""
+    turn.put_peer(replace(turn.peer(event.peer), their_check=event.kind))
+    _compare(turn, event.peer)
+
+
+def _compare(turn: Turn, address: PeerAddress) -> None:
+    """Warn, once, of checks that may let both nodes go on."""
+    peer = turn.peer(address)
+    found = _may_part(ruling_kind(peer.checks), peer.their_check)
+    if found == peer.warned_of:
+        return
+    turn.put_peer(replace(peer, warned_of=found))
+    if found is not None:
+        detail = f"{found[0]} here, {found[1]} there"
+        turn.emit(
+            Notify(severity=Severity.WARNING, message=Message.CHECKS_MAY_PART, vdisk=None, peer=address, detail=detail)
+        )
+
+
+def _may_part(ours: CheckKind | None, theirs: CheckKind | None) -> tuple[CheckKind, CheckKind] | None:
+    """Return the pair of ruling checks if both nodes may go on after one loss of the link.
+
+    fence and manual: a Master under manual goes on, and is then killed with what it wrote alone. ignore: goes on whatever
+    the other does.
+    """
+    if ours is None or theirs is None or (ours is theirs and ours is not CheckKind.IGNORE):
+        return None
+    return ours, theirs

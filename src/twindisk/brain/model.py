@@ -215,6 +215,10 @@ class Peer:
     """None: no fence run wanted."""
     runs: int = 0
     """Fence runs begun so far."""
+    their_check: CheckKind | None = None
+    """What rules there when it loses this node, as it told last; None: no check, or not told yet."""
+    warned_of: tuple[CheckKind, CheckKind] | None = None
+    """The ruling checks, ours and theirs, that operators were warned of last; None: those of now are safe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

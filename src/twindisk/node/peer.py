@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from twindisk.api.peer_schemas import (
     PEER_PREFIX,
     AccessChange,
+    CheckTold,
     Hello,
     MirrorEnd,
     MirrorOffer,
@@ -72,6 +73,10 @@ class PeerClient:
     async def vdisk(self, peer: str, remote: str) -> PeerVDisk:
         """Ask how the peer's copy stands."""
         return await self._ask(peer, "GET", f"/mirrors/{quote(remote, safe='')}", None, PeerVDisk)
+
+    async def tell_check(self, peer: str, told: CheckTold) -> None:
+        """Tell which kind of our mirror checks rules when we lose the peer."""
+        await self._ask(peer, "POST", "/check", told, Nothing)
 
     async def change_access(self, peer: str, remote: str, change: AccessChange) -> None:
         """Have the peer take an access mode for its VDisk."""

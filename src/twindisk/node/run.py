@@ -178,9 +178,11 @@ class RunningNode:
             missing = [portal for portal in missing if not await self._open_portal(*portal)]
 
     def _on_decided(self, event: ev.Event) -> None:
-        """Let a Slave that was just attached learn from its Master what both nodes are to be set to."""
+        """Let the two nodes tell each other what must be alike on both."""
         if isinstance(event, ev.Attached) and event.role is Role.SLAVE:
             access.settle(self.node, event.vdisk)
+        elif isinstance(event, ev.PeerUp | ev.ChecksChanged):
+            checks.tell_peer(self.node, event.peer)
 
     def _on_report(self, report: dict[str, Any]) -> None:
         """Log what the brain has no use for and people have."""

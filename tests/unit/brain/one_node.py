@@ -231,6 +231,7 @@ def events() -> dict[str, ev.Event]:
         "ChecksChanged (none)": ev.ChecksChanged(PEER, ()),
         "ChecksChanged (manual)": ev.ChecksChanged(PEER, MANUAL),
         "ChecksChanged (ignore)": ev.ChecksChanged(PEER, IGNORE),
+        "PeerCheckTold (manual)": ev.PeerCheckTold(PEER, CheckKind.MANUAL),
         "FenceSucceeded (current run)": ev.FenceSucceeded(PEER, 1),
         "FenceSucceeded (old run)": ev.FenceSucceeded(PEER, 0),
         "FenceFailed (current run)": ev.FenceFailed(PEER, 1),

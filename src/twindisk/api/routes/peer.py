@@ -7,9 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from twindisk.api import views
-from twindisk.api.peer_schemas import AccessChange, Hello, MirrorEnd, MirrorOffer, Nothing, PeerVDisk, SwitchAnswer
+from twindisk.api.peer_schemas import (
+    AccessChange,
+    CheckTold,
+    Hello,
+    MirrorEnd,
+    MirrorOffer,
+    Nothing,
+    PeerVDisk,
+    SwitchAnswer,
+)
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.node import mirror_accept
+from twindisk.node import checks, mirror_accept
 
 router = APIRouter(tags=["peer"])
 
@@ -28,6 +37,13 @@ Sender = Annotated[str, Depends(_sender)]
 async def hello(node: RunningNode) -> Hello:
     """Say who this node is."""
     return Hello(node_id=node.node_id, node_name=node.config.node_name, version=views.version())
+
+
+@router.post("/check")
+async def hear_check(node: RunningNode, sender: Sender, told: CheckTold) -> Nothing:
+    """Hear by which kind of mirror check the sender goes on without this node."""
+    await checks.hear_peer(node, sender, told.kind)
+    return Nothing()
 
 
 @router.post("/mirrors")
