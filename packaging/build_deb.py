@@ -49,9 +49,11 @@ def lay_out_main(tree: Tree, wheel: Path, commands: dict[str, str]) -> None:
         tree.write(f"/etc/twindisk/{name}", (HERE / "etc" / name).read_text())
     tree.folder("/var/lib/twindisk", 0o700)
     tree.write("/lib/systemd/system/twindiskd.service", (HERE / "twindiskd.service").read_text())
+    manual(tree)
     documents(tree, MAIN)
-    bundled = "".join(f"\n{name} {version}: {licence}" for name, version, licence in environment.licences(tree))
-    tree.write(f"/usr/share/doc/{MAIN}/bundled-python-packages", bundled.lstrip() + "\n")
+    bundled = [*environment.licences(tree), *control.crates()]
+    lines = (f"{name} {version}: {licence}\n" for name, version, licence in bundled)
+    tree.write(f"/usr/share/doc/{MAIN}/bundled-software", "".join(lines))
 
 
 def lay_out_paths(tree: Tree, commands: list[str]) -> None:
@@ -60,6 +62,19 @@ def lay_out_paths(tree: Tree, commands: list[str]) -> None:
         tree.link(f"/quadstor/bin/{name}", f"/usr/bin/{name}")
     tree.link("/quadstor/etc", "/etc/twindisk")
     documents(tree, PATHS)
+
+
+def manual(tree: Tree) -> None:
+    """Add the manual pages, made by the system's Python from the packaged commands."""
+    (packages,) = tree.at(f"{environment.HOME}/lib").glob("*/site-packages")
+    with tempfile.TemporaryDirectory(prefix="twindisk-man-") as place:
+        subprocess.run(
+            [environment.SYSTEM_PYTHON, "-B", str(HERE / "manual.py"), place],
+            env={**os.environ, "PYTHONPATH": str(packages), "SOURCE_DATE_EPOCH": str(commit_time_s())},
+            check=True,
+        )
+        for page in sorted(Path(place).iterdir()):
+            tree.compressed(f"/usr/share/man/man{page.suffix[1:]}/{page.name}", page.read_text("utf-8"))
 
 
 def documents(tree: Tree, package: str) -> None:

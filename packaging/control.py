@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
+import textwrap
 import tomllib
 from email.utils import formatdate
 from pathlib import Path
@@ -17,20 +19,20 @@ MAIN_NAME = "twindisk"
 MAINTAINER = "Twindisk maintainers <twindisk@twindisk.invalid>"
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _LONG = """\
-One disk on two servers: a mirrored iSCSI disk that survives the loss of either
- Twindisk keeps one disk on two servers. Each server holds a full copy of a VDisk
- and offers it over iSCSI; an initiator sees two paths to one disk and may read
- and write through both at once. When a server is lost, the other fences it and
- carries on with every acknowledged write; when it returns, only what changed is
- copied.
+mirrored iSCSI disk that survives the loss of a server
+ Twindisk keeps one disk on two servers. Each server holds a full copy of a
+ VDisk and offers it over iSCSI; an initiator sees two paths to one disk and
+ may read and write through both at once. When a server is lost, the other
+ fences it and carries on with every acknowledged write; when it returns, only
+ what changed is copied.
  .
  This package holds the daemon twindiskd, the command twindisk and the commands
  ndconfig, qsync, qmirrorcheck, spconfig, bdconfig and vdconfig, with a Python
  environment of their own in /usr/lib/twindisk."""
 _LONG_PATHS = """\
 Twindisk's commands and files at the paths under /quadstor
- Links /quadstor/bin/qsync and its like to Twindisk's commands, and /quadstor/etc
- to /etc/twindisk, for scripts and habits that know these paths."""
+ Links /quadstor/bin/qsync and its like to Twindisk's commands, and
+ /quadstor/etc to /etc/twindisk, for scripts and habits that know these paths."""
 
 
 def version() -> str:
@@ -113,7 +115,24 @@ def changelog(changes: Path, epoch_s: int) -> str:
     for section in re.split(r"^## ", changes.read_text("utf-8"), flags=re.MULTILINE)[1:]:
         number = section.split(maxsplit=1)[0]
         points = re.findall(r"^- (.*(?:\n {2}.*)*)", section, re.MULTILINE)
-        lines = "".join("  * " + point.replace("\n  ", "\n    ") + "\n" for point in points)
+        lines = "".join(f"{_point(point)}\n" for point in points)
         stamp = formatdate(epoch_s)
         entries.append(f"{MAIN_NAME} ({number}) unstable; urgency=medium\n\n{lines}\n -- {MAINTAINER}  {stamp}\n")
     return "\n".join(entries)
+
+
+def _point(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 78, initial_indent="  * ", subsequent_indent="    ")
+
+
+def crates() -> list[tuple[str, str, str]]:
+    """Return name, version and licence of every Rust crate of others that the native core is built with."""
+    told = subprocess.run(
+        ["cargo", "metadata", "--format-version=1", "--locked"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    packages = json.loads(told.stdout)["packages"]
+    return sorted(
+        (package["name"], package["version"], package["license"] or "see its source")
+        for package in packages
+        if package["source"] is not None
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tree import PROGRAM_MODE, Tree
+from tree import FILE_MODE, PROGRAM_MODE, Tree
 
 HOME = "/usr/lib/twindisk"
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -47,19 +47,21 @@ def build(tree: Tree, wheel: Path, lock: Path, commands: dict[str, str], machine
     """
     major, minor = system_python()
     tree.write(f"{HOME}/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
-    tree.link(f"{HOME}/bin/python3", f"/usr/bin/python{major}.{minor}")
+    tree.link(f"{HOME}/bin/python3", f"../../../bin/python{major}.{minor}")
     packages = tree.at(f"{HOME}/lib/python{major}.{minor}/site-packages")
     _install_dependencies(packages, lock, f"{major}.{minor}", machine)
     with zipfile.ZipFile(wheel) as archive:
         # Its list of crates names folders of the machine that built it.
         archive.extractall(packages, [name for name in archive.namelist() if "/sboms/" not in name])
+    for file in packages.rglob("*"):
+        if file.is_file():
+            file.chmod(FILE_MODE)
     for name, entry in commands.items():
         module, _, function = entry.partition(":")
         text = _COMMAND.format(home=HOME, module=module, function=function)
         tree.write(f"{HOME}/bin/{name}", text, PROGRAM_MODE)
         tree.link(f"/usr/bin/{name}", f"../lib/twindisk/bin/{name}")
     for library in native_modules(tree):
-        library.chmod(0o644)
         subprocess.run(["strip", "--strip-unneeded", str(library)], check=True)
     _check(packages, f"{major}.{minor}")
 

@@ -29,10 +29,7 @@ _CUT_SHORT = 130
 
 def main() -> None:
     """Run the daemon."""
-    parser = argparse.ArgumentParser(prog="twindiskd", description="Run a Twindisk node in the foreground.")
-    parser.add_argument("--etc", type=Path, help="configuration directory (default: TWINDISK_ETC or /etc/twindisk)")
-    parser.add_argument("--debug", action="store_true", help="log every decision")
-    options = parser.parse_args()
+    options = arguments().parse_args()
     faulthandler.enable()  # the watchdog of systemd ends a daemon that hangs by SIGABRT; this says where it hung
     try:
         config = load(options.etc or etc_directory())
@@ -41,6 +38,14 @@ def main() -> None:
     except TwindiskError as error:
         sys.stderr.write(f"twindiskd: {tell(error).detail}\n")
         sys.exit(1)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return what the daemon can be told on the command line."""
+    parser = argparse.ArgumentParser(prog="twindiskd", description="Run a Twindisk node in the foreground.")
+    parser.add_argument("--etc", type=Path, help="configuration directory (default: TWINDISK_ETC or /etc/twindisk)")
+    parser.add_argument("--debug", action="store_true", help="log every decision")
+    return parser
 
 
 async def _serve(config: NodeConfig, level: int) -> None:
