@@ -4,7 +4,7 @@
 //!
 //! * Pure. Nodes that mirror show the same: both derive it from the roles and the access mode, which they share.
 //! * While commands are held, what was shown stays: nobody knows yet which node will go on.
-//! * A node that serves alone shows the peer as unavailable: its copy is durably out of date.
+//! * A node that serves alone, or was told to, shows the peer as unavailable: its copy is durably out of date.
 //! * A node that does not serve cannot know whether the peer does, and shows it as active/optimized. An initiator that asks
 //!   only here must not conclude that no path is left.
 

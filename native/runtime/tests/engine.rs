@@ -291,6 +291,8 @@ fn both_nodes_show_the_same_states_until_one_is_lost([master, slave]: [Handle; 2
     };
     let told = slave.call(move |engine| engine.command("M1", go_alone));
     told.unwrap().unwrap();
+    // As soon as it is decided, though nothing is served before it is durable.
+    assert_eq!(shown(&slave), (Optimized, Some(Unavailable)));
     let alone = wait_for(&slave, |event| match event {
         EngineEvent::Vdisk(_, VdiskEvent::Alone { .. }) => Some(()),
         _ => None,

@@ -65,7 +65,7 @@ pub enum Standing {
     Closed(NotReady),
     /// Holds commands until it is known how to go on; with the role as it is on the disk.
     Holding(Role),
-    /// Serves without a peer.
+    /// Serves without a peer, or will as soon as that is durable and the peer's lease is over.
     Alone,
     /// Serves together with the peer.
     Mirroring(Role),
@@ -110,10 +110,8 @@ impl Copy {
     pub fn standing(&self) -> Standing {
         match self.mode {
             Mode::Closed(why) => Standing::Closed(why),
-            Mode::Held | Mode::Attaching(_) | Mode::GoingAlone(_) | Mode::Failed => {
-                Standing::Holding(self.facts.role)
-            }
-            Mode::Single | Mode::Alone => Standing::Alone,
+            Mode::Held | Mode::Attaching(_) | Mode::Failed => Standing::Holding(self.facts.role),
+            Mode::Single | Mode::GoingAlone(_) | Mode::Alone => Standing::Alone,
             Mode::Mirroring(_) => Standing::Mirroring(self.facts.role),
         }
     }
