@@ -5,7 +5,8 @@
 #
 #   build  a Python that can make virtual environments
 #   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver
-#   test   what the tests need beyond the demo's: Debian's fence agents, and openssl for the certificates of a test's BMC
+#   test   what the tests need beyond the demo's: Debian's fence agents, openssl for the certificates of a test's BMC,
+#          and net-snmp with smilint; snmptrapd is never started as a service
 #   e2e    QEMU and what makes the machines of the end-to-end lab
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
 #   deb    what builds the Debian packages
@@ -58,20 +59,36 @@ install_qemu() {
     qemu_speaks_iscsi || { echo "twindisk: qemu-img still lacks its iSCSI driver" >&2; exit 1; }
 }
 
-# Debian starts a service as soon as its package is installed, unless policy-rc.d says no.
-install_tgt() {
-    command -v tgtd >/dev/null 2>&1 && command -v tgtadm >/dev/null 2>&1 && return
-    local policy=/usr/sbin/policy-rc.d made=""
+# Install packages that come with services. Debian starts a service as soon as its package is installed, unless policy-rc.d says no;
+# the services of packages that were not there before stay off for good.
+install_without_services() {
+    local policy=/usr/sbin/policy-rc.d made="" failed="" new="" package
+    for package in "$@" $(LC_ALL=C apt-cache depends "$@" 2>/dev/null | awk '$1 == "Depends:" { print $2 }'); do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || new="$new $package"
+    done
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod +x "$policy"
         made=yes
     fi
-    local failed=""
-    (apt_install tgt) || failed=yes
+    (apt_install "$@") || failed=yes
     if [ -n "$made" ]; then as_root rm -f "$policy"; fi
     [ -z "$failed" ] || exit 1
-    if [ -d /run/systemd/system ]; then as_root systemctl disable --now tgt >/dev/null 2>&1 || true; fi
+    [ -d /run/systemd/system ] || return 0
+    for package in $new; do
+        as_root systemctl disable --now "$package.service" "$package.socket" >/dev/null 2>&1 || true
+    done
+}
+
+install_tgt() {
+    command -v tgtd >/dev/null 2>&1 && command -v tgtadm >/dev/null 2>&1 && return
+    install_without_services tgt
+}
+
+install_snmp() {
+    command -v snmptrapd >/dev/null 2>&1 || install_without_services snmptrapd
+    command -v snmptranslate >/dev/null 2>&1 || apt_install snmp
+    command -v smilint >/dev/null 2>&1 || apt_install smitools
 }
 
 # What makes and runs the end-to-end lab's machines. Their own packages are not installed here, but apt must know them.
@@ -104,6 +121,7 @@ for purpose in "$@"; do
     test)
         command -v fence_redfish >/dev/null 2>&1 || apt_install fence-agents
         command -v openssl >/dev/null 2>&1 || apt_install openssl
+        install_snmp
         ;;
     bench) install_tgt ;;
     e2e) install_lab ;;

@@ -27,7 +27,8 @@ def tagged(tag: int, content: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """Return an INTEGER, in as few octets as two's complement allows."""
-    return tagged(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    size = (value if value >= 0 else ~value).bit_length() // 8 + 1
+    return tagged(_INTEGER, value.to_bytes(size, "big", signed=True))
 
 
 def octets(value: bytes) -> bytes:
