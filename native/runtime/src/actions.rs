@@ -1,9 +1,9 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
 use twindisk_mirror::{Action, HostId, HostResult, Report, Serial};
-use twindisk_scsi::{PeerGroup, Response};
+use twindisk_scsi::PeerGroup;
 
-use crate::access::{Shown, state_of};
+use crate::access::Shown;
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
 use crate::request::scsi_response;
@@ -58,11 +58,7 @@ impl Engine {
         let Some(request) = self.core.requests.remove(host) else {
             return;
         };
-        let response = match result {
-            HostResult::Data(payload) => Response::with_data(payload.into_pieces()),
-            HostResult::Done => Response::good(),
-            HostResult::NotReady(state) => Response::not_serving(state_of(state)),
-        };
+        let response = request.answer.response(result);
         if let Some(slot) = self.endpoints.get_mut(request.endpoint)
             && let Endpoint::Session(session) = &mut slot.endpoint
             && session.nexus == request.nexus

@@ -24,6 +24,7 @@ pub mod heartbeat;
 pub mod link;
 pub mod pace;
 mod peers;
+pub mod plan;
 pub mod portal;
 pub mod request;
 pub mod session;

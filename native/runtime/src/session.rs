@@ -17,7 +17,8 @@ use twindisk_iscsi::{
 use twindisk_scsi::{IoRequest, NexusId, Step};
 
 use crate::core::Core;
-use crate::request::{Request, host_ops, scsi_response};
+use crate::plan::plan;
+use crate::request::{Request, scsi_response};
 use crate::socket::{Outbox, Read, Socket};
 use crate::vdisk::Targets;
 
@@ -176,39 +177,23 @@ impl Session {
                 }
                 Step::Io(request) => request,
             };
-        let counters = &mut vdisk.counters;
-        let mut held_bytes = 512
-            + command
-                .data_out
-                .iter()
-                .map(bytes::Bytes::len)
-                .sum::<usize>();
-        match &request {
-            IoRequest::Read { len_bytes, .. } => {
-                held_bytes += *len_bytes as usize;
-                counters.reads += 1;
-                counters.read_bytes += u64::from(*len_bytes);
-            }
-            IoRequest::Write { len_bytes, .. } => {
-                counters.writes += 1;
-                counters.written_bytes += u64::from(*len_bytes);
-            }
-            IoRequest::Unmap(_) => counters.writes += 1,
-            IoRequest::Flush => counters.flushes += 1,
-        }
+        vdisk.counters.count(&request);
+        let sent_bytes: usize = command.data_out.iter().map(bytes::Bytes::len).sum();
+        let held_bytes = 512 + sent_bytes + read_bytes(&request);
         self.held_bytes += held_bytes;
         let serial = vdisk.serial;
-        let (first, todo) = host_ops(request, command.data_out);
+        let plan = plan(request, command.data_out);
         let waiting = Request {
             endpoint,
             nexus: self.nexus,
             task: command.task,
             vdisk: place,
             held_bytes,
-            todo,
+            todo: plan.todo,
+            answer: plan.answer,
         };
         let id = core.requests.insert(waiting);
-        core.node.host(serial, id, first, core.now_ns);
+        core.node.host(serial, id, plan.first, core.now_ns);
     }
 
     /// Write what waits.
@@ -223,5 +208,15 @@ impl Session {
     #[must_use]
     pub fn is_flushed(&mut self) -> bool {
         Outbox::len_bytes(self.connection.transmit()) == 0
+    }
+}
+
+/// Bytes that a request will hold once it has been read.
+fn read_bytes(request: &IoRequest) -> usize {
+    match request {
+        IoRequest::Read { len_bytes, .. }
+        | IoRequest::Verify { len_bytes, .. }
+        | IoRequest::WriteAndVerify { len_bytes, .. } => *len_bytes as usize,
+        IoRequest::Write { .. } | IoRequest::Unmap(_) | IoRequest::Flush => 0,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slab::Slab;
 use twindisk_iscsi::{Directory, TargetInfo, TargetRecord, TargetRefusal};
 use twindisk_mirror::Serial;
-use twindisk_scsi::LogicalUnit;
+use twindisk_scsi::{IoRequest, LogicalUnit};
 use twindisk_store::CopyFiles;
 
 use crate::access::AccessMode;
@@ -24,6 +24,24 @@ pub struct Counters {
     pub written_bytes: u64,
     /// Commands that flushed.
     pub flushes: u64,
+}
+
+impl Counters {
+    /// Count a command in.
+    pub fn count(&mut self, request: &IoRequest) {
+        match request {
+            IoRequest::Read { len_bytes, .. } | IoRequest::Verify { len_bytes, .. } => {
+                self.reads += 1;
+                self.read_bytes += u64::from(*len_bytes);
+            }
+            IoRequest::Write { len_bytes, .. } | IoRequest::WriteAndVerify { len_bytes, .. } => {
+                self.writes += 1;
+                self.written_bytes += u64::from(*len_bytes);
+            }
+            IoRequest::Unmap(_) => self.writes += 1,
+            IoRequest::Flush => self.flushes += 1,
+        }
+    }
 }
 
 /// One open VDisk.

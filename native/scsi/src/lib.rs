@@ -11,9 +11,11 @@
 mod alua;
 mod capacity;
 mod cdb;
+mod command_table;
 mod inquiry;
 mod limits;
 mod logical_unit;
+mod medium;
 mod mode;
 mod opcodes;
 mod read_write;
@@ -23,10 +25,11 @@ mod sense;
 mod tests;
 mod unit_attention;
 mod unmap;
+mod verify;
 mod vpd;
 
 pub use alua::{AccessState, PeerGroup};
 pub use limits::{BLOCK_BYTES, MAX_TRANSFER_BYTES};
 pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
-pub use response::{IoRequest, Response, Status, Step};
+pub use response::{Compare, IoRequest, Response, Status, Step};
 pub use sense::{FieldPointer, Sense, SenseKey};

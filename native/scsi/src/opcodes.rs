@@ -1,19 +1,16 @@
-//! The commands, as data. REPORT SUPPORTED OPERATION CODES (SPC-4 §6.34) is made from the same table.
+//! What a command is, and the two commands that tell which there are: REPORT SUPPORTED OPERATION CODES (SPC-4 §6.34), made
+//! from the table itself, and REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 §6.35).
 //!
 //! Rules
 //! 1. A command is in the table or it does not exist.
 //! 2. What a state that does not serve still answers (SPC-4 §5.15.2.4) is a column, not code.
 
-use crate::alua::{AccessState, report_target_port_groups};
-use crate::capacity::{get_lba_status, read_capacity_10, read_capacity_16, synchronize_cache};
+use crate::alua::AccessState;
 use crate::cdb::Request;
-use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
+use crate::command_table::COMMANDS;
 use crate::logical_unit::LogicalUnit;
-use crate::mode::{mode_sense_6, mode_sense_10};
-use crate::read_write::{read, write};
 use crate::response::{Response, Step};
 use crate::sense::Sense;
-use crate::unmap::unmap;
 
 /// In which access states a command is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +55,8 @@ impl Command {
     }
 }
 
-const fn command(usage: &'static [u8], answered: Answered, handler: Handler) -> Command {
+/// A command that a pending unit attention keeps from being done.
+pub(crate) const fn command(usage: &'static [u8], answered: Answered, handler: Handler) -> Command {
     Command {
         opcode: usage[0],
         service_action: None,
@@ -69,14 +67,16 @@ const fn command(usage: &'static [u8], answered: Answered, handler: Handler) -> 
     }
 }
 
-const fn action(usage: &'static [u8], answered: Answered, handler: Handler) -> Command {
+/// A command with the service action that stands in its usage data.
+pub(crate) const fn action(usage: &'static [u8], answered: Answered, handler: Handler) -> Command {
     Command {
         service_action: Some(usage[1] & 0x1f),
         ..command(usage, answered, handler)
     }
 }
 
-const fn sparing(command: Command) -> Command {
+/// The same command, answered while a unit attention is pending.
+pub(crate) const fn sparing(command: Command) -> Command {
     Command {
         spares_unit_attention: true,
         ..command
@@ -87,140 +87,6 @@ const fn sparing(command: Command) -> Command {
 pub(crate) const REQUEST_SENSE: u8 = 0x03;
 /// INQUIRY, which a LUN without a logical unit answers too.
 pub(crate) const INQUIRY: u8 = 0x12;
-
-/// Every command, by operation code.
-pub(crate) static COMMANDS: &[Command] = &[
-    command(
-        &[0x00, 0, 0, 0, 0, 0x04],
-        Answered::Serving,
-        test_unit_ready,
-    ),
-    sparing(command(
-        &[0x03, 0x01, 0, 0, 0xff, 0x04],
-        Answered::Always,
-        request_sense,
-    )),
-    command(
-        &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04],
-        Answered::Serving,
-        read,
-    ),
-    command(
-        &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04],
-        Answered::Serving,
-        write,
-    ),
-    sparing(command(
-        &[0x12, 0x03, 0xff, 0xff, 0xff, 0x04],
-        Answered::Always,
-        inquiry,
-    )),
-    command(
-        &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04],
-        Answered::Standby,
-        mode_sense_6,
-    ),
-    command(
-        &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04],
-        Answered::Serving,
-        read_capacity_10,
-    ),
-    command(
-        &[0x28, 0xfc, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04],
-        Answered::Serving,
-        read,
-    ),
-    command(
-        &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04],
-        Answered::Serving,
-        write,
-    ),
-    command(
-        &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04],
-        Answered::Serving,
-        synchronize_cache,
-    ),
-    command(
-        &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04],
-        Answered::Serving,
-        unmap,
-    ),
-    command(
-        &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04],
-        Answered::Standby,
-        mode_sense_10,
-    ),
-    command(
-        &[
-            0x88, 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,
-            0x04,
-        ],
-        Answered::Serving,
-        read,
-    ),
-    command(
-        &[
-            0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,
-            0x04,
-        ],
-        Answered::Serving,
-        write,
-    ),
-    command(
-        &[
-            0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,
-            0x04,
-        ],
-        Answered::Serving,
-        synchronize_cache,
-    ),
-    action(
-        &[
-            0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04,
-        ],
-        Answered::Serving,
-        read_capacity_16,
-    ),
-    action(
-        &[
-            0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,
-            0x04,
-        ],
-        Answered::Serving,
-        get_lba_status,
-    ),
-    sparing(command(
-        &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
-        Answered::Always,
-        report_luns,
-    )),
-    action(
-        &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
-        Answered::Always,
-        report_target_port_groups,
-    ),
-    action(
-        &[
-            0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04,
-        ],
-        Answered::Serving,
-        report_opcodes,
-    ),
-    command(
-        &[
-            0xa8, 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04,
-        ],
-        Answered::Serving,
-        read,
-    ),
-    command(
-        &[
-            0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04,
-        ],
-        Answered::Serving,
-        write,
-    ),
-];
 
 /// Find the command of a CDB.
 ///
@@ -247,11 +113,13 @@ pub(crate) fn find(cdb: &[u8; 16]) -> Result<&'static Command, Sense> {
     Ok(command)
 }
 
-const TIMEOUTS: [u8; 12] = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Command timeouts descriptor: no nominal time; 60 s are recommended, since a command may wait while a lost peer is fenced.
+const TIMEOUTS: [u8; 12] = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60];
 const NOT_SUPPORTED: u8 = 0b001;
 const SUPPORTED: u8 = 0b011;
 
-fn report_opcodes(_unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
+/// REPORT SUPPORTED OPERATION CODES.
+pub(crate) fn report_opcodes(_unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
     let with_timeouts = request.bit(2, 7);
     let (opcode, action) = (request.byte(3), request.number(4, 2));
     let has_actions = COMMANDS
@@ -320,4 +188,28 @@ fn one_command(command: Option<&Command>, with_timeouts: bool) -> Vec<u8> {
         data.extend_from_slice(&TIMEOUTS);
     }
     data
+}
+
+/// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
+pub(crate) fn report_task_functions(
+    _unit: &LogicalUnit,
+    request: &Request<'_>,
+) -> Result<Step, Sense> {
+    const SMALLEST: u64 = 4;
+    /// ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET, TARGET RESET.
+    const FUNCTIONS: u8 = 0x80 | 0x40 | 0x10 | 0x08 | 0x02;
+    const EXTENDED_BYTES: u8 = 16;
+    if request.number(6, 4) < SMALLEST {
+        return Err(Sense::invalid_cdb_field(6, None));
+    }
+    let mut data = vec![FUNCTIONS, 0, 0, 0];
+    if request.bit(2, 7) {
+        // REPD: no timeouts are told.
+        data[3] = EXTENDED_BYTES - 4;
+        data.resize(EXTENDED_BYTES.into(), 0);
+    }
+    Ok(Step::Done(Response::parameter_data(
+        data,
+        request.number(6, 4),
+    )))
 }

@@ -30,6 +30,9 @@ pub struct Response {
     pub sense: Option<Sense>,
     /// Data-in, already cut to the CDB's allocation or transfer length. The transport cuts it to the expected length.
     pub data: Vec<Bytes>,
+    /// What the command moves according to its CDB, in bytes, for the residual; `None`: data-in as long as `data`, or all of
+    /// data-out.
+    pub asked_bytes: Option<u64>,
 }
 
 impl Response {
@@ -40,6 +43,7 @@ impl Response {
             status: Status::Good,
             sense: None,
             data: Vec::new(),
+            asked_bytes: None,
         }
     }
 
@@ -50,6 +54,7 @@ impl Response {
             status: Status::Good,
             sense: None,
             data,
+            asked_bytes: None,
         }
     }
 
@@ -70,6 +75,7 @@ impl Response {
             status: Status::CheckCondition,
             sense: Some(sense),
             data: Vec::new(),
+            asked_bytes: None,
         }
     }
 
@@ -79,11 +85,29 @@ impl Response {
         Self::check(state.sense().unwrap_or(Sense::RETRY))
     }
 
+    /// The same, of a command whose CDB asks for so many bytes of data-out.
+    #[must_use]
+    pub fn moving(self, asked_bytes: u64) -> Self {
+        Self {
+            asked_bytes: Some(asked_bytes),
+            ..self
+        }
+    }
+
     /// Bytes of data-in.
     #[must_use]
     pub fn data_len(&self) -> usize {
         self.data.iter().map(Bytes::len).sum()
     }
+}
+
+/// What a range is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// With as many bytes of data-out.
+    Data,
+    /// Each block with the first block of data-out.
+    Block,
 }
 
 /// Disk I/O that a command needs. Every range lies inside the disk, in bytes; lengths are never 0.
@@ -104,8 +128,30 @@ pub enum IoRequest {
         offset_bytes: u64,
         /// Length, at most [`crate::MAX_TRANSFER_BYTES`].
         len_bytes: u32,
+        /// Length that the CDB asks for, for the residual; not less.
+        asked_bytes: u32,
         /// Force unit access: durable before the answer.
         fua: bool,
+    },
+    /// Write as `Write` does, durably, then read the range; with `compare` answer a difference with [`Sense::miscompare`].
+    WriteAndVerify {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length, at most [`crate::MAX_TRANSFER_BYTES`].
+        len_bytes: u32,
+        /// Length that the CDB asks for, for the residual; not less.
+        asked_bytes: u32,
+        /// Compare what is read with what was written.
+        compare: bool,
+    },
+    /// Read, and compare with data-out; answer a difference with [`Sense::miscompare`].
+    Verify {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length, at most [`crate::MAX_TRANSFER_BYTES`].
+        len_bytes: u32,
+        /// What to compare with; `None`: it only has to be readable.
+        compare: Option<Compare>,
     },
     /// Punch these (offset, length) ranges: ascending, disjoint, not touching, at least one.
     Unmap(Vec<(u64, u64)>),

@@ -23,6 +23,8 @@ pub enum SenseKey {
     UnitAttention = 0x6,
     /// The command was given up.
     AbortedCommand = 0xb,
+    /// The data are other than the command expected.
+    Miscompare = 0xe,
 }
 
 /// Where the field at fault begins (SPC-4 §4.5.2.4.2).
@@ -47,6 +49,8 @@ pub struct Sense {
     pub ascq: u8,
     /// The field at fault, for an illegal request.
     pub field: Option<FieldPointer>,
+    /// INFORMATION: for a miscompare the offset, in bytes of data-out, of the first byte that differs.
+    pub information: Option<u32>,
 }
 
 /// Bytes of fixed format sense data.
@@ -92,6 +96,16 @@ impl Sense {
             asc,
             ascq,
             field: None,
+            information: None,
+        }
+    }
+
+    /// MISCOMPARE DURING VERIFY OPERATION, with the offset of the first byte that differs.
+    #[must_use]
+    pub const fn miscompare(offset_bytes: u32) -> Self {
+        Self {
+            information: Some(offset_bytes),
+            ..Self::new(SenseKey::Miscompare, 0x1d, 0x00)
         }
     }
 
@@ -101,6 +115,7 @@ impl Sense {
             asc,
             ascq,
             field: Some(FieldPointer { in_cdb, byte, bit }),
+            information: None,
         }
     }
 
@@ -130,6 +145,10 @@ impl Sense {
         let mut bytes = [0; FIXED_LEN];
         bytes[0] = 0x70;
         bytes[2] = self.key as u8;
+        if let Some(information) = self.information {
+            bytes[0] |= 0x80; // VALID
+            bytes[3..7].copy_from_slice(&information.to_be_bytes());
+        }
         bytes[7] = (FIXED_LEN - 8) as u8;
         bytes[12] = self.asc;
         bytes[13] = self.ascq;
@@ -143,8 +162,13 @@ impl Sense {
     #[must_use]
     pub fn to_descriptor(&self) -> Vec<u8> {
         let mut bytes = vec![0x72, self.key as u8, self.asc, self.ascq, 0, 0, 0, 0];
+        if let Some(information) = self.information {
+            bytes[7] += 12;
+            bytes.extend_from_slice(&[0x00, 0x0a, 0x80, 0, 0, 0, 0, 0]);
+            bytes.extend_from_slice(&information.to_be_bytes());
+        }
         if let Some(field) = self.field_bytes() {
-            bytes[7] = 8;
+            bytes[7] += 8;
             bytes.extend_from_slice(&[0x02, 0x06, 0, 0, field[0], field[1], field[2], 0]);
         }
         bytes

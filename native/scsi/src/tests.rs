@@ -4,11 +4,12 @@ mod commands;
 mod fuzz;
 mod pages;
 mod state;
+mod verify;
 
 use bytes::Bytes;
 
 use crate::{
-    AccessState, Identity, IoRequest, LogicalUnit, NexusId, Response, Sense, Status, Step,
+    AccessState, Compare, Identity, IoRequest, LogicalUnit, NexusId, Response, Sense, Status, Step,
 };
 
 const NEXUS: NexusId = NexusId(1);

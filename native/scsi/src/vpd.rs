@@ -82,6 +82,10 @@ fn block_limits() -> Vec<u8> {
     put(24, &(limits::UNMAP_DESCRIPTORS_MAX as u32).to_be_bytes());
     put(28, &u32::from(limits::PHYSICAL_BLOCKS).to_be_bytes());
     put(32, &0x8000_0000_u32.to_be_bytes()); // UGAVALID, alignment 0
+    let granularity = (limits::ATOMIC_BLOCKS_GRANULARITY as u32).to_be_bytes();
+    put(44, &(limits::ATOMIC_BLOCKS_MAX as u32).to_be_bytes());
+    put(48, &granularity); // ATOMIC ALIGNMENT
+    put(52, &granularity);
     body
 }
 

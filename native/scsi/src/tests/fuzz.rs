@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::MAX_TRANSFER_BYTES;
-use crate::opcodes::COMMANDS;
+use crate::command_table::COMMANDS;
 
 /// CDBs: any bytes, or a known command with small or large numbers in its fields.
 fn cdb() -> impl Strategy<Value = [u8; 16]> {
@@ -44,6 +44,11 @@ fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
             offset_bytes,
             len_bytes,
             ..
+        }
+        | IoRequest::Verify {
+            offset_bytes,
+            len_bytes,
+            ..
         } => {
             assert!(
                 inside(*offset_bytes, u64::from(*len_bytes))
@@ -53,9 +58,17 @@ fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
         IoRequest::Write {
             offset_bytes,
             len_bytes,
+            asked_bytes,
+            ..
+        }
+        | IoRequest::WriteAndVerify {
+            offset_bytes,
+            len_bytes,
+            asked_bytes,
             ..
         } => {
             assert!(inside(*offset_bytes, u64::from(*len_bytes)) && *len_bytes as usize <= sent);
+            assert!(len_bytes <= asked_bytes && u64::from(*asked_bytes) <= MAX_TRANSFER_BYTES);
         }
         IoRequest::Unmap(ranges) => {
             assert!(!ranges.is_empty());

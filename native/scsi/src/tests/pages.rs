@@ -1,7 +1,7 @@
 //! INQUIRY, VPD pages, mode pages, REPORT LUNS and REPORT SUPPORTED OPERATION CODES.
 
 use super::*;
-use crate::opcodes::COMMANDS;
+use crate::command_table::COMMANDS;
 
 fn vpd(unit: &mut LogicalUnit, page: u8) -> Vec<u8> {
     let page_data = data(run(unit, &[0x12, 0x01, page, 0x01, 0x00, 0]));
@@ -77,6 +77,7 @@ fn block_limits_are_those_that_are_enforced() {
         [8, 12, 16, 20, 24, 28, 32].map(number),
         [16384, 2048, 0, 524_288, 256, 8, 0x8000_0000]
     );
+    assert_eq!([44, 48, 52, 56, 60].map(number), [2048, 8, 8, 0, 0]);
     assert_eq!(vpd(&mut unit, 0xb1)[..2], [0, 1]);
     assert_eq!(vpd(&mut unit, 0xb2), [0, 0x84, 0x02, 0]);
 }

@@ -1,0 +1,361 @@
+//! What a SCSI request asks of the mirror core, and how its result becomes the command's answer.
+//!
+//! Rules:
+//!
+//! * A request becomes one or several host operations that run one after the other; it is answered when the last one is done
+//!   or one is refused.
+//! * What a command compares is compared here, from what the mirror core has read.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use twindisk_mirror::{Change, ChangeKind, HostOp, HostResult, Payload};
+use twindisk_scsi::{BLOCK_BYTES, Compare, IoRequest, Response, Sense};
+
+use crate::access::state_of;
+
+/// Longest range that one host operation unmaps; more is done in pieces so that other I/O gets between.
+const UNMAP_PIECE_BYTES: u64 = 256 << 20;
+
+/// What has to be done for one SCSI request.
+#[derive(Debug)]
+pub struct Plan {
+    /// The first operation.
+    pub first: HostOp,
+    /// What follows it.
+    pub todo: VecDeque<HostOp>,
+    /// How the command is answered.
+    pub answer: Answer,
+}
+
+/// How a command is answered once its last operation is done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What the data that were read must be; they are not sent then.
+    expected: Option<Expected>,
+    /// See [`Response::asked_bytes`].
+    asked_bytes: Option<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Expected {
+    /// Anything.
+    Readable,
+    /// These bytes.
+    Bytes(Payload),
+    /// These bytes, again and again.
+    Repeated(Bytes),
+}
+
+impl Answer {
+    fn expecting(expected: Expected) -> Self {
+        Self {
+            expected: Some(expected),
+            asked_bytes: None,
+        }
+    }
+
+    fn asked(mut self, asked_bytes: u32) -> Self {
+        self.asked_bytes = Some(asked_bytes.into());
+        self
+    }
+
+    /// The answer to a command whose last operation ended so.
+    #[must_use]
+    pub fn response(self, result: HostResult) -> Response {
+        let response = match result {
+            HostResult::Data(data) => match &self.expected {
+                None => Response::with_data(data.into_pieces()),
+                Some(expected) => match expected.first_difference(&data) {
+                    None => Response::good(),
+                    Some(offset) => Response::check(Sense::miscompare(offset)),
+                },
+            },
+            HostResult::Done => Response::good(),
+            HostResult::NotReady(state) => Response::not_serving(state_of(state)),
+        };
+        match self.asked_bytes {
+            Some(asked_bytes) => response.moving(asked_bytes),
+            None => response,
+        }
+    }
+}
+
+impl Expected {
+    fn first_difference(&self, data: &Payload) -> Option<u32> {
+        let data = data.to_contiguous();
+        let offset = match self {
+            Self::Readable => None,
+            Self::Bytes(bytes) => first_difference(&data, &bytes.to_contiguous()),
+            Self::Repeated(block) => data
+                .chunks(block.len())
+                .position(|part| part != block)
+                .and_then(|index| {
+                    let part = &data[index * block.len()..];
+                    // The offset counts in data-out, which is one block.
+                    first_difference(&part[..part.len().min(block.len())], block)
+                }),
+        };
+        offset.map(|offset| u32::try_from(offset).unwrap_or(u32::MAX))
+    }
+}
+
+fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
+    (one != other).then(|| {
+        one.iter()
+            .zip(other)
+            .position(|(left, right)| left != right)
+            .unwrap_or(one.len().min(other.len()))
+    })
+}
+
+/// What has to be done for a request. `data_out` are the command's bytes.
+#[must_use]
+pub fn plan(request: IoRequest, data_out: Vec<Bytes>) -> Plan {
+    match request {
+        IoRequest::Read {
+            offset_bytes,
+            len_bytes,
+            fua,
+        } => {
+            let flush = fua.then_some(HostOp::Flush);
+            let last = read(offset_bytes, len_bytes);
+            Plan::of(flush.into_iter().chain([last]), Answer::default())
+        }
+        IoRequest::Write {
+            offset_bytes,
+            len_bytes,
+            asked_bytes,
+            fua,
+        } => {
+            let data = cut(data_out, len_bytes as usize);
+            let answer = Answer::default().asked(asked_bytes);
+            Plan::of([write(offset_bytes, data, fua)], answer)
+        }
+        IoRequest::WriteAndVerify {
+            offset_bytes,
+            len_bytes,
+            asked_bytes,
+            compare,
+        } => {
+            let data = cut(data_out, len_bytes as usize);
+            let expected = if compare {
+                Expected::Bytes(data.clone())
+            } else {
+                Expected::Readable
+            };
+            let ops = [
+                write(offset_bytes, data, true),
+                read(offset_bytes, len_bytes),
+            ];
+            Plan::of(ops, Answer::expecting(expected).asked(asked_bytes))
+        }
+        IoRequest::Verify {
+            offset_bytes,
+            len_bytes,
+            compare,
+        } => {
+            let expected = match compare {
+                None => Expected::Readable,
+                Some(Compare::Data) => Expected::Bytes(cut(data_out, len_bytes as usize)),
+                Some(Compare::Block) => {
+                    Expected::Repeated(cut(data_out, BLOCK_BYTES as usize).to_contiguous())
+                }
+            };
+            let answer = Answer::expecting(expected);
+            Plan::of([read(offset_bytes, len_bytes)], answer)
+        }
+        IoRequest::Unmap(ranges) => {
+            Plan::of(ranges.into_iter().flat_map(unmap_pieces), Answer::default())
+        }
+        IoRequest::Flush => Plan::of([HostOp::Flush], Answer::default()),
+    }
+}
+
+impl Plan {
+    /// SCSI asks for at least one operation; none would be nothing to do, which a flush does safely.
+    fn of(ops: impl IntoIterator<Item = HostOp>, answer: Answer) -> Self {
+        let mut todo: VecDeque<_> = ops.into_iter().collect();
+        Self {
+            first: todo.pop_front().unwrap_or(HostOp::Flush),
+            todo,
+            answer,
+        }
+    }
+}
+
+fn read(offset: u64, len_bytes: u32) -> HostOp {
+    HostOp::Read { offset, len_bytes }
+}
+
+fn write(offset: u64, data: Payload, fua: bool) -> HostOp {
+    HostOp::Change {
+        change: Change {
+            offset,
+            len_bytes: data.len_bytes(),
+            kind: ChangeKind::Write(data),
+        },
+        fua,
+    }
+}
+
+fn unmap_pieces((offset, len_bytes): (u64, u64)) -> impl Iterator<Item = HostOp> {
+    (0..len_bytes.div_ceil(UNMAP_PIECE_BYTES)).map(move |piece| {
+        let start = piece * UNMAP_PIECE_BYTES;
+        let change = Change {
+            offset: offset + start,
+            len_bytes: UNMAP_PIECE_BYTES.min(len_bytes - start),
+            kind: ChangeKind::Unmap,
+        };
+        HostOp::Change { change, fua: false }
+    })
+}
+
+fn cut(mut pieces: Vec<Bytes>, len_bytes: usize) -> Payload {
+    let mut left = len_bytes;
+    pieces.retain_mut(|piece| {
+        piece.truncate(left);
+        left -= piece.len();
+        !piece.is_empty()
+    });
+    Payload::from_pieces(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twindisk_mirror::NotReady;
+
+    #[test]
+    fn a_write_is_cut_to_what_its_cdb_asks_for() {
+        let data = vec![
+            Bytes::from_static(b"abc"),
+            Bytes::from_static(b"defg"),
+            Bytes::from_static(b"h"),
+        ];
+        let plan = plan(
+            IoRequest::Write {
+                offset_bytes: 512,
+                len_bytes: 5,
+                asked_bytes: 512,
+                fua: true,
+            },
+            data,
+        );
+        assert!(plan.todo.is_empty());
+        let HostOp::Change { change, fua: true } = plan.first else {
+            panic!("{:?}", plan.first)
+        };
+        let answered = plan.answer.response(HostResult::Done);
+        assert_eq!(answered, Response::good().moving(512));
+        assert_eq!((change.offset, change.len_bytes), (512, 5));
+        let ChangeKind::Write(payload) = change.kind else {
+            panic!("{:?}", change.kind)
+        };
+        assert_eq!(&payload.to_contiguous()[..], b"abcde");
+    }
+
+    #[test]
+    fn a_read_that_forces_unit_access_flushes_first() {
+        let plan = plan(
+            IoRequest::Read {
+                offset_bytes: 0,
+                len_bytes: 512,
+                fua: true,
+            },
+            Vec::new(),
+        );
+        assert_eq!(plan.first, HostOp::Flush);
+        assert_eq!(
+            plan.todo,
+            [HostOp::Read {
+                offset: 0,
+                len_bytes: 512
+            }]
+        );
+    }
+
+    #[test]
+    fn a_long_unmap_is_done_in_pieces_that_cover_it() {
+        let Plan {
+            first, todo: rest, ..
+        } = plan(
+            IoRequest::Unmap(vec![(4096, UNMAP_PIECE_BYTES + 512), (1 << 40, 512)]),
+            Vec::new(),
+        );
+        let ranges: Vec<_> = std::iter::once(first)
+            .chain(rest)
+            .map(|op| match op {
+                HostOp::Change { change, fua: false } => (change.offset, change.len_bytes),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            ranges,
+            [
+                (4096, UNMAP_PIECE_BYTES),
+                (4096 + UNMAP_PIECE_BYTES, 512),
+                (1 << 40, 512)
+            ]
+        );
+    }
+
+    fn verify(compare: Option<Compare>, data_out: &[u8], found: &[u8]) -> Response {
+        let request = IoRequest::Verify {
+            offset_bytes: 512,
+            len_bytes: found.len() as u32,
+            compare,
+        };
+        let plan = plan(request, vec![Bytes::copy_from_slice(data_out)]);
+        let read = HostOp::Read {
+            offset: 512,
+            len_bytes: found.len() as u32,
+        };
+        assert_eq!((plan.first, plan.todo.len()), (read, 0));
+        let found = Bytes::copy_from_slice(found);
+        plan.answer.response(HostResult::Data(found.into()))
+    }
+
+    #[test]
+    fn what_is_verified_is_compared_and_not_sent() {
+        let (ones, mut other) = ([1; 1024], [1; 1024]);
+        other[700] = 2;
+        let miscompare = |offset| Response::check(Sense::miscompare(offset));
+        assert_eq!(verify(None, &[], &other), Response::good());
+        assert_eq!(verify(Some(Compare::Data), &ones, &ones), Response::good());
+        assert_eq!(verify(Some(Compare::Data), &ones, &other), miscompare(700));
+        assert_eq!(
+            verify(Some(Compare::Block), &ones[..512], &ones),
+            Response::good()
+        );
+        assert_eq!(
+            verify(Some(Compare::Block), &ones[..512], &other),
+            miscompare(700 - 512)
+        );
+    }
+
+    #[test]
+    fn a_verified_write_is_durable_then_read_back() {
+        let request = IoRequest::WriteAndVerify {
+            offset_bytes: 0,
+            len_bytes: 512,
+            asked_bytes: 1024,
+            compare: true,
+        };
+        let wrote = Bytes::from(vec![7; 512]);
+        let plan = plan(request, vec![wrote.clone()]);
+        assert!(matches!(plan.first, HostOp::Change { fua: true, .. }));
+        assert!(matches!(plan.todo[0], HostOp::Read { len_bytes: 512, .. }));
+        let answered = plan.answer.response(HostResult::Data(wrote.into()));
+        assert_eq!(answered, Response::good().moving(1024));
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused_whatever_was_asked() {
+        let plan = plan(IoRequest::Flush, Vec::new());
+        let refused = plan
+            .answer
+            .response(HostResult::NotReady(NotReady::Standby));
+        assert_eq!(refused, Response::check(Sense::STANDBY));
+    }
+}

@@ -1,0 +1,147 @@
+//! Every command that there is, by operation code.
+
+use crate::alua::report_target_port_groups;
+use crate::capacity::{get_lba_status, read_capacity_10, read_capacity_16, synchronize_cache};
+use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
+use crate::medium::{prevent_allow, read_defect_data_10, read_defect_data_12, start_stop};
+use crate::mode::{mode_sense_6, mode_sense_10};
+use crate::opcodes::Answered::{Always, Serving, Standby};
+use crate::opcodes::{Command, action, command, report_opcodes, report_task_functions, sparing};
+use crate::read_write::{read, write, write_atomic};
+use crate::unmap::unmap;
+use crate::verify::{prefetch, verify, write_and_verify};
+
+/// The commands.
+pub(crate) static COMMANDS: &[Command] = &[
+    command(&[0x00, 0, 0, 0, 0, NACA], Serving, test_unit_ready),
+    sparing(command(
+        &[0x03, 0x01, 0, 0, 0xff, NACA],
+        Always,
+        request_sense,
+    )),
+    command(&[0x08, 0x1f, 0xff, 0xff, 0xff, NACA], Serving, read),
+    command(&[0x0a, 0x1f, 0xff, 0xff, 0xff, NACA], Serving, write),
+    sparing(command(
+        &[0x12, 0x03, 0xff, 0xff, 0xff, NACA],
+        Always,
+        inquiry,
+    )),
+    command(&[0x1a, 0x08, 0xff, 0xff, 0xff, NACA], Standby, mode_sense_6),
+    command(&[0x1b, 0x01, 0, 0x0f, 0xf7, NACA], Serving, start_stop),
+    command(&[0x1e, 0, 0, 0, 0x03, NACA], Serving, prevent_allow),
+    command(
+        &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, NACA],
+        Serving,
+        read_capacity_10,
+    ),
+    command(&range_10(0x28, 0xfc), Serving, read),
+    command(&range_10(0x2a, 0xf8), Serving, write),
+    command(&range_10(0x2e, 0xf6), Serving, write_and_verify),
+    command(&range_10(0x2f, 0xf6), Serving, verify),
+    command(&range_10(0x34, 0x02), Serving, prefetch),
+    command(&range_10(0x35, 0x02), Serving, synchronize_cache),
+    command(
+        &[0x37, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, NACA],
+        Serving,
+        read_defect_data_10,
+    ),
+    command(
+        &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, NACA],
+        Serving,
+        unmap,
+    ),
+    command(
+        &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, NACA],
+        Standby,
+        mode_sense_10,
+    ),
+    command(&range_16(0x88, 0xfc), Serving, read),
+    command(&range_16(0x8a, 0xf8), Serving, write),
+    command(&range_16(0x8e, 0xf6), Serving, write_and_verify),
+    command(&range_16(0x8f, 0xf6), Serving, verify),
+    command(&range_16(0x90, 0x02), Serving, prefetch),
+    command(&range_16(0x91, 0x02), Serving, synchronize_cache),
+    command(&range_16(0x9c, 0xf8), Serving, write_atomic),
+    action(&service_action_in_16(0x10, 0), Serving, read_capacity_16),
+    action(&service_action_in_16(0x12, 0xff), Serving, get_lba_status),
+    sparing(command(
+        &with_allocation(0xa0, 0, 0xff),
+        Always,
+        report_luns,
+    )),
+    action(
+        &with_allocation(0xa3, 0xea, 0),
+        Always,
+        report_target_port_groups,
+    ),
+    action(
+        &[
+            0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, NACA,
+        ],
+        Serving,
+        report_opcodes,
+    ),
+    action(
+        &with_allocation(0xa3, 0x0d, 0x80),
+        Serving,
+        report_task_functions,
+    ),
+    command(&range_12(0xa8, 0xfc), Serving, read),
+    command(&range_12(0xaa, 0xf8), Serving, write),
+    command(&range_12(0xae, 0xf6), Serving, write_and_verify),
+    command(&range_12(0xaf, 0xf6), Serving, verify),
+    command(
+        &[
+            0xb7, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, NACA,
+        ],
+        Serving,
+        read_defect_data_12,
+    ),
+];
+
+/// The bit of the control byte that is looked at (SAM-5 §5.2).
+const NACA: u8 = 0x04;
+
+/// Usage data of a CDB of 10 bytes with an LBA and a length; `flags`: byte 1.
+const fn range_10(opcode: u8, flags: u8) -> [u8; 10] {
+    [opcode, flags, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, NACA]
+}
+
+/// The same for 12 bytes.
+const fn range_12(opcode: u8, flags: u8) -> [u8; 12] {
+    [
+        opcode, flags, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, NACA,
+    ]
+}
+
+/// The same for 16 bytes.
+const fn range_16(opcode: u8, flags: u8) -> [u8; 16] {
+    let mut usage = [0xff; 16];
+    usage[0] = opcode;
+    usage[1] = flags;
+    usage[14] = 0;
+    usage[15] = NACA;
+    usage
+}
+
+/// SERVICE ACTION IN (16) with an allocation length; `lba`: of each byte of the LBA.
+const fn service_action_in_16(action: u8, lba: u8) -> [u8; 16] {
+    let mut usage = [lba; 16];
+    usage[0] = 0x9e;
+    usage[1] = action;
+    let mut byte = 10;
+    while byte < 14 {
+        usage[byte] = 0xff;
+        byte += 1;
+    }
+    usage[14] = 0;
+    usage[15] = NACA;
+    usage
+}
+
+/// A CDB of 12 bytes with an allocation length in bytes 6 to 9.
+const fn with_allocation(opcode: u8, first: u8, second: u8) -> [u8; 12] {
+    [
+        opcode, first, second, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, NACA,
+    ]
+}
