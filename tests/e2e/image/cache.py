@@ -41,7 +41,10 @@ def piece(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     if place in _held:
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    lock = _lock(place, fcntl.LOCK_SH)
+    while not place.exists():
+        # Let go first: a lock can't be exchanged for a stronger or weaker one without a gap. Hence the loop.
+        os.close(lock)
         with _locked(place, fcntl.LOCK_EX):
             if not place.exists():
                 print(f"building {kind} {key}", flush=True)
@@ -50,11 +53,7 @@ def piece(kind: str, key: str, build: Callable[[Path], None]) -> Path:
                 part.mkdir()
                 build(part)
                 part.rename(place)
-        # Locked anew: a lock can't be exchanged for a weaker one without a gap in which the piece may be removed.
         lock = _lock(place, fcntl.LOCK_SH)
-        if place.exists():
-            break
-        os.close(lock)
     _held[place] = lock
     _remove_unused(place)
     return place

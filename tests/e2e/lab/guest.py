@@ -59,6 +59,11 @@ class Guest:
         """Whether the guest is up."""
         return self._channel is not None and not self._channel.closed
 
+    @property
+    def process_id(self) -> int:
+        """The id of its QEMU; 0 when it is off."""
+        return self._process.pid if self._process is not None else 0
+
     def start(self) -> None:
         """Boot and wait until commands can be run."""
         if self._process is not None:
