@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import replace
 
 from twindisk.api.peer_schemas import MirrorEnd, MirrorOffer, PeerVDisk
-from twindisk.brain.effects import Refusal
+from twindisk.brain.effects import Refusal, Severity
 from twindisk.brain.model import Role
 from twindisk.brain.phases import APART, ATTACHED
 from twindisk.errors import (
@@ -80,11 +80,14 @@ async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
     blank = known is not None and known.facts.blank
     await mirrors.detach(node, vdisk, by_peer=True)
     await links.drop_unused(node)
-    node.log.warning("mirror ended by the peer", vdisk=name, peer=sender)
     if end_.discard and blank:
+        node.log.warning("mirror taken back by the peer", vdisk=name, peer=sender)
         await vdisks.close_copy(node, vdisk)
         node.state.remove_vdisk(name)
         await vdisks.delete_files(node, vdisk)
+    else:
+        text = f"VDisk {name} mirror ended by peer {sender}. This copy is kept and not served"
+        node.notices.tell(Severity.WARNING, "mirror-ended", text, {"vdisk": name, "peer": sender})
 
 
 def stands(node: Node, sender: str, name: str) -> PeerVDisk:
