@@ -14,6 +14,8 @@ from twindisk.api.schemas import EventView
 from twindisk.cli import columns
 from twindisk.cli.output import Shell, command
 from twindisk.client import NodeClient
+from twindisk.errors import UnreachableError
+from twindisk.sentences import tell
 
 PAGE = 1000
 _SHOWN = 50
@@ -76,12 +78,20 @@ def newest(client: NodeClient, wanted: int | None, since_ms: int, vdisk: str | N
 
 
 def _follow(client: NodeClient, after: int, vdisk: str | None, show: Callable[[EventView], None]) -> None:
+    lost = False
     try:
         while True:
-            page = client.events(after=after, vdisk=vdisk, limit=PAGE)
+            try:
+                page = client.events(after=after, vdisk=vdisk, limit=PAGE)
+            except UnreachableError as error:
+                if not lost:
+                    sys.stderr.write(f"twindisk: {tell(error).detail} Waiting for it.\n")
+                lost = True
+                time.sleep(_POLL_S)
+                continue
             for event in page.events:
                 show(event)
-            after = page.newer
+            after, lost = page.newer, False
             if len(page.events) < PAGE:
                 time.sleep(_POLL_S)
     except (KeyboardInterrupt, BrokenPipeError):

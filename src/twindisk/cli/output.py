@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from twindisk.cli.connect import FAILED, as_ours, connect
@@ -112,4 +113,5 @@ def fail(error: TwindiskError, *, as_json: bool) -> None:
 def _cell(value: object) -> str:
     if value is None or value == "":
         return "-"
-    return "yes" if value is True else "no" if value is False else str(value)
+    # Escaped: an address such as [fd00::1]:162 is no markup.
+    return "yes" if value is True else "no" if value is False else escape(str(value))

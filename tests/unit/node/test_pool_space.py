@@ -1,17 +1,17 @@
 """When a pool counts as low on space."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.nodes import cluster
+from fakes.nodes import cluster, until
 from twindisk.brain.effects import Severity
-from twindisk.node import disks, pools
+from twindisk.node import disks, pool_watch, pools
 from twindisk.node.disks import DiskSpace
 from twindisk.node.pool_space import MARGIN_PERCENT, Low, PoolSpace, SpaceNotice, judge
-from twindisk.node.pool_watch import PoolWatch
 from twindisk.node.vdisks import NewVDisk, create
 
 GIB = 1 << 30
@@ -75,15 +75,22 @@ def test_warnings_and_their_ends_alternate(course: list[float], threshold: int) 
 
 
 async def test_a_node_tells_its_operators_when_a_pool_runs_low(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_gib = 50
+    monkeypatch.setattr(pool_watch, "CHECK_S", 0.01)
+    monkeypatch.setattr(disks, "space", lambda _: DiskSpace(True, 100 * GIB, free_gib * GIB))
     async with cluster(tmp_path) as nodes:
         node = await nodes.start("vm10")
         pools.add(node, "HA")
         await disks.add(node, tmp_path / "vm10" / "disk", "HA")
         await create(node, NewVDisk("M1", 1 << 20, pool="HA"))
-        watch = PoolWatch(node)
-        for free_gib in (50, 5, 5, 50):
-            monkeypatch.setattr(disks, "space", lambda _, free=free_gib: DiskSpace(True, 100 * GIB, free * GIB))
-            await watch.look()
-        told = [(event.kind, event.fields["pool"], event.fields["vdisk"]) for event in node.state.events()]
-        assert told[-2:] == [("pool-low", "HA", "M1"), ("pool-enough", "HA", "M1")]
-        assert len([kind for kind, *_ in told if kind.startswith("pool")]) == 2
+
+        def told() -> list[tuple[str, str, str]]:
+            return [(event.kind, event.fields["pool"], event.fields["vdisk"]) for event in node.state.events()]
+
+        await asyncio.sleep(0.1)
+        assert told() == []
+        free_gib = 5
+        await until(lambda: told() == [("pool-low", "HA", "M1")])
+        await asyncio.sleep(0.1)
+        free_gib = 50
+        await until(lambda: told() == [("pool-low", "HA", "M1"), ("pool-enough", "HA", "M1")])

@@ -118,3 +118,8 @@ def test_no_secret_shows_in_what_is_printed() -> None:
     )
     assert "s3cret" not in repr(settings)
     assert "s3cret" not in repr(Secrets(Auth.SHA, b"s3cretkey", Priv.AES, b"s3cretkey"))
+
+
+def test_the_count_of_starts_and_the_time_stand_in_each_message() -> None:
+    plain = Encoder(TrapSettings(user=User(name="ops")), Start(NODE, boots=77, request_id=1, salt=1), lambda: 1234.9)
+    assert ber.integer(77) + ber.integer(1234) + ber.octets(b"ops") in plain(NOTIFICATION)
