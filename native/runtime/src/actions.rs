@@ -1,6 +1,6 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
-use twindisk_mirror::{Action, HostId, HostResult, Report, Serial};
+use twindisk_mirror::{Action, HostId, HostResult, Report, Role, Serial};
 use twindisk_scsi::PeerGroup;
 
 use crate::access::Shown;
@@ -114,10 +114,13 @@ impl Engine {
         };
         let before = Shown {
             own: vdisk.unit.access_state(),
-            peer: vdisk.unit.peer_group().map_or(
-                Shown::mirroring(vdisk.access, copy.status().facts.role).peer,
-                |group| group.state,
-            ),
+            // Who serves when it gets a peer becomes Master.
+            peer: vdisk
+                .unit
+                .peer_group()
+                .map_or(Shown::mirroring(vdisk.access, Role::Master).peer, |group| {
+                    group.state
+                }),
         };
         let shown = before.next(vdisk.access, copy.standing());
         let peer = vdisk.peer.is_some().then(|| PeerGroup {

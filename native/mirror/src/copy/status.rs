@@ -63,8 +63,8 @@ pub struct CopyStatus {
 pub enum Standing {
     /// Answers NOT READY to everything.
     Closed(NotReady),
-    /// Holds commands until it is known how to go on; with the role as it is on the disk.
-    Holding(Role),
+    /// Holds commands until it is known how to go on.
+    Holding,
     /// Serves without a peer, or will as soon as that is durable and the peer's lease is over.
     Alone,
     /// Serves together with the peer.
@@ -110,7 +110,7 @@ impl Copy {
     pub fn standing(&self) -> Standing {
         match self.mode {
             Mode::Closed(why) => Standing::Closed(why),
-            Mode::Held | Mode::Attaching(_) | Mode::Failed => Standing::Holding(self.facts.role),
+            Mode::Held | Mode::Attaching(_) | Mode::Failed => Standing::Holding,
             Mode::Single | Mode::GoingAlone(_) | Mode::Alone => Standing::Alone,
             Mode::Mirroring(_) => Standing::Mirroring(self.facts.role),
         }
