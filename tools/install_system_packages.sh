@@ -95,7 +95,8 @@ install_snmp() {
 install_lab() {
     local missing="" need command package
     for need in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap busybox:busybox-static cpio:cpio zstd:zstd lz4:lz4 \
-        mke2fs:e2fsprogs ip:iproute2 modprobe:kmod losetup:mount setpriv:util-linux; do
+        mke2fs:e2fsprogs ip:iproute2 modprobe:kmod losetup:mount setpriv:util-linux \
+        systemd-nspawn:systemd-container lintian:lintian; do
         command=${need%%:*} package=${need#*:}
         command -v "$command" >/dev/null 2>&1 || missing="$missing $package"
     done

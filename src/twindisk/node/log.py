@@ -81,12 +81,12 @@ def _people_line(_logger: object, _method: str, entry: EventDict) -> str:
 
 
 def _journal_line(_logger: object, _method: str, entry: EventDict) -> str:
-    """Render ``<level>event key=value ...``; every line of a traceback has the level, for the journal takes lines apart."""
+    """Render ``<level>event key=value ...``; the journal takes lines apart, so each of them has the level."""
     entry.pop("timestamp", None)
     entry.pop("node", None)
     level = _JOURNAL_LEVELS.get(str(entry.pop("level", "info")).upper(), 6)
     text, trace = _event_text(entry)
-    lines = [text] if trace is None else [text, *trace.splitlines()]
+    lines = (text if trace is None else f"{text}\n{trace}").splitlines()
     return "\n".join(f"<{level}>{line}" for line in lines)
 
 
