@@ -16,7 +16,7 @@ from twindisk.demo.node import Node, command_path
 from twindisk.demo.pair import Pair
 from twindisk.demo.place import NodePlace, write_configuration
 
-pytestmark = [pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.timeout(240)]
 
 TEST = "Test notification from node vm10"
 ENGINE_ID = "0x80008be70500112233445566"
