@@ -1,7 +1,7 @@
 """Build the Debian packages: ``python packaging/build_deb.py --wheel <twindisk wheel> --out dist``.
 
 Two packages come out. ``twindisk`` holds the daemon, the commands and their Python environment; ``twindisk-quadstor-paths``
-links the described product's paths to them. No root is needed, and one commit gives the same bytes each time
+links the described product's paths to them. No root is needed, and one wheel gives the same bytes each time
 (``SOURCE_DATE_EPOCH``, or the commit's own time).
 """
 

@@ -148,7 +148,7 @@ def file_page(name: str, heading: str, about: str) -> Page:
         if block.startswith("|"):
             for row in table_rows(block):
                 page.item(row[0], sentence(row[1] if len(row) < SHOWN_KEYS else worded(row, block)))
-        else:
+        elif "](" not in block:  # links lead to pages that are not here
             page.paragraph(unwrapped(block))
     see_also(page, ["twindiskd(8)", *(f"{other}(5)" for other in FILES if other != name)])
     return page

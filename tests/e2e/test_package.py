@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(600)
 
 COMMANDS = {"twindisk", "twindiskd", "ndconfig", "qsync", "qmirrorcheck", "spconfig", "bdconfig", "vdconfig"}
 OF_THE_PRODUCT = COMMANDS - {"twindisk", "twindiskd"}
-INSTALL = "apt-get install --yes --no-install-recommends /root/*.deb"
+INSTALL = "apt-get install --yes --no-install-recommends /opt/*.deb"
 IQN = "iqn.2006-06.com.quadstor.vdisk.M1"
 PEER = "127.0.0.9"
 INSTALLING = Path(__file__).parents[2] / "docs" / "operating" / "installing.md"
@@ -40,7 +40,7 @@ def installed(packages: tuple[Path, ...], tmp_path_factory: pytest.TempPathFacto
         before = run_in(root, "dpkg-query --show --showformat='${Package} '").stdout.split()
         assert not {"python3", "xfsprogs"} & set(before), "no clean Debian: what the package needs is there already"
         for package in packages:
-            shutil.copy(package, root / "root")
+            shutil.copy(package, root / "opt")
         run_in(root, INSTALL)
         yield root
 
@@ -157,7 +157,7 @@ def service(packages: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory
     try:
         with overlay(place / "root", root_with_agents(clean), clean) as root:
             for package in packages:
-                shutil.copy(package, root / "root")
+                shutil.copy(package, root / "opt")
             run_in(root, INSTALL)
             with booted(root, "twindisk-package", (device.path,)) as container:
                 yield Service(container, device.path)
@@ -219,7 +219,7 @@ def test_the_service_cannot_change_the_system(service: Service) -> None:
     forbidden = (
         "touch /usr/bin/mine",
         "touch /etc/twindisk/mine",
-        "touch /root/mine",
+        "touch ~root/mine",
         "unshare --net true",
         "date --set=12:00",
     )
