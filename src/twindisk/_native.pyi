@@ -27,6 +27,14 @@ class CopyFacts(TypedDict):
     unbroken: bool  # open without a break since it was last equal to the peer, or Master
     seq: int  # changes with every change of these facts while the daemon runs
 
+@type_check_only
+class Admission(TypedDict):
+    """Which initiators are let in (docs/operating/access.md)."""
+
+    initiators: list[str]  # iSCSI names; empty: every name
+    users: list[tuple[str, str]]  # CHAP names and secrets of 12 to 255 bytes; empty: no authentication
+    own: tuple[str, str] | None  # by which the target proves itself to an initiator that asks
+
 @final
 class Engine:
     """The engine of one node: iSCSI portals, mirror links and VDisk copies."""
@@ -51,9 +59,18 @@ class Engine:
     def delete_copy(self, directory: str) -> None:
         """Remove the files of a copy that is not open."""
     def open_vdisk(
-        self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
+        self,
+        name: str,
+        directory: str,
+        *,
+        serial: str,
+        iqn: str,
+        size_bytes: int,
+        group_tag: int,
+        peer: str | None,
+        admission: Admission | None = None,
     ) -> CopyFacts:
-        """Open a copy; initiators see the target, not ready, until a serve command."""
+        """Open a copy; initiators see the target, not ready, until a serve command. ``admission`` None: everyone is let in."""
     def close_vdisk(self, name: str) -> None:
         """Stop serving, end its sessions, close the files."""
     def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:
@@ -64,6 +81,10 @@ class Engine:
         ``access``: active-active (as a VDisk is opened) | active-passive (the Slave's path serves, but is not preferred).
         Initiators get ASYMMETRIC ACCESS STATE CHANGED when a state changes by it.
         """
+    def set_admission(self, name: str, *, admission: Admission) -> int:
+        """Set which initiators are let in; return how many sessions ended because they would not be let in as they are."""
+    def set_discovery(self, *, admission: Admission) -> int:
+        """Set who may hold discovery sessions; return how many of them ended by it."""
     def resize_vdisk(self, name: str, size_bytes: int) -> None:
         """Grow a VDisk (never shrink); initiators get CAPACITY DATA HAS CHANGED."""
     def facts(self, name: str) -> CopyFacts:

@@ -16,13 +16,17 @@ from pydantic import BaseModel, TypeAdapter
 
 from twindisk.api.schemas import (
     API_PREFIX,
+    ChapTargetNew,
+    ChapUserNew,
     CheckNew,
     CheckTrialNew,
     CheckTrialView,
     CheckView,
+    DiscoveryView,
     DiskNew,
     DiskView,
     EventPage,
+    InitiatorsChange,
     MirrorNew,
     MirrorView,
     NodeView,
@@ -145,6 +149,48 @@ class NodeClient:
     def release_vdisk(self, name: str) -> VDiskView:
         """Serve a withheld VDisk again."""
         return self._post(f"/vdisks/{_part(name)}/release", None, VDiskView)
+
+    def change_initiators(self, name: str, change: InitiatorsChange) -> VDiskView:
+        """Let initiators in to a VDisk, or no longer."""
+        return self._read(self._ask("PATCH", f"/vdisks/{_part(name)}/initiators", change), VDiskView)
+
+    def set_chap_user(self, name: str, user: str, new: ChapUserNew) -> VDiskView:
+        """Add a CHAP user to a VDisk, or give one a new secret."""
+        return self._read(self._ask("PUT", f"/vdisks/{_part(name)}/chap/users/{_part(user)}", new), VDiskView)
+
+    def remove_chap_user(self, name: str, user: str, *, everyone: bool = False) -> VDiskView:
+        """Remove a CHAP user of a VDisk."""
+        path = f"/vdisks/{_part(name)}/chap/users/{_part(user)}"
+        return self._read(self._ask("DELETE", path, params={"everyone": everyone}), VDiskView)
+
+    def set_chap_target(self, name: str, new: ChapTargetNew) -> VDiskView:
+        """Let a VDisk's target prove itself."""
+        return self._read(self._ask("PUT", f"/vdisks/{_part(name)}/chap/target", new), VDiskView)
+
+    def remove_chap_target(self, name: str) -> VDiskView:
+        """Let a VDisk's target prove itself no longer."""
+        return self._read(self._ask("DELETE", f"/vdisks/{_part(name)}/chap/target"), VDiskView)
+
+    def discovery(self) -> DiscoveryView:
+        """Return who may hold discovery sessions."""
+        return self._get("/discovery", DiscoveryView)
+
+    def set_discovery_user(self, user: str, new: ChapUserNew) -> DiscoveryView:
+        """Add a CHAP user for discovery, or give one a new secret."""
+        return self._read(self._ask("PUT", f"/discovery/chap/users/{_part(user)}", new), DiscoveryView)
+
+    def remove_discovery_user(self, user: str, *, everyone: bool = False) -> DiscoveryView:
+        """Remove a CHAP user for discovery."""
+        path = f"/discovery/chap/users/{_part(user)}"
+        return self._read(self._ask("DELETE", path, params={"everyone": everyone}), DiscoveryView)
+
+    def set_discovery_target(self, new: ChapTargetNew) -> DiscoveryView:
+        """Let this node prove itself in discovery sessions."""
+        return self._read(self._ask("PUT", "/discovery/chap/target", new), DiscoveryView)
+
+    def remove_discovery_target(self) -> DiscoveryView:
+        """Let this node prove itself no longer in discovery sessions."""
+        return self._read(self._ask("DELETE", "/discovery/chap/target"), DiscoveryView)
 
     def mirrors(self) -> list[MirrorView]:
         """Return all mirrors."""

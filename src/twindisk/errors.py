@@ -151,6 +151,10 @@ class InvalidProblem(StrEnum):
     CHECK = "invalid-check"
     PATH = "invalid-path"
     REQUEST = "invalid-request"
+    INITIATOR = "invalid-initiator"
+    CHAP_NAME = "invalid-chap-name"
+    CHAP_SECRET = "invalid-chap-secret"  # noqa: S105 - a word about a secret, not a secret
+    CHAP_SHARED = "chap-secret-shared"
 
 
 class InvalidError(_FieldsError):
@@ -169,6 +173,9 @@ class NotFoundProblem(StrEnum):
     FENCE_CHECK = "fence-check-not-found"
     DEVICE = "device-not-found"
     ROUTE = "route-not-found"
+    INITIATOR = "initiator-not-found"
+    CHAP_USER = "chap-user-not-found"
+    CHAP_TARGET = "chap-target-not-found"
 
 
 class NotFoundError(_FieldsError):
@@ -220,6 +227,9 @@ class RefusedProblem(StrEnum):
     SERIAL_FIXED = "serial-fixed"
     NO_TRAP_DESTINATION = "no-trap-destination"
     UNAUTHORIZED = "not-authorized"
+    LAST_INITIATOR = "last-initiator"
+    LAST_USER = "last-chap-user"
+    OWN_WITHOUT_USERS = "chap-target-without-users"
 
 
 class RefusedError(_FieldsError):

@@ -179,6 +179,44 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     ),
     InvalidProblem.PATH: (422, "Bad path", "'{value}' is no absolute path."),
     InvalidProblem.REQUEST: (422, "Bad request", "The request is not valid: {detail}."),
+    InvalidProblem.INITIATOR: (
+        422,
+        "Bad initiator name",
+        "'{value}' is no initiator's name. Give it as the initiator does: iqn.YYYY-MM.reversed.domain:name, eui. or naa. and hex digits.",
+    ),
+    InvalidProblem.CHAP_NAME: (
+        422,
+        "Bad CHAP name",
+        "'{value}' cannot be a CHAP name: 1 to 255 letters, digits and signs, without spaces and '/'.",
+    ),
+    InvalidProblem.CHAP_SECRET: (
+        422,
+        "Bad CHAP secret",
+        "The secret for {name} must have 12 to 255 bytes and no control characters (some initiators take at most 16).",
+    ),
+    InvalidProblem.CHAP_SHARED: (
+        422,
+        "CHAP secret shared",
+        "The target ({name}) and a user must not have the same secret. Choose another one.",
+    ),
+    NotFoundProblem.INITIATOR: (404, "Initiator not listed", "Initiator {name} is not on the list."),
+    NotFoundProblem.CHAP_USER: (404, "No such CHAP user", "There is no CHAP user {name}."),
+    NotFoundProblem.CHAP_TARGET: (404, "No mutual CHAP", "The target has no CHAP name of its own."),
+    RefusedProblem.LAST_INITIATOR: (
+        409,
+        "Last initiator",
+        "{name} is the last on the list, and without a list every initiator is let in. Allow another one first, or say --everyone.",
+    ),
+    RefusedProblem.LAST_USER: (
+        409,
+        "Last CHAP user",
+        "{name} is the last CHAP user, and without one nobody has to prove who he is. Add another one first, or say --everyone.",
+    ),
+    RefusedProblem.OWN_WITHOUT_USERS: (
+        409,
+        "No CHAP user",
+        "The target can prove itself only to who has proven himself. Add a CHAP user first: twindisk chap set",
+    ),
     NotFoundProblem.VDISK: (
         404,
         "No such VDisk",
@@ -322,8 +360,8 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     ),
     RefusedProblem.ACCESS_CHANGE: (
         409,
-        "Access mode not changed",
-        "The access mode of VDisk {vdisk} cannot be changed on node {node}, which does not serve it now (it is {phase}). Change it on its peer {peer} if that one serves it, or wait until qsync -l shows Enabled.",
+        "Access not changed",
+        "Access to VDisk {vdisk} cannot be changed on node {node}, which does not serve it now (it is {phase}). Change it on its peer {peer} if that one serves it, or wait until qsync -l shows Enabled.",
     ),
     RefusedProblem.FORMAT_NOT_CONFIRMED: (
         409,

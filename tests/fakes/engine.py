@@ -26,9 +26,10 @@ from twindisk.errors import (
 )
 
 if TYPE_CHECKING:
-    from twindisk._native import CopyFacts
+    from twindisk._native import Admission, CopyFacts
 
 COPY_FILE = "copy.json"
+EVERYONE: Admission = {"initiators": [], "users": [], "own": None}
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -94,6 +95,7 @@ class FakeOpen:
     sync: str = "none"
     plan: dict[str, Any] | None = None
     sessions: list[dict[str, Any]] = field(default_factory=list)
+    admission: Admission = field(default_factory=lambda: EVERYONE)
 
 
 def one_at_a_time(call: Callable[Concatenate[FakeEngine, P], R]) -> Callable[Concatenate[FakeEngine, P], R]:
@@ -141,6 +143,7 @@ class FakeEngine:
         self.links: set[str] = set()
         self.vdisks: dict[str, FakeOpen] = {}
         self.portals: list[tuple[str, int]] = []
+        self.discovery: Admission | None = None
         self.calls: list[tuple[str, Any]] = []
         self.fail: dict[str, Exception] = {}
         self.crashed = False
@@ -215,13 +218,23 @@ class FakeEngine:
 
     @one_at_a_time
     def open_vdisk(
-        self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
+        self,
+        name: str,
+        directory: str,
+        *,
+        serial: str,
+        iqn: str,
+        size_bytes: int,
+        group_tag: int,
+        peer: str | None,
+        admission: Admission | None = None,
     ) -> CopyFacts:
         self._note("open_vdisk", name)
         copy = FakeCopy.load(Path(directory))
         if copy.serial != serial or copy.size_bytes != size_bytes:
             raise EngineInvalidError("the copy has another serial or size", name)
         self.vdisks[name] = FakeOpen(name, copy, iqn, group_tag, peer)
+        self.vdisks[name].admission = admission or EVERYONE
         self._exchange(name)
         return copy.facts()
 
@@ -243,6 +256,18 @@ class FakeEngine:
     def set_access(self, name: str, *, access: str) -> None:
         self._note("set_access", (name, access))
         self._open(name).access = access
+
+    @one_at_a_time
+    def set_admission(self, name: str, *, admission: Admission) -> int:
+        self._note("set_admission", name)
+        self._open(name).admission = admission
+        return 0
+
+    @one_at_a_time
+    def set_discovery(self, *, admission: Admission) -> int:
+        self._note("set_discovery", None)
+        self.discovery = admission
+        return 0
 
     @one_at_a_time
     def resize_vdisk(self, name: str, size_bytes: int) -> None:

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::chap::Challenge;
 use crate::config::PortalConfig;
 use crate::directory::Directory;
 use crate::error::ProtocolError;
@@ -41,12 +42,13 @@ enum Phase {
 }
 
 impl Connection {
-    /// Begin a connection that was just accepted at `now_ns` (any monotonic clock; the same for [`Self::tick`]).
+    /// Begin a connection that was just accepted at `now_ns` (any monotonic clock; the same for [`Self::tick`]). The
+    /// `challenge` is this connection's alone.
     #[must_use]
-    pub fn new(config: Arc<PortalConfig>, now_ns: u64) -> Self {
+    pub fn new(config: Arc<PortalConfig>, challenge: Challenge, now_ns: u64) -> Self {
         Self {
             config,
-            phase: Phase::Login(Box::new(Login::new())),
+            phase: Phase::Login(Box::new(Login::new(challenge))),
             outbox: Outbox::default(),
             keepalive: Keepalive::new(now_ns),
         }
@@ -253,7 +255,7 @@ impl Connection {
         self.send_login_answer(login.refusal(status), Bytes::new(), login.cmd_sn());
         self.outbox
             .events
-            .push_back(Event::Finished(Finish::LoginRefused(status)));
+            .push_back(Event::Finished(Finish::LoginRefused(login.refused(status))));
     }
 
     fn send_login_answer(&mut self, answer: Outgoing, text: Bytes, cmd_sn: u32) {

@@ -1,5 +1,9 @@
 //! What a connection asks about the targets behind its portal.
 
+use std::sync::Arc;
+
+use crate::admission::Admission;
+
 /// The targets as one portal shows them. Asked during login and for SendTargets only, never per command.
 pub trait Directory {
     /// All targets to be named by `SendTargets=All` to this initiator, in the order to be listed.
@@ -10,6 +14,9 @@ pub trait Directory {
     /// # Errors
     /// Why the initiator may not log in to it; becomes the login's status.
     fn find(&self, target: &str, initiator: &str) -> Result<TargetInfo, TargetRefusal>;
+
+    /// Who may hold discovery sessions.
+    fn discovery(&self) -> Arc<Admission>;
 }
 
 /// A target as SendTargets lists it (RFC 7143 appendix C).
@@ -39,6 +46,8 @@ pub struct TargetInfo {
     pub name: String,
     /// Tag of the portal group, sent as `TargetPortalGroupTag`.
     pub group_tag: u16,
+    /// Who is let in; [`Directory::find`] has looked at the initiator's name already.
+    pub admission: Arc<Admission>,
 }
 
 /// Why a target takes no login.

@@ -25,12 +25,23 @@ pub enum Event {
 }
 
 /// Why a connection ended in good order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finish {
     /// The initiator logged out; all open commands are forgotten.
     LoggedOut,
-    /// The login was refused with this status (class in the high byte, RFC 7143 §11.13.5).
-    LoginRefused(u16),
+    /// The login was refused.
+    LoginRefused(RefusedLogin),
+}
+
+/// A login that was refused: who wanted what, as far as it was said in valid names. Nothing of it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedLogin {
+    /// The status (class in the high byte, RFC 7143 §11.13.5).
+    pub status: u16,
+    /// InitiatorName.
+    pub initiator: Option<String>,
+    /// TargetName.
+    pub target: Option<String>,
 }
 
 /// A login that awaits the caller's word.
@@ -47,6 +58,8 @@ pub struct SessionRequest {
     pub initiator: String,
     /// InitiatorAlias, if it was sent.
     pub initiator_alias: Option<String>,
+    /// The CHAP user that it proved to be; None: nothing was asked.
+    pub user: Option<String>,
     /// The target's name as the directory has it; None for a discovery session.
     pub target: Option<String>,
     /// The portal group's tag; 0 for a discovery session.

@@ -2,7 +2,7 @@
 //!
 //! One [`Connection`] stands for one TCP connection. Bytes go in ([`Connection::receive`]), [`Event`]s come out
 //! ([`Connection::next_event`]), answers go in ([`Connection::respond`] and its kin), bytes come out
-//! ([`Connection::transmit`]). Time is a parameter ([`Connection::tick`]); there is no socket, thread or clock here.
+//! ([`Connection::transmit`]). Time is a parameter ([`Connection::tick`]), and so is what is random ([`Challenge`]); there is no socket, thread or clock here.
 //!
 //! Rules that hold for the whole crate:
 //! 1. `MaxConnections` is 1 and `ErrorRecoveryLevel` is 0: a session is one connection, and what cannot be answered
@@ -12,6 +12,9 @@
 //!    caller's buffers.
 //! 4. After an `Err` of [`Connection::receive`] or [`Connection::tick`] the connection is dead; the caller closes it.
 
+mod admission;
+mod authentication;
+mod chap;
 mod command_window;
 mod config;
 mod connection;
@@ -30,12 +33,14 @@ mod session;
 mod text;
 mod transmit;
 
+pub use admission::{Admission, AdmissionFault, Credential, Secret};
+pub use chap::{CHALLENGE_RANDOM_BYTES, Challenge};
 pub use config::PortalConfig;
 pub use connection::{Connection, TRANSMIT_HIGH_WATER_BYTES};
 pub use directory::{Directory, Portal, TargetInfo, TargetRecord, TargetRefusal};
 pub use error::ProtocolError;
 pub use event::{
-    Event, Finish, LoginRefusal, ScsiCommand, ScsiResponse, SessionKind, SessionRequest,
-    TaskAttribute, TaskFunction, TaskManagementResponse, TaskTag,
+    Event, Finish, LoginRefusal, RefusedLogin, ScsiCommand, ScsiResponse, SessionKind,
+    SessionRequest, TaskAttribute, TaskFunction, TaskManagementResponse, TaskTag,
 };
 pub use transmit::TransmitQueue;

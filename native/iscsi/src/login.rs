@@ -4,15 +4,20 @@
 //! 1. Stages only go forward: security (0), operational (1), full feature (3); each may be skipped by the initiator.
 //! 2. ISID, TSIH, CID and Initiator Task Tag stay the same over all requests of a login.
 //! 3. The first complete text names the initiator and, for a normal session, the target; the target is looked up then.
-//! 4. The only authentication method is None.
+//! 4. Where authentication is asked for, the security stage cannot be skipped, nor left before it is done.
 //! 5. A login that is complete waits for the caller's word; no answer goes out before.
 //! 6. A refusal is one Login Response with a status, then the connection ends.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::admission::Admission;
+use crate::authentication::{Authentication, is_authentication_key};
+use crate::chap::Challenge;
 use crate::config::PortalConfig;
 use crate::directory::{Directory, TargetInfo, TargetRefusal};
-use crate::event::{LoginRefusal, SessionKind, SessionRequest};
+use crate::event::{LoginRefusal, RefusedLogin, SessionKind, SessionRequest};
 use crate::negotiate::{Phase, negotiate};
 use crate::parameters::Parameters;
 use crate::pdu::{Header, LoginAnswer, Outgoing, Pdu, login_response};
@@ -74,7 +79,13 @@ pub(crate) struct Login {
     stage: u8,
     /// Text of an exchange whose C bit promises more.
     text: Vec<u8>,
+    /// The names as they were given, for reports; each None until it is known and has a name's form.
+    claimed: (Option<String>, Option<String>),
     identity: Option<Identity>,
+    /// This side's challenge, until the exchange that uses it begins.
+    challenge: Option<Challenge>,
+    /// None until the target is known.
+    authentication: Option<Authentication>,
     /// Keys negotiated so far in this login; each may be offered once.
     seen: Vec<String>,
     parameters: Parameters,
@@ -85,12 +96,15 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(challenge: Challenge) -> Self {
         Self {
             request: None,
             stage: STAGE_SECURITY,
             text: Vec::new(),
+            claimed: (None, None),
             identity: None,
+            challenge: Some(challenge),
+            authentication: None,
             seen: Vec::new(),
             parameters: Parameters::default(),
             declared: false,
@@ -140,7 +154,8 @@ impl Login {
             return Ok(LoginStep::Answer(self.answer(None, 0), Bytes::new()));
         }
         let text = std::mem::take(&mut self.text);
-        let reply = self.negotiate_text(&text, directory, config)?;
+        let (reply, proving) = self.negotiate_text(&text, directory, config)?;
+        let next_stage = self.stage_after(next_stage, proving)?;
         if next_stage == Some(STAGE_FULL_FEATURE) {
             self.last_text = reply;
             self.complete = true;
@@ -149,6 +164,21 @@ impl Login {
         let answer = LoginStep::Answer(self.answer(next_stage, 0), reply);
         self.stage = next_stage.unwrap_or(self.stage);
         Ok(answer)
+    }
+
+    /// The stage to go to: none while something is left to be proven.
+    fn stage_after(&self, wanted: Option<u8>, proving: bool) -> Result<Option<u8>, u16> {
+        let done = self
+            .authentication
+            .as_ref()
+            .is_some_and(Authentication::is_done);
+        match wanted {
+            _ if done => Ok(wanted),
+            // The initiator has skipped the security stage, or wants to leave it without proving anything.
+            _ if self.stage != STAGE_SECURITY => Err(status::AUTHENTICATION_FAILURE),
+            Some(_) if !proving => Err(status::AUTHENTICATION_FAILURE),
+            _ => Ok(None),
+        }
     }
 
     /// Check the header against the login so far and note it; returns the stage to go to.
@@ -180,19 +210,26 @@ impl Login {
         Ok(Some(next))
     }
 
-    /// Act on a complete text and return the answer's text.
+    /// Act on a complete text; the answer's text, and whether there was anything for the authentication.
     fn negotiate_text(
         &mut self,
         text: &[u8],
         directory: &dyn Directory,
         config: &PortalConfig,
-    ) -> Result<Bytes, u16> {
+    ) -> Result<(Bytes, bool), u16> {
         let pairs = parse_pairs(text).map_err(|_| status::INITIATOR_ERROR)?;
         let mut reply = Vec::new();
         let kind = if let Some(identity) = &self.identity {
             identity.kind
         } else {
-            let identity = identify(&pairs, directory)?;
+            self.claimed = ["InitiatorName", "TargetName"]
+                .map(|key| claimed(&pairs, key))
+                .into();
+            let (identity, admission) = identify(&pairs, directory)?;
+            self.authentication = self
+                .challenge
+                .take()
+                .map(|challenge| Authentication::new(admission, challenge));
             if let Some(target) = &identity.target {
                 put_pair(
                     &mut reply,
@@ -205,13 +242,19 @@ impl Login {
             }
             self.identity.insert(identity).kind
         };
-        for (key, value) in pairs {
+        for (key, value) in &pairs {
             if self.seen.len() == MAX_KEYS || self.seen.iter().any(|seen| seen == key) {
                 return Err(status::INITIATOR_ERROR);
             }
-            self.seen.push(key.to_owned());
-            self.negotiate_pair(key, value, kind, config, &mut reply)?;
+            self.seen.push((*key).to_owned());
+            self.negotiate_pair(key, value, kind, config, &mut reply);
         }
+        let proving = match &mut self.authentication {
+            Some(authentication) if self.stage == STAGE_SECURITY => authentication
+                .act(&pairs, &mut reply)
+                .map_err(|_| status::AUTHENTICATION_FAILURE)?,
+            _ => false,
+        };
         if self.stage == STAGE_OPERATIONAL && !self.declared {
             self.declared = true;
             let own = config.segment_limit().to_string();
@@ -220,7 +263,7 @@ impl Login {
         if reply.len() > LOGIN_SEGMENT_BYTES as usize {
             return Err(status::OUT_OF_RESOURCES);
         }
-        Ok(Bytes::from(reply))
+        Ok((Bytes::from(reply), proving))
     }
 
     fn negotiate_pair(
@@ -230,15 +273,10 @@ impl Login {
         kind: SessionKind,
         config: &PortalConfig,
         reply: &mut Vec<u8>,
-    ) -> Result<(), u16> {
+    ) {
         match key {
             "InitiatorName" | "InitiatorAlias" | "TargetName" | "SessionType" => {}
-            "AuthMethod" if self.stage == STAGE_SECURITY => {
-                if !value.split(',').any(|method| method == "None") {
-                    return Err(status::AUTHENTICATION_FAILURE);
-                }
-                put_pair(reply, key, "None");
-            }
+            _ if self.stage == STAGE_SECURITY && is_authentication_key(key) => {}
             _ => {
                 let phase = if self.stage == STAGE_OPERATIONAL {
                     Phase::Login
@@ -252,7 +290,6 @@ impl Login {
                 }
             }
         }
-        Ok(())
     }
 
     fn session_request(&self) -> Result<SessionRequest, u16> {
@@ -263,6 +300,11 @@ impl Login {
             kind: identity.kind,
             initiator: identity.initiator.clone(),
             initiator_alias: identity.alias.clone(),
+            user: self
+                .authentication
+                .as_ref()
+                .and_then(Authentication::user)
+                .map(ToOwned::to_owned),
             target: identity.target.as_ref().map(|target| target.name.clone()),
             group_tag: identity
                 .target
@@ -291,6 +333,16 @@ impl Login {
         self.answer(None, status)
     }
 
+    /// What is told about the refusal.
+    pub(crate) fn refused(&self, status: u16) -> RefusedLogin {
+        let (initiator, target) = self.claimed.clone();
+        RefusedLogin {
+            status,
+            initiator,
+            target,
+        }
+    }
+
     /// The caller accepts: the last answer, its text, and what was agreed.
     pub(crate) fn accept(self, tsih: u16) -> (Outgoing, Bytes, Option<Identity>, u16, Parameters) {
         let request = self.request.unwrap_or(Header([0; 48]));
@@ -311,16 +363,31 @@ impl Login {
     }
 }
 
-/// Find out from the first text who logs in to what.
-fn identify(pairs: &[(&str, &str)], directory: &dyn Directory) -> Result<Identity, u16> {
-    let find = |wanted: &str| {
-        pairs
-            .iter()
-            .find(|(key, _)| *key == wanted)
-            .map(|(_, value)| *value)
-    };
+fn find<'a>(pairs: &[(&'a str, &'a str)], wanted: &str) -> Option<&'a str> {
+    let found = pairs.iter().find(|(key, _)| *key == wanted);
+    found.map(|(_, value)| *value)
+}
+
+/// Whether a value may be an initiator's name: neither spaces nor control characters, so that it may be shown as it is.
+fn is_name(value: &str) -> bool {
+    let shown = |sign: char| !sign.is_control() && !sign.is_whitespace();
+    (1..=MAX_NAME_BYTES).contains(&value.len()) && value.chars().all(shown)
+}
+
+fn claimed(pairs: &[(&str, &str)], key: &str) -> Option<String> {
+    find(pairs, key)
+        .filter(|value| is_name(value))
+        .map(ToOwned::to_owned)
+}
+
+/// Find out from the first text who logs in to what, and who is let in there.
+fn identify(
+    pairs: &[(&str, &str)],
+    directory: &dyn Directory,
+) -> Result<(Identity, Arc<Admission>), u16> {
+    let find = |wanted: &str| find(pairs, wanted);
     let initiator = find("InitiatorName").ok_or(status::MISSING_PARAMETER)?;
-    if initiator.is_empty() || initiator.len() > MAX_NAME_BYTES {
+    if !is_name(initiator) {
         return Err(status::INITIATOR_ERROR);
     }
     let kind = match find("SessionType") {
@@ -335,13 +402,18 @@ fn identify(pairs: &[(&str, &str)], directory: &dyn Directory) -> Result<Identit
             Some(directory.find(name, initiator).map_err(refusal_status)?)
         }
     };
+    let admission = target.as_ref().map_or_else(
+        || directory.discovery(),
+        |target| Arc::clone(&target.admission),
+    );
     let alias = find("InitiatorAlias").map(ToOwned::to_owned);
-    Ok(Identity {
+    let identity = Identity {
         kind,
         initiator: initiator.to_owned(),
         alias,
         target,
-    })
+    };
+    Ok((identity, admission))
 }
 
 fn refusal_status(refusal: TargetRefusal) -> u16 {

@@ -3,7 +3,7 @@
 mod initiator;
 
 use bytes::BytesMut;
-use initiator::{INITIATOR, IQN, Link, Request, TwoTargets, login};
+use initiator::{INITIATOR, IQN, Link, Request, TwoTargets, challenge, login};
 use proptest::prelude::*;
 use twindisk_iscsi::{
     Connection, Event, PortalConfig, ProtocolError, ScsiResponse, TaskManagementResponse,
@@ -153,7 +153,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_before_login(input in prop::collection::vec(any::<u8>(), 0..4096)) {
-        run(Connection::new(config().into(), 0), &input, &[]);
+        run(Connection::new(config().into(), challenge(), 0), &input, &[]);
     }
 
     #[test]
@@ -170,7 +170,7 @@ proptest! {
         }
         request.data.extend(&text);
         let input = request.wire(false, false).repeat(2);
-        run(Connection::new(config().into(), 0), &input, &[]);
+        run(Connection::new(config().into(), challenge(), 0), &input, &[]);
     }
 
     #[test]

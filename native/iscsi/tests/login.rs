@@ -3,7 +3,7 @@
 mod initiator;
 
 use initiator::{INITIATOR, IQN, Link, Request, login};
-use twindisk_iscsi::{Event, Finish, LoginRefusal, PortalConfig, ProtocolError, SessionKind};
+use twindisk_iscsi::{LoginRefusal, PortalConfig, ProtocolError, SessionKind};
 
 fn names() -> String {
     format!(
@@ -124,8 +124,7 @@ fn faults_have_the_standards_statuses() {
             "{:02x?}",
             request.header
         );
-        let finished = Event::Finished(Finish::LoginRefused(status));
-        assert_eq!(link.connection.next_event(), Some(finished));
+        assert_eq!(link.refused_status(), status);
         assert!(!link.connection.wants_input());
     }
 }
@@ -173,10 +172,7 @@ fn the_caller_may_refuse() {
         link.connection.next_event().unwrap();
         link.connection.reject_login(refusal);
         assert_eq!(link.reply().login_status(), status);
-        assert_eq!(
-            link.connection.next_event(),
-            Some(Event::Finished(Finish::LoginRefused(status)))
-        );
+        assert_eq!(link.refused_status(), status);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use pyo3::FromPyObject;
 use twindisk_runtime::mirror::{NotReady, Role, Serial, Sync};
-use twindisk_runtime::{AccessMode, EngineError, invalid};
+use twindisk_runtime::{AccessMode, Admission, Credential, EngineError, Secret, invalid};
 
 type Parsed<T> = Result<T, EngineError>;
 
@@ -55,6 +56,36 @@ pub fn access(word: &str) -> Parsed<AccessMode> {
         .into_iter()
         .find(|mode| mode.word() == word)
         .ok_or_else(|| invalid("unknown access mode"))
+}
+
+/// `Admission` of the stub.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct AdmissionDict {
+    initiators: Vec<String>,
+    users: Vec<(String, String)>,
+    own: Option<(String, String)>,
+}
+
+/// Who is let in; None: everyone.
+pub fn admission(rules: Option<AdmissionDict>) -> Parsed<Admission> {
+    let Some(rules) = rules else {
+        return Ok(Admission::default());
+    };
+    let credential = |(name, secret): (String, String)| {
+        Secret::new(secret.as_bytes())
+            .map(|secret| Credential { name, secret })
+            .map_err(|fault| invalid(&fault.to_string()))
+    };
+    Ok(Admission {
+        initiators: rules.initiators,
+        users: rules
+            .users
+            .into_iter()
+            .map(credential)
+            .collect::<Parsed<_>>()?,
+        own: rules.own.map(credential).transpose()?,
+    })
 }
 
 /// `transitioning`, `standby` or `unavailable`.

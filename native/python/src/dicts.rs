@@ -74,6 +74,20 @@ pub fn event<'py>(py: Python<'py>, event: &EngineEvent) -> Dict<'py> {
         EngineEvent::PeerDown { peer, reason } => {
             Ok(dict!(py, { "kind": "peer_down", "peer": peer, "reason": reason }))
         }
+        EngineEvent::LoginRefused {
+            initiator,
+            target,
+            address,
+            status,
+            unreported,
+        } => Ok(dict!(py, {
+            "kind": "login_refused",
+            "initiator": initiator.as_deref(),
+            "target": target.as_deref(),
+            "address": address,
+            "status": status,
+            "unreported": unreported,
+        })),
         EngineEvent::Vdisk(name, event) => vdisk_event(py, name, event),
     }
 }

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 use twindisk_runtime::mirror::{AttachPlan, Command};
 use twindisk_runtime::{Handle, Settings, VdiskSpec, invalid};
 
-use crate::arguments::{access, address, role, serial, state, sync};
+use crate::arguments::{AdmissionDict, access, address, admission, role, serial, state, sync};
 use crate::dicts;
 use crate::errors::{detached, exception};
 
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// Open a copy; initiators see the target, not ready, until a serve command.
-    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, group_tag, peer))]
+    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, group_tag, peer, admission = None))]
     #[allow(clippy::too_many_arguments)]
     fn open_vdisk<'py>(
         &self,
@@ -145,9 +145,11 @@ impl Engine {
         size_bytes: u64,
         group_tag: u16,
         peer: Option<String>,
+        admission: Option<AdmissionDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let told = detached(py, || {
             let serial = self::serial(serial)?;
+            let admission = self::admission(admission)?;
             let directory = directory.into();
             self.handle.open_vdisk(VdiskSpec {
                 name,
@@ -157,6 +159,7 @@ impl Engine {
                 size_bytes,
                 group_tag,
                 peer,
+                admission,
             })
         })?;
         dicts::facts(py, &told)
@@ -189,6 +192,31 @@ impl Engine {
             let access = self::access(access)?;
             self.handle
                 .call(move |engine| engine.set_access(&name, access))?
+        })
+    }
+
+    /// Set which initiators are let in to a VDisk; return how many sessions ended by it.
+    #[pyo3(signature = (name, *, admission))]
+    fn set_admission(
+        &self,
+        py: Python<'_>,
+        name: String,
+        admission: AdmissionDict,
+    ) -> PyResult<usize> {
+        detached(py, || {
+            let admission = self::admission(Some(admission))?;
+            self.handle
+                .call(move |engine| engine.set_admission(&name, admission))?
+        })
+    }
+
+    /// Set who may hold discovery sessions; return how many of them ended by it.
+    #[pyo3(signature = (*, admission))]
+    fn set_discovery(&self, py: Python<'_>, admission: AdmissionDict) -> PyResult<usize> {
+        detached(py, || {
+            let admission = self::admission(Some(admission))?;
+            self.handle
+                .call(move |engine| engine.set_discovery(admission))?
         })
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use twindisk_iscsi::Admission;
 use twindisk_mirror::report::ToldFacts;
 use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial};
 use twindisk_scsi::{AccessState, Identity, LogicalUnit};
@@ -36,6 +37,8 @@ pub struct VdiskSpec {
     pub group_tag: u16,
     /// The peer's mirror address; None: not mirrored.
     pub peer: Option<String>,
+    /// Which initiators are let in.
+    pub admission: Admission,
 }
 
 /// Product revision level that initiators see.
@@ -169,7 +172,7 @@ impl Engine {
     ///
     /// # Errors
     /// `Exists`: name, serial or iSCSI name is in use. `NotFound`: unknown peer. `Invalid`: the copy is another VDisk's, or has
-    /// another size.
+    /// another size, or the admission makes no sense.
     pub fn open_vdisk(&mut self, spec: VdiskSpec, opened: Opened) -> Result<ToldFacts> {
         let about = |error: EngineError| error.about_vdisk(&spec.name);
         let in_use = self.core.vdisks.iter().any(|(_, known)| {
@@ -195,6 +198,7 @@ impl Engine {
                 "the copy has another size",
             )));
         }
+        crate::admission::check(&spec.admission).map_err(about)?;
         let peer = self.peer_id_of(spec.peer.as_deref()).map_err(about)?;
         let identity = Identity {
             serial: spec.serial.0,
@@ -222,6 +226,7 @@ impl Engine {
             group_tag: spec.group_tag,
             access: AccessMode::default(),
             peer: spec.peer,
+            admission: Arc::new(spec.admission),
             counters: Counters::default(),
         });
         self.core.places.insert(spec.serial, place);

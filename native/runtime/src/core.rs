@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
+use twindisk_iscsi::Admission;
 use twindisk_mirror::{DiskId, DiskOp, Node, Serial};
 
 use crate::clock::boottime_ns;
@@ -21,6 +22,8 @@ pub struct Core {
     pub places: HashMap<Serial, usize>,
     /// Initiators' commands in flight.
     pub requests: Requests,
+    /// Who may hold discovery sessions.
+    pub discovery: Arc<Admission>,
     /// The workers.
     pub pool: DiskPool,
     /// The time; read anew at the beginning of a pass and after each disk operation.
@@ -36,6 +39,7 @@ impl Core {
             vdisks: Slab::new(),
             places: HashMap::new(),
             requests: Requests::default(),
+            discovery: Arc::default(),
             pool,
             now_ns: boottime_ns(),
         }

@@ -18,6 +18,7 @@ use slab::Slab;
 use twindisk_mirror::heart::Heart;
 use twindisk_mirror::{Action, DiskId, DiskOp, Node, Serial};
 
+use crate::admit::Reports;
 use crate::clock::boottime_ns;
 use crate::core::Core;
 use crate::disk::DiskPool;
@@ -79,6 +80,7 @@ pub struct Engine {
     pub(crate) turned_ns: Arc<AtomicU64>,
     pub(crate) last_nexus: u64,
     pub(crate) last_tsih: u16,
+    pub(crate) refusals: Reports,
     calls: mpsc::Receiver<Call>,
     pace: Pace,
     next_tick_ns: u64,
@@ -117,6 +119,7 @@ impl Engine {
             turned_ns: Arc::new(AtomicU64::new(boottime_ns())),
             last_nexus: 0,
             last_tsih: 0,
+            refusals: Reports::default(),
             calls,
             pace: Pace::default(),
             next_tick_ns: 0,

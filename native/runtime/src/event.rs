@@ -79,6 +79,19 @@ pub enum EngineEvent {
         /// `reset`, `silent`, `refused`, `protocol` or `closed`.
         reason: &'static str,
     },
+    /// An initiator was not let in. Nothing of what it said about itself is proven.
+    LoginRefused {
+        /// The name it gave, None: none, or none that could be one.
+        initiator: Option<String>,
+        /// The target it wanted; None: discovery, or as above.
+        target: Option<String>,
+        /// Where it connects from, `host:port`.
+        address: String,
+        /// The login status (class in the high byte, RFC 7143 §11.13.5).
+        status: u16,
+        /// Refusals since the last report that were not reported, because there were too many.
+        unreported: u64,
+    },
     /// Something about one VDisk, by name.
     Vdisk(String, VdiskEvent),
 }

@@ -12,6 +12,8 @@
 mod abort;
 pub mod access;
 mod actions;
+mod admission;
+mod admit;
 pub mod clock;
 pub mod control;
 pub mod core;
@@ -40,5 +42,6 @@ pub use engine::{Engine, Settings};
 pub use error::{EngineError, Kind};
 pub use event::{EngineEvent, EventQueue, VdiskEvent};
 pub use handle::{Handle, invalid};
+pub use twindisk_iscsi::{Admission, AdmissionFault, Credential, Secret};
 pub use twindisk_mirror as mirror;
 pub use twindisk_scsi::AccessState;

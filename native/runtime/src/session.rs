@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use twindisk_iscsi::{
-    Connection, Event, PortalConfig, ScsiCommand, SessionRequest, TaskFunction, TaskTag,
+    Challenge, Connection, Event, Finish, PortalConfig, RefusedLogin, ScsiCommand, SessionRequest,
+    TaskFunction, TaskTag,
 };
 use twindisk_scsi::{IoRequest, NexusId, Step};
 
@@ -32,6 +33,8 @@ const HELD_MAX_BYTES: usize = 32 << 20;
 pub struct Login {
     /// The initiator's iSCSI name.
     pub initiator: String,
+    /// The CHAP user that it proved to be; None: nothing was asked.
+    pub user: Option<String>,
     /// The initiator's part of the session id.
     pub isid: [u8; 6],
     /// The VDisk's place; None in a discovery session.
@@ -58,6 +61,8 @@ pub enum Pump {
         /// The LUN field.
         lun: u64,
     },
+    /// Report a login that was refused, then pump again.
+    Refused(RefusedLogin),
     /// Write what waits, then close.
     Close,
 }
@@ -90,10 +95,11 @@ impl Session {
         address: SocketAddr,
         nexus: NexusId,
         config: Arc<PortalConfig>,
+        challenge: Challenge,
         now_ns: u64,
     ) -> io::Result<Self> {
         let socket = Socket::new(stream)?;
-        let connection = Connection::new(config, now_ns);
+        let connection = Connection::new(config, challenge, now_ns);
         Ok(Self {
             socket,
             connection,
@@ -136,9 +142,11 @@ impl Session {
 
     /// Consume what was received; `Some`: the engine has to act.
     fn act(&mut self, endpoint: usize, core: &mut Core) -> Option<Pump> {
-        let received = self
-            .connection
-            .receive(&mut self.socket.input, &Targets(&core.vdisks));
+        let targets = Targets {
+            vdisks: &core.vdisks,
+            discovery: &core.discovery,
+        };
+        let received = self.connection.receive(&mut self.socket.input, &targets);
         while let Some(event) = self.connection.next_event() {
             match event {
                 Event::Command(command) => self.command(endpoint, command, core),
@@ -154,7 +162,11 @@ impl Session {
                         lun,
                     });
                 }
-                Event::Finished(_) => return Some(Pump::Close),
+                Event::Finished(Finish::LoginRefused(refused)) => {
+                    self.closing = true;
+                    return Some(Pump::Refused(refused));
+                }
+                Event::Finished(Finish::LoggedOut) => return Some(Pump::Close),
             }
         }
         received.is_err().then_some(Pump::Close)

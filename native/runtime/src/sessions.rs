@@ -1,21 +1,19 @@
-//! The engine's part of sessions: accepting, logins and reinstatement, writing, closing.
+//! The engine's part of sessions: accepting, writing, closing. Logins are decided in [`crate::admit`].
 //!
 //! Rules:
 //!
-//! * An initiator's name, ISID and target are one session: a new login with the same closes the old connection first.
 //! * When a session ends, its commands that have not begun are withdrawn; those under way end without an answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use twindisk_iscsi::{LoginRefusal, PortalConfig, SessionKind, SessionRequest};
+use twindisk_iscsi::{CHALLENGE_RANDOM_BYTES, Challenge, PortalConfig};
 use twindisk_scsi::NexusId;
 
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
 use crate::session::{Login, Pump, Session};
-use crate::vdisk::place_of_target;
 
 impl Engine {
     pub(crate) fn session_mut(&mut self, place: usize) -> Option<&mut Session> {
@@ -33,7 +31,14 @@ impl Engine {
             ..PortalConfig::default()
         });
         let nexus = NexusId(self.last_nexus);
-        if let Ok(session) = Session::new(stream, from, nexus, config, self.core.now_ns) {
+        let mut random = [0; CHALLENGE_RANDOM_BYTES];
+        if getrandom::fill(&mut random).is_err() {
+            return;
+        }
+        let challenge = Challenge::new(random);
+        self.make_room_for_login();
+        if let Ok(session) = Session::new(stream, from, nexus, config, challenge, self.core.now_ns)
+        {
             // A connection that cannot be watched is dropped, which closes it.
             let _ = self.keep(Endpoint::Session(Box::new(session)));
         }
@@ -54,6 +59,10 @@ impl Engine {
                     function,
                     lun,
                 } => self.manage_tasks(place, task, function, lun),
+                Pump::Refused(refused) => {
+                    let address = session.address;
+                    return self.report_refusal(refused, address);
+                }
                 Pump::Close => {
                     session.closing = true;
                     return;
@@ -62,73 +71,7 @@ impl Engine {
         }
     }
 
-    fn decide_login(&mut self, place: usize, request: SessionRequest) {
-        let outcome = self.admit(&request);
-        let tsih = self.fresh_tsih();
-        let Some(session) = self.session_mut(place) else {
-            return;
-        };
-        let vdisk = match outcome {
-            Ok(vdisk) => vdisk,
-            Err(refusal) => return session.connection.reject_login(refusal),
-        };
-        session.connection.accept_login(tsih);
-        session.login = Some(Login {
-            initiator: request.initiator.clone(),
-            isid: request.isid,
-            vdisk,
-            tsih,
-        });
-        let (nexus, address) = (session.nexus, session.address.to_string());
-        if let Some(vdisk) = vdisk.and_then(|vdisk| self.core.vdisks.get_mut(vdisk)) {
-            vdisk.unit.open_nexus(nexus);
-            let event = VdiskEvent::SessionOpened {
-                initiator: request.initiator,
-                address,
-            };
-            self.events
-                .push(EngineEvent::Vdisk(vdisk.name.clone(), event));
-        }
-    }
-
-    /// Decide about a login; the VDisk's place, or None for discovery. Closes the session that it reinstates.
-    fn admit(&mut self, request: &SessionRequest) -> Result<Option<usize>, LoginRefusal> {
-        let vdisk = match (&request.kind, &request.target) {
-            (SessionKind::Discovery, _) => None,
-            (SessionKind::Normal, Some(iqn)) => {
-                Some(place_of_target(&self.core.vdisks, iqn).ok_or(LoginRefusal::NotFound)?)
-            }
-            (SessionKind::Normal, None) => return Err(LoginRefusal::NotFound),
-        };
-        let same = |login: &Login| {
-            login.vdisk == vdisk
-                && login.isid == request.isid
-                && login.initiator.eq_ignore_ascii_case(&request.initiator)
-        };
-        if request.tsih != 0 {
-            let known = self
-                .logins()
-                .any(|(_, login)| same(login) && login.tsih == request.tsih);
-            return Err(if known {
-                LoginRefusal::TooManyConnections
-            } else {
-                LoginRefusal::NoSuchSession
-            });
-        }
-        let old: Vec<_> = self
-            .logins()
-            .filter(|(_, login)| same(login))
-            .map(|(place, _)| place)
-            .collect();
-        if vdisk.is_some() {
-            for place in old {
-                self.close_session(place);
-            }
-        }
-        Ok(vdisk)
-    }
-
-    fn logins(&self) -> impl Iterator<Item = (usize, &Login)> {
+    pub(crate) fn logins(&self) -> impl Iterator<Item = (usize, &Login)> {
         self.endpoints
             .iter()
             .filter_map(|(place, slot)| match &slot.endpoint {
@@ -137,7 +80,7 @@ impl Engine {
             })
     }
 
-    fn fresh_tsih(&mut self) -> u16 {
+    pub(crate) fn fresh_tsih(&mut self) -> u16 {
         loop {
             self.last_tsih = self.last_tsih.wrapping_add(1);
             let tsih = self.last_tsih;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use slab::Slab;
-use twindisk_iscsi::{Directory, TargetInfo, TargetRecord, TargetRefusal};
+use twindisk_iscsi::{Admission, Directory, TargetInfo, TargetRecord, TargetRefusal};
 use twindisk_mirror::Serial;
 use twindisk_scsi::{IoRequest, LogicalUnit};
 use twindisk_store::CopyFiles;
@@ -65,17 +65,27 @@ pub struct Vdisk {
     pub access: AccessMode,
     /// The peer's mirror address; None: not mirrored.
     pub peer: Option<String>,
+    /// Which initiators are let in.
+    pub admission: Arc<Admission>,
     /// What initiators did.
     pub counters: Counters,
 }
 
 /// The VDisks as iSCSI's directory of targets.
 #[derive(Debug, Clone, Copy)]
-pub struct Targets<'a>(pub &'a Slab<Vdisk>);
+pub struct Targets<'a> {
+    /// The open VDisks.
+    pub vdisks: &'a Slab<Vdisk>,
+    /// Who may hold discovery sessions.
+    pub discovery: &'a Arc<Admission>,
+}
 
 impl Directory for Targets<'_> {
-    fn targets(&self, _initiator: &str) -> Vec<TargetRecord> {
-        let mut vdisks: Vec<_> = self.0.iter().map(|(_, vdisk)| vdisk).collect();
+    fn targets(&self, initiator: &str) -> Vec<TargetRecord> {
+        let vdisks = self.vdisks.iter().map(|(_, vdisk)| vdisk);
+        let mut vdisks: Vec<_> = vdisks
+            .filter(|vdisk| vdisk.admission.names(initiator))
+            .collect();
         vdisks.sort_by(|a, b| a.iqn.cmp(&b.iqn));
         vdisks
             .into_iter()
@@ -87,14 +97,21 @@ impl Directory for Targets<'_> {
             .collect()
     }
 
-    fn find(&self, target: &str, _initiator: &str) -> Result<TargetInfo, TargetRefusal> {
-        place_of_target(self.0, target)
-            .map(|place| &self.0[place])
-            .map(|vdisk| TargetInfo {
-                name: vdisk.iqn.clone(),
-                group_tag: vdisk.group_tag,
-            })
-            .ok_or(TargetRefusal::NotFound)
+    fn find(&self, target: &str, initiator: &str) -> Result<TargetInfo, TargetRefusal> {
+        let place = place_of_target(self.vdisks, target).ok_or(TargetRefusal::NotFound)?;
+        let vdisk = &self.vdisks[place];
+        if !vdisk.admission.names(initiator) {
+            return Err(TargetRefusal::Forbidden);
+        }
+        Ok(TargetInfo {
+            name: vdisk.iqn.clone(),
+            group_tag: vdisk.group_tag,
+            admission: Arc::clone(&vdisk.admission),
+        })
+    }
+
+    fn discovery(&self) -> Arc<Admission> {
+        Arc::clone(self.discovery)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use twindisk_runtime::mirror::{AttachPlan, Command, Role, Serial, Sync};
 use twindisk_runtime::{
-    AccessMode, AccessState, EngineEvent, Handle, Kind, Settings, VdiskEvent, VdiskSpec,
+    AccessMode, AccessState, Admission, EngineEvent, Handle, Kind, Settings, VdiskEvent, VdiskSpec,
 };
 
 const SERIAL: Serial = Serial([0x6e; 16]);
@@ -32,6 +32,7 @@ fn spec(directory: &Path, peer: Option<&str>) -> VdiskSpec {
         size_bytes: SIZE_BYTES,
         group_tag: 1,
         peer: peer.map(str::to_owned),
+        admission: Admission::default(),
     }
 }
 

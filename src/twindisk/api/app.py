@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from twindisk.api import problems, views
 from twindisk.api.peer_auth import PeerAuth
 from twindisk.api.peer_schemas import PEER_PREFIX
-from twindisk.api.routes import checks, disks, events, mirrors, node, peer, pools, traps, vdisks
+from twindisk.api.routes import access, checks, disks, events, mirrors, node, peer, pools, traps, vdisks
 from twindisk.api.schemas import API_PREFIX
 from twindisk.node.context import Node
 from twindisk.node.log import Log
@@ -20,7 +20,7 @@ from twindisk.node.log import Log
 def operator_app(running: Node) -> FastAPI:
     """Return the API for operators."""
     app = _app("Twindisk", running, running.log)
-    for noun in (node, events, pools, disks, vdisks, mirrors, checks, traps):
+    for noun in (access, node, events, pools, disks, vdisks, mirrors, checks, traps):
         app.include_router(noun.router, prefix=API_PREFIX)
     return app
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from twindisk.node.records import AccessMode, CheckKind
 
 PEER_PREFIX = "/peer/v1"
+
+Sealed = Annotated[str, Field(description="Which initiators are let in: JSON, sealed for the VDisk's serial number.")]
 
 
 class _Strict(BaseModel):
@@ -37,6 +41,7 @@ class MirrorOffer(_Strict):
     size_bytes: int = Field(gt=0)
     group_tag: int = Field(ge=1, le=2, description="The receiver's target port group.")
     access: AccessMode
+    admission: Sealed
 
 
 class MirrorEnd(_Strict):
@@ -52,12 +57,14 @@ class PeerVDisk(_Strict):
     phase: str
     role: str
     access: AccessMode
+    admission: Sealed
 
 
 class AccessChange(_Strict):
-    """The access mode that both nodes are to have."""
+    """The access mode and the admission that both nodes are to have."""
 
     access: AccessMode
+    admission: Sealed
 
 
 class CheckTold(_Strict):

@@ -127,6 +127,9 @@ class VDiskView(_Answer):
     access: AccessMode
     access_state: str | None = Field(description="What initiators see of this node's path; None: the copy is not open.")
     peer: str | None
+    initiators: list[str] = Field(default=[], description="Who is let in; empty: every initiator.")
+    chap_users: list[str] = Field(default=[], description="Names; empty: nobody has to prove who he is.")
+    chap_target: str | None = Field(default=None, description="By which name the target proves itself.")
     sessions: list[SessionView]
 
 
@@ -147,6 +150,41 @@ class VDiskChange(_Request):
     size: Size | None = None
     serial: str | None = None
     access: AccessMode | None = None
+
+
+class InitiatorsChange(_Request):
+    """Initiators to be let in, and to be let in no longer. ``everyone``: the list may become empty, which lets in all."""
+
+    allow: list[str] = []
+    deny: list[str] = []
+    everyone: bool = False
+
+
+class ChapUserNew(_Request):
+    """A CHAP user's secret: 12 to 255 bytes."""
+
+    secret: str = Field(repr=False)
+
+
+class ChapTargetNew(_Request):
+    """The name and secret by which a target proves itself."""
+
+    name: str
+    secret: str = Field(repr=False)
+
+
+class ChapView(_Answer):
+    """A CHAP name. ``proves``: who proves itself by it."""
+
+    name: str
+    proves: Literal["the initiator", "the target"]
+
+
+class DiscoveryView(_Answer):
+    """Who may hold discovery sessions with this node."""
+
+    chap_users: list[str]
+    chap_target: str | None
 
 
 class FactsView(_Answer):

@@ -12,6 +12,7 @@ from typing import Any
 from twindisk.api.schemas import (
     CheckTrialView,
     CheckView,
+    DiscoveryView,
     DiskView,
     EventView,
     FactsView,
@@ -31,7 +32,7 @@ from twindisk.node import devices, disks
 from twindisk.node.context import Node
 from twindisk.node.engine_status import access_state_of, progress_of, sessions_of
 from twindisk.node.fence_trial import FenceTrial
-from twindisk.node.records import Check, Disk, EventRecord, Mirror, Pool, VDisk
+from twindisk.node.records import Admission, Check, Disk, EventRecord, Mirror, Pool, VDisk
 
 STATUS_EVENTS = 10
 _RESYNC = frozenset({Phase.SOURCE, Phase.TARGET})
@@ -156,11 +157,20 @@ def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
         access=vdisk.access,
         access_state=access_state_of(seen, vdisk.name),
         peer=None if mirror is None else mirror.peer,
+        initiators=list(vdisk.admission.initiators),
+        chap_users=[user.name for user in vdisk.admission.users],
+        chap_target=None if vdisk.admission.own is None else vdisk.admission.own.name,
         sessions=[
             SessionView(initiator=session.initiator, address=session.address)
             for session in sessions_of(seen, vdisk.name)
         ],
     )
+
+
+def discovery_view(admission: Admission) -> DiscoveryView:
+    """Return who may hold discovery sessions."""
+    users, own = admission.users, admission.own
+    return DiscoveryView(chap_users=[user.name for user in users], chap_target=None if own is None else own.name)
 
 
 def mirror_view(node: Node, mirror: Mirror, seen: Mapping[str, Any]) -> MirrorView:

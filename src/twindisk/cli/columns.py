@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from twindisk.api.schemas import (
+    ChapView,
     CheckTrialView,
     CheckView,
     DiskView,
@@ -76,6 +77,9 @@ VDISK: list[Column[VDiskView]] = [
     ("iSCSI name", lambda vdisk: vdisk.iqn),
     ("Access", lambda vdisk: vdisk.access.value),
     ("Target port group", lambda vdisk: vdisk.group_tag),
+    ("Initiators", lambda vdisk: "\n".join(vdisk.initiators) or "everyone"),
+    ("CHAP users", lambda vdisk: ", ".join(vdisk.chap_users) or "none needed"),
+    ("CHAP name of the target", lambda vdisk: vdisk.chap_target),
     ("This path", lambda vdisk: vdisk.access_state),
     ("Sessions", lambda vdisk: "\n".join(f"{session.initiator} from {session.address}" for session in vdisk.sessions)),
     ("Phase", lambda vdisk: vdisk.phase),
@@ -106,6 +110,11 @@ MIRROR: list[Column[MirrorView]] = [
     ("Epoch", lambda mirror: mirror.facts and mirror.facts.epoch),
     ("Activity log", lambda mirror: mirror.facts and f"{mirror.facts.active_extents} extents"),
     ("Dirty", lambda mirror: mirror.facts and f"{mirror.facts.dirty_chunks} chunks"),
+]
+
+CHAP: list[Column[ChapView]] = [
+    ("Name", lambda chap: chap.name),
+    ("Proves", lambda chap: chap.proves),
 ]
 
 CHECKS: list[Column[CheckView]] = [

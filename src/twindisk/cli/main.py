@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from twindisk.cli import check, demo, disk, events, mirror, node, pool, trap, vdisk
+from twindisk.cli import access, check, demo, disk, events, mirror, node, pool, trap, vdisk
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +26,8 @@ for noun in (
     pool.pool,
     disk.disk,
     vdisk.vdisk,
+    access.initiator,
+    access.chap,
     mirror.mirror,
     check.check,
     trap.trap,

@@ -1,4 +1,4 @@
-"""The access mode of a VDisk: how initiators are to use the paths through its two nodes.
+"""Access to a VDisk, the same through both its nodes: how initiators are to use the two paths, and who is let in.
 
 Rules:
 
@@ -13,17 +13,26 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from twindisk.api.peer_schemas import AccessChange
 from twindisk.brain.model import Role
 from twindisk.brain.phases import ATTACHED, Phase
-from twindisk.errors import PeerError, PeerProblem, RefusedError, RefusedProblem, TwindiskError
-from twindisk.node import vdisks
+from twindisk.errors import (
+    InvalidError,
+    InvalidProblem,
+    PeerError,
+    PeerProblem,
+    RefusedError,
+    RefusedProblem,
+    TwindiskError,
+)
+from twindisk.node import admission, vdisks
 from twindisk.node.context import Node
-from twindisk.node.records import AccessMode, Mirror, VDisk
+from twindisk.node.records import AccessMode, Admission, Mirror, VDisk
+from twindisk.sealing import SealError, seal, unseal
 
 ASK_LIMIT_S = 5.0
 """How long one question to the peer may take; the node changes nothing else meanwhile."""
@@ -31,42 +40,84 @@ RETRY_S = 1.0
 
 
 async def change(node: Node, name: str, mode: AccessMode) -> VDisk:
-    """Change the access mode here and at the peer.
+    """Change the access mode here and at the peer; see :func:`edit`."""
+    return await edit(node, name, lambda vdisk: replace(vdisk, access=mode))
+
+
+async def change_admission(node: Node, name: str, change: Callable[[Admission], Admission]) -> VDisk:
+    """Change who is let in, here and at the peer; see :func:`edit`. Raises what ``change`` does, too."""
+    return await edit(node, name, lambda vdisk: replace(vdisk, admission=change(vdisk.admission)))
+
+
+async def edit(node: Node, name: str, how: Callable[[VDisk], VDisk]) -> VDisk:
+    """Change access mode or admission here and at the peer. ``how`` changes nothing else of the VDisk.
 
     Raises NotFoundError, RefusedError(ACCESS_CHANGE), PeerError. After PeerError(BAD_ANSWER) the peer may have changed it; the
     nodes agree again as soon as they can talk.
     """
     vdisk, mirror = vdisks.find(node, name), node.state.mirror(name)
+    wanted = how(vdisk)
     if mirror is None:
-        return await store(node, vdisk, mode)
+        return await store(node, vdisk, wanted)
     known = node.brain_vdisk(name)
     if known is not None and known.phase is Phase.ALONE:
-        return await store(node, vdisk, mode)
+        return await store(node, vdisk, wanted)
     if known is None or known.phase not in ATTACHED:
         raise refusal(node, vdisk, mirror.peer)
     try:
-        await _tell(node, mirror, mode)
+        await _tell(node, mirror, wanted)
     except PeerError as error:
         if error.problem is PeerProblem.BAD_ANSWER:
             settle(node, name)
         raise
-    return await store(node, vdisk, mode)
+    return await store(node, vdisk, wanted)
 
 
-async def store(node: Node, vdisk: VDisk, mode: AccessMode) -> VDisk:
-    """Make an access mode durable, then show it to initiators."""
-    if vdisk.access is mode:
+async def store(node: Node, vdisk: VDisk, wanted: VDisk) -> VDisk:
+    """Make an access mode and an admission durable, then have the engine hold to them."""
+    if vdisk == wanted:
         return vdisk
-    changed = replace(vdisk, access=mode)
-    node.state.change_vdisk(changed)
-    if vdisk.name not in node.broken:
-        await asyncio.to_thread(node.engine.set_access, vdisk.name, access=mode.value)
-    node.log.info("access mode changed", vdisk=vdisk.name, access=mode.value)
-    return changed
+    node.state.change_vdisk(wanted)
+    opened = vdisk.name not in node.broken
+    if vdisk.access is not wanted.access:
+        if opened:
+            await asyncio.to_thread(node.engine.set_access, vdisk.name, access=wanted.access.value)
+        node.log.info("access mode changed", vdisk=vdisk.name, access=wanted.access.value)
+    if vdisk.admission != wanted.admission:
+        rules, ended = wanted.admission, 0
+        if opened:
+            ended = await asyncio.to_thread(node.engine.set_admission, vdisk.name, admission=rules.for_engine())
+        node.log.info(
+            "admission changed",
+            vdisk=vdisk.name,
+            initiators=list(rules.initiators) or "everyone",
+            users=[user.name for user in rules.users] or "none needed",
+            sessions_ended=ended,
+        )
+    return wanted
+
+
+def sealed(node: Node, vdisk: VDisk) -> str:
+    """Return a VDisk's admission as it goes to the peer. Raises RefusedError(NO_RECV_ADDRESS) without the pair's secret."""
+    return seal(_secret(node), vdisk.serial, vdisk.admission.to_json())
+
+
+def unsealed(node: Node, serial: str, text: str) -> Admission:
+    """Return an admission that came from the peer, checked. Raises InvalidError."""
+    try:
+        return admission.check(Admission.from_json(unseal(_secret(node), serial, text)))
+    except (SealError, ValueError, KeyError, TypeError):
+        raise InvalidError(InvalidProblem.REQUEST, detail="the admission cannot be read") from None
+
+
+def _secret(node: Node) -> bytes:
+    if node.config.secret is None:
+        raise RefusedError(RefusedProblem.NO_RECV_ADDRESS, node=node.config.node_name)
+    return node.config.secret
 
 
 def refusal(node: Node, vdisk: VDisk, peer: str) -> RefusedError:
-    """Return why the access mode cannot be changed on this node now."""
+    """Return why access cannot be changed on this node now."""
     known = node.brain_vdisk(vdisk.name)
     return RefusedError(
         RefusedProblem.ACCESS_CHANGE,
@@ -78,8 +129,8 @@ def refusal(node: Node, vdisk: VDisk, peer: str) -> RefusedError:
 
 
 def settle(node: Node, name: str) -> None:
-    """Begin to bring both nodes of an attached VDisk to the Master's access mode."""
-    node.begin(_settle(node, name), f"settle the access mode of {name}")
+    """Begin to bring both nodes of an attached VDisk to the Master's access mode and admission."""
+    node.begin(_settle(node, name), f"settle the access to {name}")
 
 
 async def _settle(node: Node, name: str) -> None:
@@ -91,7 +142,7 @@ async def _settle(node: Node, name: str) -> None:
                     return
         except TwindiskError as error:
             if not told:
-                node.log.warning("the nodes have not agreed on the access mode yet", vdisk=name, problem=str(error))
+                node.log.warning("the nodes have not agreed on the access yet", vdisk=name, problem=str(error))
                 told = True
         await asyncio.sleep(RETRY_S)
 
@@ -102,13 +153,14 @@ async def _agree(node: Node, name: str) -> bool:
     if vdisk is None or mirror is None or known is None or known.phase not in ATTACHED:
         return True
     if known.role is Role.MASTER:
-        await _tell(node, mirror, vdisk.access)
+        await _tell(node, mirror, vdisk)
         return True
     async with _limit(mirror.peer):
         theirs = await node.peer.vdisk(mirror.peer, mirror.remote)
     if theirs.role != Role.MASTER.value:
         return False
-    await store(node, vdisk, theirs.access)
+    rules = unsealed(node, vdisk.serial, theirs.admission)
+    await store(node, vdisk, replace(vdisk, access=theirs.access, admission=rules))
     return True
 
 
@@ -121,6 +173,7 @@ async def _limit(peer: str) -> AsyncIterator[None]:
         raise PeerError(PeerProblem.BAD_ANSWER, peer=peer, detail="it took too long") from None
 
 
-async def _tell(node: Node, mirror: Mirror, mode: AccessMode) -> None:
+async def _tell(node: Node, mirror: Mirror, vdisk: VDisk) -> None:
+    change = AccessChange(access=vdisk.access, admission=sealed(node, vdisk))
     async with _limit(mirror.peer):
-        await node.peer.change_access(mirror.peer, mirror.remote, AccessChange(access=mode))
+        await node.peer.change_access(mirror.peer, mirror.remote, change)

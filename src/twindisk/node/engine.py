@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from twindisk._native import CopyFacts
+    from twindisk._native import Admission, CopyFacts
 
 
 class EnginePort(Protocol):
@@ -49,7 +49,16 @@ class EnginePort(Protocol):
         ...
 
     def open_vdisk(
-        self, name: str, directory: str, *, serial: str, iqn: str, size_bytes: int, group_tag: int, peer: str | None
+        self,
+        name: str,
+        directory: str,
+        *,
+        serial: str,
+        iqn: str,
+        size_bytes: int,
+        group_tag: int,
+        peer: str | None,
+        admission: Admission | None = None,
     ) -> CopyFacts:
         """Open a copy, not serving yet."""
         ...
@@ -64,6 +73,14 @@ class EnginePort(Protocol):
 
     def set_access(self, name: str, *, access: str) -> None:
         """Set how both nodes' paths are to be used."""
+        ...
+
+    def set_admission(self, name: str, *, admission: Admission) -> int:
+        """Set which initiators are let in."""
+        ...
+
+    def set_discovery(self, *, admission: Admission) -> int:
+        """Set who may hold discovery sessions."""
         ...
 
     def resize_vdisk(self, name: str, size_bytes: int) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from twindisk.api.peer_schemas import MirrorEnd, MirrorOffer, PeerVDisk
+from twindisk.api.peer_schemas import AccessChange, MirrorEnd, MirrorOffer, PeerVDisk
 from twindisk.brain.effects import Refusal, Severity
 from twindisk.brain.model import Role
 from twindisk.brain.phases import APART, ATTACHED
@@ -30,7 +30,7 @@ from twindisk.node import access, links, mirrors, pools, vdisks
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import check_iqn, check_name, check_serial
-from twindisk.node.records import AccessMode, Mirror, VDisk
+from twindisk.node.records import Mirror, VDisk
 
 
 async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
@@ -41,6 +41,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
     links.own_address(node)
     check_name(offer.remote, "VDisk")
     serial, iqn, size_bytes = check_serial(offer.serial), check_iqn(offer.iqn), vdisks.check_size(offer.size_bytes)
+    admission = access.unsealed(node, serial, offer.admission)
     pool = pools.find(node, offer.remote_pool).name
     present = node.state.vdisk(offer.remote)
     if present is None:
@@ -57,7 +58,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
         size_bytes=size_bytes,
         group_tag=offer.group_tag,
     )
-    fresh = replace(fresh, access=offer.access)
+    fresh = replace(fresh, access=offer.access, admission=admission)
     await links.ensure(node, sender)
     try:
         if present is not None:
@@ -97,15 +98,20 @@ def stands(node: Node, sender: str, name: str) -> PeerVDisk:
         phase="failed" if known is None else known.phase.value,
         role=Role.UNKNOWN.value if known is None else known.role.value,
         access=vdisk.access,
+        admission=access.sealed(node, vdisk),
     )
 
 
-async def take_access(node: Node, sender: str, name: str, mode: AccessMode) -> None:
-    """Take an access mode, because the peer's operator wants it or the peer is Master. Raises RefusedError(ACCESS_CHANGE)."""
+async def take_access(node: Node, sender: str, name: str, change: AccessChange) -> None:
+    """Take access mode and admission, because the peer's operator wants them or the peer is Master.
+
+    Raises RefusedError(ACCESS_CHANGE), InvalidError.
+    """
     vdisk, known = _mirrored_with(node, sender, name, None), node.brain_vdisk(name)
     if known is None or known.phase not in ATTACHED:
         raise access.refusal(node, vdisk, sender)
-    await access.store(node, vdisk, mode)
+    rules = access.unsealed(node, vdisk.serial, change.admission)
+    await access.store(node, vdisk, replace(vdisk, access=change.access, admission=rules))
 
 
 async def switch(node: Node, sender: str, name: str) -> Refusal | None:

@@ -30,7 +30,7 @@ from twindisk.errors import (
     RefusedProblem,
     TwindiskError,
 )
-from twindisk.node import links, vdisks
+from twindisk.node import access, links, vdisks
 from twindisk.node.context import Node
 from twindisk.node.names import check_address, check_name
 from twindisk.node.records import Mirror, VDisk
@@ -93,6 +93,7 @@ async def add(node: Node, new: NewMirror) -> Mirror:
         size_bytes=vdisk.size_bytes,
         group_tag=3 - vdisk.group_tag,
         access=vdisk.access,
+        admission=access.sealed(node, vdisk),
     )
     await node.peer.offer_mirror(peer, offer)
     mirror = Mirror(vdisk.name, peer, offer.remote, offer.remote_pool)

@@ -79,7 +79,7 @@ class PeerClient:
         await self._ask(peer, "POST", "/check", told, Nothing)
 
     async def change_access(self, peer: str, remote: str, change: AccessChange) -> None:
-        """Have the peer take an access mode for its VDisk."""
+        """Have the peer take an access mode and an admission for its VDisk."""
         await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/access", change, Nothing)
 
     async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:

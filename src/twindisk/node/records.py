@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from twindisk import _native
 
 
 class CheckKind(StrEnum):
@@ -24,6 +28,45 @@ class AccessMode(StrEnum):
     """Both alike."""
     ACTIVE_PASSIVE = "active-passive"
     """The Master's; the Slave's serves too, but is not preferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A CHAP name and its secret, which ``repr`` does not show."""
+
+    name: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Which initiators are let in (:mod:`twindisk.node.admission`).
+
+    ``initiators``: iSCSI names in lower case, sorted; empty: every name. ``users``: by name; empty: no authentication.
+    ``own``: by which the target proves itself, None: it does not.
+    """
+
+    initiators: tuple[str, ...] = ()
+    users: tuple[Credential, ...] = ()
+    own: Credential | None = None
+
+    def to_json(self) -> str:
+        """Return everything, secrets too, for the database and the peer."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what :meth:`to_json` gave. Raises ValueError, KeyError or TypeError for anything else."""
+        kept = json.loads(text)
+        users = tuple(Credential(user["name"], user["secret"]) for user in kept["users"])
+        own = None if kept["own"] is None else Credential(kept["own"]["name"], kept["own"]["secret"])
+        return cls(tuple(kept["initiators"]), users, own)
+
+    def for_engine(self) -> _native.Admission:
+        """Return it as the engine takes it."""
+        own = None if self.own is None else (self.own.name, self.own.secret)
+        users = [(user.name, user.secret) for user in self.users]
+        return {"initiators": list(self.initiators), "users": users, "own": own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +92,8 @@ class VDisk:
 
     ``pool``: the pool of its disk. ``directory``: where the copy's files lie. ``group_tag``: its target port group and
     portal group tag, 1 where it was created and 2 at the peer. ``withheld``: the peer ended the mirror of this
-    copy; it is kept, not served under the identity that the other copy serves. ``access``: the same on both nodes while they
-    mirror (:mod:`twindisk.node.access`).
+    copy; it is kept, not served under the identity that the other copy serves. ``access`` and ``admission``: the same on both
+    nodes while they mirror (:mod:`twindisk.node.access`).
     """
 
     name: str
@@ -63,6 +106,7 @@ class VDisk:
     group_tag: int
     withheld: bool = False
     access: AccessMode = AccessMode.ACTIVE_ACTIVE
+    admission: Admission = Admission()
 
 
 @dataclass(frozen=True, slots=True)

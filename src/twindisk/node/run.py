@@ -21,7 +21,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Settings
 from twindisk.config import NodeConfig
 from twindisk.errors import EngineError
-from twindisk.node import access, checks, disks, vdisks
+from twindisk.node import access, checks, discovery, disks, vdisks
 from twindisk.node.answers import Answers
 from twindisk.node.context import Node
 from twindisk.node.effects import EffectRunner
@@ -130,6 +130,7 @@ class RunningNode:
         for vdisk in node.state.vdisks():
             await vdisks.open_known(node, vdisk)
         node.loop.take_reports()
+        await discovery.apply(node)
         missing = await self._open_portals()
         self._tasks = [asyncio.create_task(self._mirroring.retry(), name="retry mirroring")]
         self._tasks.append(asyncio.create_task(PoolWatch(node).run(), name="watch pools"))
@@ -193,6 +194,15 @@ class RunningNode:
                 vdisk=report.get("vdisk"),
                 initiator=report.get("initiator"),
                 address=report.get("address"),
+            )
+        elif kind == "login_refused":
+            self.node.log.warning(
+                "login refused",
+                initiator=report["initiator"],
+                target=report["target"],
+                address=report["address"],
+                status=f"{report['status']:04x}",
+                unreported=report["unreported"] or None,
             )
         else:
             self.node.log.debug("engine report", report=report)

@@ -77,6 +77,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             CHECK (access IN ('active-active', 'active-passive'))
         """,
     ),
+    (
+        # admission: which initiators are let in, as JSON; '' is everyone.
+        "ALTER TABLE vdisks ADD COLUMN admission TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 

@@ -21,6 +21,7 @@ from twindisk.errors import StateError, StateProblem
 from twindisk.node.records import (
     ALL_EVENTS,
     AccessMode,
+    Admission,
     Check,
     CheckKind,
     Disk,
@@ -38,7 +39,7 @@ VDISKS_FOLDER = "vdisks"
 
 _VDISK = """
     SELECT v.name, d.pool, v.disk, d.path, v.serial, v.iqn, v.size_bytes, v.group_tag, v.withheld,
-        v.access
+        v.access, v.admission
     FROM vdisks v JOIN disks d ON d.id = v.disk
 """
 
@@ -54,8 +55,9 @@ class State:
         """Open or create ``state.db`` in the directory and bring its schema up to date. Raises StateError."""
         path = directory / "state.db"
         try:
+            _make_private(path)
             connection = sqlite3.connect(path, isolation_level=None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StateError(StateProblem.UNUSABLE, directory=str(directory), detail=str(error)) from error
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -69,7 +71,6 @@ class State:
         except StateError:
             connection.close()
             raise
-        path.chmod(0o600)
         return cls(connection)
 
     def close(self) -> None:
@@ -148,7 +149,7 @@ class State:
     def add_vdisk(self, vdisk: VDisk) -> None:
         """Add a VDisk on its disk."""
         self._connection.execute(
-            "INSERT INTO vdisks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO vdisks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 vdisk.name,
                 vdisk.disk,
@@ -159,13 +160,17 @@ class State:
                 int(vdisk.withheld),
                 _now_s(),
                 vdisk.access.value,
+                _admission_text(vdisk),
             ),
         )
 
     def change_vdisk(self, vdisk: VDisk) -> None:
-        """Store a VDisk's serial, IQN, size, group tag, withheld mark and access mode anew."""
+        """Store a VDisk's serial, IQN, size, group tag, withheld mark, access mode and admission anew."""
         self._connection.execute(
-            "UPDATE vdisks SET serial = ?, iqn = ?, size_bytes = ?, group_tag = ?, withheld = ?, access = ? WHERE name = ?",
+            """
+            UPDATE vdisks SET serial = ?, iqn = ?, size_bytes = ?, group_tag = ?, withheld = ?, access = ?, admission = ?
+            WHERE name = ?
+            """,
             (
                 vdisk.serial,
                 vdisk.iqn,
@@ -173,6 +178,7 @@ class State:
                 vdisk.group_tag,
                 int(vdisk.withheld),
                 vdisk.access.value,
+                _admission_text(vdisk),
                 vdisk.name,
             ),
         )
@@ -250,6 +256,13 @@ class State:
         return 0 if row is None else int(row[0])
 
 
+def _make_private(path: Path) -> None:
+    """Let nobody else read the database, which holds secrets; SQLite gives its other files the same mode."""
+    path.touch(mode=0o600)
+    for file in path.parent.glob(f"{path.name}*"):
+        file.chmod(0o600)
+
+
 def _check(connection: sqlite3.Connection, directory: Path) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
@@ -257,10 +270,25 @@ def _check(connection: sqlite3.Connection, directory: Path) -> None:
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:
-    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld, access = row
+    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld, access, admission = row
     directory = Path(path) / VDISKS_FOLDER / name
-    mode = AccessMode(access)
-    return VDisk(name, pool, disk, directory, serial, iqn, size_bytes, group_tag, bool(withheld), mode)
+    return VDisk(
+        name,
+        pool,
+        disk,
+        directory,
+        serial,
+        iqn,
+        size_bytes,
+        group_tag,
+        withheld=bool(withheld),
+        access=AccessMode(access),
+        admission=Admission.from_json(admission) if admission else Admission(),
+    )
+
+
+def _admission_text(vdisk: VDisk) -> str:
+    return "" if vdisk.admission == Admission() else vdisk.admission.to_json()
 
 
 def _event(row: tuple[Any, ...]) -> EventRecord:

@@ -64,6 +64,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         await vdisks.create(made.first, NewVDisk("M1", 4 << 20, pool="HA"))
         await mirrors.add(made.first, TO_VM11)
         await made.settled()
+        await until(lambda: not made.second._background)  # the new Slave has asked its Master
         yield made
 
 
@@ -120,8 +121,9 @@ async def test_a_node_that_does_not_serve_refuses(pair: Pair) -> None:
         await access.change(pair.first, "M1", PASSIVE)
     assert raised.value.problem is RefusedProblem.ACCESS_CHANGE
     assert raised.value.fields["phase"] == "peer-wait"
+    change = AccessChange(access=PASSIVE, admission=access.sealed(pair.first, vdisks.find(pair.first, "M1")))
     with pytest.raises(RefusedError):
-        await mirror_accept.take_access(pair.first, VM11, "M1", PASSIVE)
+        await mirror_accept.take_access(pair.first, VM11, "M1", change)
     assert pair.modes() == {"active-active"}
 
 

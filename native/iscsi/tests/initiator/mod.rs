@@ -7,13 +7,41 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use twindisk_iscsi::{
-    Connection, Directory, Event, Portal, PortalConfig, ProtocolError, ScsiCommand, SessionRequest,
-    TargetInfo, TargetRecord, TargetRefusal,
+    Admission, CHALLENGE_RANDOM_BYTES, Challenge, Connection, Credential, Directory, Event, Finish,
+    Portal, PortalConfig, ProtocolError, ScsiCommand, Secret, SessionRequest, TargetInfo,
+    TargetRecord, TargetRefusal,
 };
 
 pub const IQN: &str = "iqn.2006-06.com.quadstor.vdisk.M1";
 pub const INITIATOR: &str = "iqn.1994-05.com.redhat:vm12";
 pub const NO_TAG: u32 = 0xffff_ffff;
+
+/// A target that asks for CHAP.
+pub const GUARDED: &str = "iqn.2006-06.com.quadstor.vdisk.guarded";
+
+/// Who may use [`GUARDED`]: alice and bob; the target can prove itself as `vault`.
+pub fn guarded() -> Arc<Admission> {
+    let credential = |name: &str, secret: &[u8]| Credential {
+        name: name.to_owned(),
+        secret: Secret::new(secret).unwrap(),
+    };
+    Arc::new(Admission {
+        initiators: vec![],
+        users: vec![
+            credential("alice", ALICES_SECRET),
+            credential("bob", b"bob's long secret"),
+        ],
+        own: Some(credential("vault", VAULTS_SECRET)),
+    })
+}
+
+pub const ALICES_SECRET: &[u8] = b"alice's secret";
+pub const VAULTS_SECRET: &[u8] = b"the vault's secret";
+
+/// A challenge that is always the same: identifier 7, bytes 7.
+pub fn challenge() -> Challenge {
+    Challenge::new([7; CHALLENGE_RANDOM_BYTES])
+}
 
 /// Knows M1 in group 2, at two portals, and M2, whose portals are left to the default.
 pub struct TwoTargets;
@@ -43,12 +71,23 @@ impl Directory for TwoTargets {
             Ok(TargetInfo {
                 name: IQN.to_owned(),
                 group_tag: 2,
+                admission: Arc::default(),
+            })
+        } else if target.eq_ignore_ascii_case(GUARDED) {
+            Ok(TargetInfo {
+                name: GUARDED.to_owned(),
+                group_tag: 2,
+                admission: guarded(),
             })
         } else if target.ends_with("later") {
             Err(TargetRefusal::Unavailable)
         } else {
             Err(TargetRefusal::NotFound)
         }
+    }
+
+    fn discovery(&self) -> Arc<Admission> {
+        Arc::default()
     }
 }
 
@@ -199,7 +238,7 @@ pub struct Link {
 
 impl Link {
     pub fn new(config: PortalConfig) -> Self {
-        let connection = Connection::new(Arc::new(config), 0);
+        let connection = Connection::new(Arc::new(config), challenge(), 0);
         Self {
             connection,
             input: BytesMut::new(),
@@ -245,6 +284,14 @@ impl Link {
         match self.connection.next_event() {
             Some(Event::Command(command)) => command,
             other => panic!("no command but {other:?}"),
+        }
+    }
+
+    /// The status that the connection's end reports.
+    pub fn refused_status(&mut self) -> u16 {
+        match self.connection.next_event() {
+            Some(Event::Finished(Finish::LoginRefused(refused))) => refused.status,
+            other => panic!("no refusal but {other:?}"),
         }
     }
 

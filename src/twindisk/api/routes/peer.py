@@ -70,9 +70,9 @@ async def end_mirror(node: RunningNode, sender: Sender, name: str, end: MirrorEn
 
 @router.post("/mirrors/{name}/access")
 async def change_access(node: RunningNode, sender: Sender, name: str, change: AccessChange) -> Nothing:
-    """Take the access mode of a VDisk that the other node was told."""
+    """Take the access mode and the admission of a VDisk that the other node was told."""
     async with node.change(for_peer=True):
-        await mirror_accept.take_access(node, sender, name, change.access)
+        await mirror_accept.take_access(node, sender, name, change)
     return Nothing()
 
 

@@ -1,0 +1,86 @@
+"""An initiator that is nothing but its login: one PDU after another over a socket, with any text, right or wrong."""
+
+import asyncio
+import hashlib
+import struct
+from dataclasses import dataclass
+
+INITIATOR = "iqn.1994-05.com.redhat:vm12"
+STAY, TO_OPERATIONAL, TO_FULL = 0x00, 0x81, 0x83
+OPERATIONAL_TO_FULL = 0x87
+HASHES = {"5": "md5", "6": "sha1", "7": "sha256", "8": "sha3_256"}
+LIMIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A Login Response. ``status``: class and detail."""
+
+    flags: int
+    status: int
+    text: dict[str, str]
+
+
+class RawLogin:
+    """A connection to a portal."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, isid: int) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.isid = isid
+
+    @classmethod
+    async def connect(cls, portal: str, isid: int = 1) -> "RawLogin":
+        """Connect to ``host:port`` (``[v6]:port``)."""
+        host, _, port = portal.rpartition(":")
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        return cls(reader, writer, isid)
+
+    async def send(self, flags: int, **keys: str) -> Answer:
+        """Send a Login Request with these keys and return the answer."""
+        text = "".join(f"{key}={value}\0" for key, value in keys.items()).encode()
+        header = bytearray(48)
+        header[:2] = bytes((0x43, flags))
+        header[4:8] = struct.pack(">I", len(text))
+        header[8:14] = struct.pack(">BBHH", 0x80, 0, self.isid >> 16, self.isid & 0xFFFF)
+        header[16:20] = struct.pack(">I", 0x1234)
+        header[24:28] = struct.pack(">I", 1)
+        self.writer.write(bytes(header) + text + bytes(-len(text) % 4))
+        return await self.answer()
+
+    async def answer(self) -> Answer:
+        async with asyncio.timeout(LIMIT_S):
+            header = await self.reader.readexactly(48)
+            length = int.from_bytes(header[5:8], "big")
+            text = (await self.reader.readexactly(length + -length % 4))[:length]
+        assert header[0] == 0x23
+        pairs = dict(pair.split("=", 1) for pair in text.decode().split("\0") if pair)
+        return Answer(header[1], int.from_bytes(header[36:38], "big"), pairs)
+
+    async def challenged(self, target: str, algorithms: str, name: str = INITIATOR) -> Answer:
+        """Go as far as the challenge, as open-iscsi does: names and methods first, then the algorithms."""
+        chosen = await self.send(
+            TO_OPERATIONAL, InitiatorName=name, TargetName=target, SessionType="Normal", AuthMethod="CHAP,None"
+        )
+        assert (chosen.status, chosen.text.get("AuthMethod")) == (0, "CHAP"), chosen
+        return await self.send(STAY, CHAP_A=algorithms)
+
+    async def closed(self) -> bool:
+        """Wait until the target closes the connection."""
+        async with asyncio.timeout(LIMIT_S):
+            try:
+                return await self.reader.read(1) == b""
+            except ConnectionError:
+                return True
+            finally:
+                self.close()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def response(challenge: Answer, secret: str) -> str:
+    """Return the right answer to a challenge."""
+    binary = bytes.fromhex(challenge.text["CHAP_C"].removeprefix("0x"))
+    message = bytes((int(challenge.text["CHAP_I"]),)) + secret.encode() + binary
+    return "0x" + hashlib.new(HASHES[challenge.text["CHAP_A"]], message).hexdigest()
