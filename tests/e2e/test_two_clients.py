@@ -155,8 +155,8 @@ def writes_by_path(guest: Guest) -> list[int]:
 
 
 def start_worker(guest: Guest) -> Client:
-    guest.put("/root/worker.py", WORKER.read_bytes())
-    return Client(guest, guest.spawn(f"exec python3 /root/worker.py {guest.name} {SHARED} {STOP}"))
+    guest.put("/opt/worker.py", WORKER.read_bytes())
+    return Client(guest, guest.spawn(f"exec python3 /opt/worker.py {guest.name} {SHARED} {STOP}"))
 
 
 def all_draw(clients: list[Client], steps: int, within_s: float = 120) -> None:
