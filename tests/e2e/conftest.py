@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.image.guest import GuestImage
-from e2e.image.node import NodeRoot
+from e2e.image.node import NodeRoot, our_packages
 from e2e.lab.lab import Lab, build_images, running_lab
 
 
@@ -15,6 +15,8 @@ def images() -> tuple[GuestImage, NodeRoot]:
     """What the machines boot from; what is missing is built."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests make network namespaces and machines: run them as root")
+    if not our_packages():
+        pytest.fail("dist/ holds no package to install on the machines: run `make deb`")
     return build_images()
 
 

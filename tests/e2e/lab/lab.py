@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,6 +86,7 @@ class Lab:
     def remove(self) -> None:
         """End everything; nothing of the lab is left."""
         with contextlib.ExitStack() as all_of_it:  # each step runs even if another fails
+            all_of_it.callback(_note(self.prefix).unlink)
             all_of_it.callback(shutil.rmtree, self.directory)
             all_of_it.callback(self.network.remove)
             for machine in self.machines:
@@ -104,7 +106,9 @@ class Lab:
 
 def build_images() -> tuple[GuestImage, NodeRoot]:
     """Return what guests and machines boot from; build what is missing."""
-    return guest_image(), node_root(our_packages())
+    with ThreadPoolExecutor(2) as both:
+        guest, node = both.submit(guest_image), both.submit(node_root, our_packages())
+        return guest.result(), node.result()
 
 
 @contextmanager
@@ -122,28 +126,39 @@ def running_lab(images: tuple[GuestImage, NodeRoot]) -> Iterator[Lab]:
 
 def remove_leftovers() -> None:
     """Remove labs whose test process is gone."""
-    for directory in LABS.glob("*"):
+    for note in LABS.glob("*.owner"):
         try:
-            owner = json.loads((directory / "owner").read_text("ascii"))
+            owner = json.loads(note.read_text("ascii"))
         except FileNotFoundError:
-            continue  # being made, or being removed
+            continue  # its own process has just removed it
         if start_time(owner["pid"]) == owner["start"]:
             continue
-        for namespace in NAMESPACES.glob(f"{directory.name}*"):
+        prefix = note.name.removesuffix(".owner")
+        for namespace in NAMESPACES.glob(f"{prefix}*"):
             remove_namespace(namespace.name)
-        detach_all_under(directory)
-        shutil.rmtree(directory)
+        detach_all_under(LABS / prefix)
+        shutil.rmtree(LABS / prefix, ignore_errors=True)
+        note.unlink()
 
 
 def _claim_prefix() -> str:
-    """Make the directory of a lab, with a note of whose it is; its name is the prefix."""
+    """Note a prefix as this process's own and make the lab's directory of that name."""
     LABS.mkdir(mode=0o700, exist_ok=True)
-    owner = {"pid": os.getpid(), "start": start_time(os.getpid())}
-    for number in range(100):
-        prefix = f"e2e{number}-"
-        with contextlib.suppress(FileExistsError):
-            (LABS / prefix).mkdir()
-            (LABS / prefix / "owner").write_text(json.dumps(owner), "ascii")
-            return prefix
+    owner = LABS / f"claim-{os.getpid()}"
+    owner.write_text(json.dumps({"pid": os.getpid(), "start": start_time(os.getpid())}), "ascii")
+    try:
+        for number in range(100):
+            prefix = f"e2e{number}-"
+            with contextlib.suppress(FileExistsError):
+                _note(prefix).hardlink_to(owner)  # whole at once, and only if there is none
+                shutil.rmtree(LABS / prefix, ignore_errors=True)
+                (LABS / prefix).mkdir()
+                return prefix
+    finally:
+        owner.unlink()
     message = f"{LABS} holds a hundred labs"
     raise RuntimeError(message)
+
+
+def _note(prefix: str) -> Path:
+    return LABS / f"{prefix}.owner"
