@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 300
 FROM ?= 0
-NATIVE_SOURCES := Cargo.toml Cargo.lock $(shell find native -name '*.rs' -o -name Cargo.toml)
+RUNS ?= 1000000
+NATIVE_SOURCES := Cargo.toml Cargo.lock $(shell find native -path native/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
 
 .PHONY: help
 help: ## Show the targets
@@ -40,12 +41,14 @@ demo: build deps ## Run the main job on this machine: mirror, kill a node under 
 .PHONY: fmt
 fmt: $(VENV)/.environment ## Format everything
 	cargo fmt --all
+	cargo fmt --manifest-path native/fuzz/Cargo.toml
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --quiet .
 
 .PHONY: lint
 lint: build ## Check formats, lints, types and the stub of the native module
 	cargo fmt --all -- --check
+	cargo fmt --manifest-path native/fuzz/Cargo.toml -- --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -62,9 +65,15 @@ test-native: ## Run the native core's tests
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --no-tests=pass --status-level=fail --final-status-level=fail; \
 	else cargo test --workspace --quiet; fi
 
+.PHONY: fuzz
+fuzz: ## Run the coverage-guided fuzzers: make fuzz [RUNS=n], 0 until interrupted
+	@tools/install_system_packages.sh fuzz
+	tools/fuzz.sh $(RUNS)
+
 .PHONY: test
-test: build deps lint test-native ## Run every check and test
-	@tools/install_system_packages.sh test
+test: build deps lint test-native ## Run every check and test, the fuzzers for a few seconds among them
+	@tools/install_system_packages.sh test fuzz
+	tools/fuzz.sh 20000
 	$(BIN)/python -m pytest
 
 .PHONY: e2e

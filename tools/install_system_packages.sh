@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what is missing of the system packages for the given purposes, and nothing when nothing is missing.
 #
-#   tools/install_system_packages.sh build|demo|test|bench|e2e|deb ...
+#   tools/install_system_packages.sh build|demo|test|fuzz|bench|e2e|deb ...
 #
 #   build  a Python that can make virtual environments
 #   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver
@@ -9,6 +9,7 @@
 #          and net-snmp with smilint; snmptrapd is never started as a service
 #   e2e    QEMU and what makes the machines of the end-to-end lab
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
+#   fuzz   the C++ compiler that builds libFuzzer
 #   deb    what builds the Debian packages
 set -eu
 
@@ -124,6 +125,7 @@ for purpose in "$@"; do
         command -v openssl >/dev/null 2>&1 || apt_install openssl
         install_snmp
         ;;
+    fuzz) command -v c++ >/dev/null 2>&1 || apt_install g++ ;;
     bench) install_tgt ;;
     e2e) install_lab ;;
     deb)

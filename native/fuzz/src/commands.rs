@@ -1,0 +1,107 @@
+//! CDBs with parameter lists: an answer that is well formed, or I/O inside the disk.
+
+use bytes::Bytes;
+use twindisk_scsi::{
+    AccessState, Identity, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES, NexusId, Status, Step,
+};
+
+use crate::input::Input;
+
+const BLOCKS: u64 = 4096;
+const STATES: [AccessState; 5] = [
+    AccessState::Optimized,
+    AccessState::NonOptimized,
+    AccessState::Transitioning,
+    AccessState::Standby,
+    AccessState::Unavailable,
+];
+
+/// Run an input.
+pub fn run(data: &[u8]) {
+    let mut input = Input(data);
+    let identity = Identity {
+        serial: [0x6e; 16],
+        revision: *b"0001",
+    };
+    let mut unit = LogicalUnit::new(identity, BLOCKS * 512, 1, AccessState::Optimized)
+        .expect("the size is larger than a block");
+    let nexuses = [NexusId(1), NexusId(2)];
+    for nexus in nexuses {
+        unit.open_nexus(nexus);
+    }
+    for _ in 0..16 {
+        if input.is_empty() {
+            break;
+        }
+        let control = input.byte();
+        if control & 0xe0 == 0xe0 {
+            unit.set_access(STATES[usize::from(control & 7) % 5], None);
+        }
+        let nexus = nexuses[usize::from(control & 1)];
+        let lun = if control & 6 == 6 { 1 << 48 } else { 0 };
+        let cdb: [u8; 16] = input.array();
+        let mut list = input.piece(2048).to_vec();
+        if control & 8 != 0 {
+            list.resize(list.len().next_multiple_of(512), 0);
+        }
+        let middle = list.len() / 2;
+        let whole = Bytes::from(list);
+        let pieces = [whole.slice(..middle), whole.slice(middle..)];
+        match unit.execute(nexus, &cdb, lun, &pieces) {
+            Step::Io(request) => check(&request, whole.len()),
+            Step::Done(response) => {
+                assert_eq!(
+                    response.sense.is_some(),
+                    response.status == Status::CheckCondition
+                );
+                assert!(response.data.is_empty() || response.status == Status::Good);
+            }
+        }
+    }
+}
+
+fn check(request: &IoRequest, sent: usize) {
+    let inside = |offset: u64, length: u64| {
+        length > 0
+            && offset
+                .checked_add(length)
+                .is_some_and(|end| end <= BLOCKS * 512)
+    };
+    match request {
+        IoRequest::Read {
+            offset_bytes,
+            len_bytes,
+            ..
+        }
+        | IoRequest::Verify {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
+            assert!(u64::from(*len_bytes) <= MAX_TRANSFER_BYTES);
+        }
+        IoRequest::Write {
+            offset_bytes,
+            len_bytes,
+            ..
+        }
+        | IoRequest::WriteAndVerify {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
+            assert!(*len_bytes as usize <= sent);
+        }
+        IoRequest::Unmap(ranges) => {
+            assert!(!ranges.is_empty());
+            assert!(
+                ranges
+                    .iter()
+                    .all(|(offset, length)| inside(*offset, *length))
+            );
+        }
+        IoRequest::Flush => {}
+    }
+}
