@@ -26,7 +26,8 @@ SIZE = "0.0625"
 BLOCK = 4096
 CONTENT = bytes(range(256)) * (BLOCK // 256)
 LOGIN = Login("admin", "Sesam!0effne.dich")
-FENCE_LIMIT_MS = 5000
+HANGING_LIMIT_MS = 8000
+"""The second agent needs a second of it, on a busy machine a few."""
 FAILED = "Fencing VDisk M1 peer failed. Cannot take over as master"
 
 
@@ -67,8 +68,8 @@ def bmc_address(node: Node) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def powered(tmp_path: Path) -> AsyncIterator[Powered]:
-    async with running_pair(tmp_path, ndrecv=f"FenceLimitMs={FENCE_LIMIT_MS}\n") as pair:
+async def powered(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Powered]:
+    async with running_pair(tmp_path, ndrecv=getattr(request, "param", "")) as pair:
         bmcs = {node.name: Bmc(node.name, LOGIN, power_off=partial(fence, node.place.state_dir)) for node in pair.nodes}
         try:
             for node in pair.nodes:
@@ -158,6 +159,7 @@ async def test_a_wrong_password_fences_nobody_and_is_logged_nowhere(powered: Pow
     assert await read_through(pair, powered.slave) == CONTENT
 
 
+@pytest.mark.parametrize("powered", [f"FenceLimitMs={HANGING_LIMIT_MS}\n"], indirect=True)
 @pytest.mark.promise("P2", "P7")
 async def test_a_bmc_that_hangs_costs_the_time_limit_and_then_the_next_check_is_tried(powered: Powered) -> None:
     pair, bmc = powered.pair, powered.bmcs[powered.master.name]
@@ -176,7 +178,7 @@ async def test_a_bmc_that_hangs_costs_the_time_limit_and_then_the_next_check_is_
     await wait_alone(pair, powered.slave)
     assert (bmc.resets, outlet.resets) == ([], ["ForceOff"])
     first_asked, outlet_asked = bmc.asked[0].at_s, outlet.asked[0].at_s
-    assert FENCE_LIMIT_MS / 1000 - 3 < outlet_asked - first_asked < FENCE_LIMIT_MS / 1000 + 3
+    assert HANGING_LIMIT_MS / 1000 - 4 < outlet_asked - first_asked < HANGING_LIMIT_MS / 1000 + 4
     assert "timed_out=True" in powered.slave.place.output.read_text()
     assert agents_at(bmc.port) == []
 
