@@ -8,6 +8,7 @@ import pytest
 from e2e.lab.initiator import (
     Stream,
     all_ready,
+    disks,
     log_in,
     sectors_written,
     sha256,
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 DEVICE = "/dev/mapper/mpatha"
 MULTIPATH_CONF = Path(__file__).parent / "image/files/multipath.conf"
 UNANSWERED_S = 20
+ANSWERS = 3
 
 
 @pytest.mark.promise("P1", "P2", "P6")
@@ -59,9 +61,30 @@ def test_dd_waits_until_the_operator_makes_the_slave_master(lab: Lab) -> None:
     assert sectors_written(guest)["vm11"] > before["vm11"]
 
     lab.vm10.start()
+    lab.vm10.plug("eth1", up=False)
     lab.vm10.start_daemon()
+    lab.vm10.wait_ready()
+    assert_serves_nothing(lab, "vm10")
+    lab.vm10.plug("eth1", up=True)
     pair.wait_for({"vm10": Standing("Slave", "Enabled"), "vm11": Standing("Master", "Enabled")})
     wait_for_paths(guest, all_ready, "two paths")
     assert sha256(guest, "/mnt/file") == stream.sha256
     sums = sha256_through_each_path(guest, DEVICE, "/mnt", "file")
     assert sums == {"vm10": stream.sha256, "vm11": stream.sha256}
+
+
+def assert_serves_nothing(lab: Lab, node: str) -> None:
+    """Try to read through a node whose copy is old and which cannot reach its peer: it must say that it is not ready."""
+    disk = disks(lab.vm12)[node]
+    answers: list[str] = []
+    end = time.monotonic() + 90
+    while sum("not ready" in answer for answer in answers) < ANSWERS:
+        assert time.monotonic() < end, answers
+        # One READ command, which nobody repeats.
+        read = lab.vm12.run(f"sg_dd if=/dev/{disk} of=/dev/null blk_sgio=1 bs=512 count=8", check=False)
+        assert read.status != 0, "an old copy was served"
+        answers.append(read.output.lower())
+        time.sleep(1)
+    told = standing(lab.vm10)
+    assert told is not None
+    assert told.status == "Peer wait"
