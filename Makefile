@@ -82,6 +82,12 @@ e2e: build deb ## Run the tutorial and its failures with real Linux initiators (
 	PYTHONPATH=tests $(BIN)/python -m e2e.image
 	$(BIN)/python -m pytest tests/e2e
 
+.PHONY: tutorial
+tutorial: build deb ## Run the tutorial and write what it printed to docs/tutorial.md and its picture
+	@tools/install_system_packages.sh e2e
+	PYTHONPATH=tests $(BIN)/python -m e2e.image
+	TWINDISK_RECORD=1 $(BIN)/python -m pytest tests/e2e/test_tutorial.py
+
 .PHONY: sim
 sim: build ## Simulate two nodes and their troubles: make sim SEEDS=n [FROM=s], make sim SEED=s for one seed's trace
 	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))

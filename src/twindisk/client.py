@@ -32,6 +32,7 @@ from twindisk.api.schemas import (
     NodeView,
     PoolNew,
     PoolView,
+    ReloadView,
     RoleChange,
     StatusView,
     TrapsView,
@@ -72,6 +73,10 @@ class NodeClient:
     def node(self) -> NodeView:
         """Return the node itself."""
         return self._get("/node", NodeView)
+
+    def reload(self) -> ReloadView:
+        """Have the node read its configuration files anew."""
+        return self._post("/node/reload", None, ReloadView)
 
     def status(self) -> StatusView:
         """Return everything at a glance."""

@@ -388,7 +388,7 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     RefusedProblem.NO_TRAP_DESTINATION: (
         409,
         "No trap destination",
-        "Node {node} sends no SNMP notifications: set TrapAddr in quadstor.conf and restart twindiskd.",
+        "Node {node} sends no SNMP notifications: set TrapAddr in quadstor.conf and run twindisk node reload.",
     ),
     RefusedProblem.UNAUTHORIZED: (
         401,

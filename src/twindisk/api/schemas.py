@@ -295,6 +295,13 @@ class EventPage(_Answer):
     newer: int = Field(description="The `after` of what comes later, now or when it happens.")
 
 
+class ReloadView(_Answer):
+    """What reading the files anew came to: keys whose new values hold now, and keys whose new values need a restart."""
+
+    changed: list[str]
+    needs_restart: list[str]
+
+
 class TrapView(_Answer):
     """A destination of SNMP notifications. ``problem``: its last trouble, None when there was none lately."""
 

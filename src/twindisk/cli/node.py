@@ -15,7 +15,7 @@ from twindisk.config import etc_directory
 
 @click.group()
 def node() -> None:
-    """Show this node, and make the pair's secret."""
+    """Show this node, have it read its files anew, and make the pair's secret."""
 
 
 @node.command("show")
@@ -23,6 +23,24 @@ def node() -> None:
 def show(shell: Shell) -> None:
     """Show this node."""
     shell.record(shell.client.node(), columns.NODE)
+
+
+@node.command("reload")
+@command
+def reload(shell: Shell) -> None:
+    """Read the configuration files anew, without a restart where that can be.
+
+    Where notifications go, PoolThreshold and DefaultPool take effect at once; what else has changed needs a restart of twindiskd.
+    """
+    answer = shell.client.reload()
+    traps = shell.client.traps()
+    lines = [
+        f"Changed: {', '.join(answer.changed)}." if answer.changed else "Nothing that takes effect at once has changed."
+    ]
+    if answer.needs_restart:
+        lines.append(f"Takes effect after a restart of twindiskd: {', '.join(answer.needs_restart)}.")
+    lines.append(f"Notifications go to {', '.join(trap.destination for trap in traps.destinations) or 'nobody'}.")
+    shell.done("\n".join(lines), answer)
 
 
 @node.command("secret")

@@ -32,7 +32,7 @@ def list_(shell: Shell) -> None:
     shell.table(
         traps.destinations,
         columns.TRAPS,
-        empty="No destinations. Set TrapAddr in quadstor.conf and restart twindiskd.",
+        empty="No destinations. Set TrapAddr in quadstor.conf and run twindisk node reload.",
     )
 
 

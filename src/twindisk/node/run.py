@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -29,16 +28,15 @@ from twindisk.node.engine import EnginePort
 from twindisk.node.fence_runs import FenceRuns
 from twindisk.node.lock import PidLock
 from twindisk.node.log import Log
-from twindisk.node.loop import BrainLoop, boottime_ns
+from twindisk.node.loop import BrainLoop
 from twindisk.node.mirroring import Mirroring
 from twindisk.node.notices import Notices
 from twindisk.node.peer import PeerClient
 from twindisk.node.pool_watch import PoolWatch
+from twindisk.node.reload import make_traps
 from twindisk.node.state import State
 from twindisk.node.timers import Timers
 from twindisk.node.web import WebServer, listen_unix
-from twindisk.snmp.encoder import Start
-from twindisk.snmp.traps import Traps
 
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 - the brain's name for a node without mirror address; nothing listens on it
 PORTAL_RETRY_S = 5.0
@@ -81,8 +79,8 @@ class RunningNode:
         self._fences = FenceRuns(lambda event: loop.post(event), log)  # noqa: PLW0108 - loop is made below
         answers, peer = Answers(), PeerClient(config, state)
         node_id = _node_id(state)
-        traps = Traps(config.traps, _snmp_start(state, node_id), log, lambda: boottime_ns() / 1e9)
-        notices = Notices(state, log, traps.send)
+        traps = make_traps(config.traps, state, node_id, log)
+        notices = Notices(state, log, lambda type_, text: self.node.traps.send(type_, text))  # noqa: PLW0108 - a reload makes others
         runner = EffectRunner(
             engine=engine,
             timers=self._timers,
@@ -206,13 +204,6 @@ class RunningNode:
             )
         else:
             self.node.log.debug("engine report", report=report)
-
-
-def _snmp_start(state: State, node_id: str) -> Start:
-    """Count this start: receivers of SNMPv3 refuse what seems to come from before a start that they know of."""
-    boots = int(state.node_value("snmp-engine-boots") or 0) + 1
-    state.set_node_value("snmp-engine-boots", str(boots))
-    return Start(node_id, boots, request_id=secrets.randbits(31), salt=secrets.randbits(64))
 
 
 def _node_id(state: State) -> str:

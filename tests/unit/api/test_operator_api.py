@@ -147,3 +147,27 @@ async def test_an_internal_error_gives_nothing_of_itself_away(api: Api, monkeypa
     answer = await api.ask("GET", "/pools", 500)
     assert answer["type"] == "urn:twindisk:problem:internal"
     assert "secret" not in str(answer)
+
+
+async def test_reload_takes_over_what_may_change_while_the_node_runs(api: Api) -> None:
+    etc = api.node.config.etc
+    nothing = (await api.ask("POST", "/node/reload", 200))["body"]
+    assert nothing == {"changed": [], "needs_restart": []}
+    with (etc / "quadstor.conf").open("a") as file:
+        file.write("TrapAddr=127.0.0.1:1\nPoolThreshold=5\nNodeName=other\n")
+    body = (await api.ask("POST", "/node/reload", 200))["body"]
+    assert body == {"changed": ["Trap*", "PoolThreshold"], "needs_restart": ["NodeName"]}
+    traps = (await api.ask("GET", "/traps", 200))["body"]
+    assert isinstance(traps, dict)
+    assert [trap["destination"] for trap in traps["destinations"]] == ["127.0.0.1:1"]
+    assert api.node.config.pool_threshold_percent == 5
+    assert api.node.config.node_name != "other"
+
+
+async def test_a_reload_of_a_wrong_file_changes_nothing(api: Api) -> None:
+    before = api.node.config
+    (api.node.config.etc / "quadstor.conf").write_text("TrapAddr=127.0.0.1:1\nPoolThreshold=many\n")
+    problem = await api.ask("POST", "/node/reload", 500)
+    assert "PoolThreshold=many" in str(problem["detail"])
+    assert api.node.config == before
+    assert not api.node.traps.deliveries
