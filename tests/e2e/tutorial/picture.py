@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from io import StringIO
 
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
@@ -33,7 +34,7 @@ def draw(dialogues: Sequence[Dialogue]) -> str:
     by_name: Mapping[str, Dialogue] = {
         dialogue.name: dialogue for dialogue in dialogues if dialogue.verb in {"check", "wait"}
     }
-    console = Console(record=True, width=_WIDTH, force_terminal=True, color_system="truecolor", quiet=True)
+    console = Console(record=True, width=_WIDTH, force_terminal=True, color_system="truecolor", file=StringIO())
     for name in _SHOWN:
         if name in _ABOVE:
             console.print(Text(f"# {_ABOVE[name]}", style="dim italic"))

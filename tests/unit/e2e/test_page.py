@@ -130,6 +130,7 @@ def test_the_picture_shows_what_the_tutorial_shows() -> None:
     dialogues = [step for step in steps(parse(tutorial())) if isinstance(step, Dialogue)]
     picture = (ROOT / "docs" / "images" / "dd-across-a-death.svg").read_text("utf-8")
     assert words_of(picture) == words_of(draw(dialogues))
+    assert "600+0\xa0records\xa0out" in words_of(picture)
     assert "url(" not in picture.replace("url(#", "")
 
 
