@@ -142,6 +142,9 @@ class SimNode:
         """Begin a host's read."""
     def host_write(self, serial: str, number: int, offset: int, data: bytes, fua: bool, now_ns: int) -> None:
         """Begin a host's write."""
+    def host_compare_and_write(
+        self, serial: str, number: int, offset: int, compare: bytes, write: bytes, fua: bool, now_ns: int
+    ) -> None: ...
     def host_unmap(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:
         """Begin a host's unmap."""
     def host_flush(self, serial: str, number: int, now_ns: int) -> None:

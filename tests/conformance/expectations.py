@@ -15,7 +15,7 @@ from typing import Final
 from conformance.suite import Outcome, Result
 
 PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "protocols" / "conformance.md"
-_SECTIONS: Final = {"Skipped": Outcome.SKIPPED, "Failing": Outcome.FAILED}
+_SECTIONS: Final = {"Skipped": Outcome.SKIPPED, "Failing": Outcome.FAILED, "Faults of the suite": Outcome.FAILED}
 _ROW: Final = re.compile(r"^\| `(?P<test>[^`]+)` \| (?P<paths>[^|]+) \| (?P<reason>[^|]+) \|$")
 
 

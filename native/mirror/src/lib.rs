@@ -29,7 +29,9 @@ pub use action::{Action, CopySpec, LinkLoss};
 pub use facts::{Facts, Role};
 pub use ids::{DiskId, HostId, PeerId, Serial};
 pub use node::Node;
-pub use ops::{Change, ChangeKind, DiskDone, DiskOp, HostOp, HostResult, NotReady, Persist};
+pub use ops::{
+    Change, ChangeKind, DiskDone, DiskOp, HostOp, HostResult, NotReady, Persist, Update, UpdateKind,
+};
 pub use payload::Payload;
 pub use report::{AttachPlan, Command, CommandError, Report, Sync};
 

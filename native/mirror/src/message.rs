@@ -2,7 +2,7 @@
 
 use crate::facts::Role;
 use crate::ids::Serial;
-use crate::ops::Change;
+use crate::ops::{Change, Update};
 use crate::payload::Payload;
 use crate::report::{Sync, ToldFacts};
 
@@ -54,6 +54,15 @@ pub enum Body {
     Applied,
     /// S: my host asks for this change.
     Request(Change),
+    /// S: my host asks for this update.
+    Ask(Update),
+    /// M: your update is this change; it comes before `Granted`.
+    Resolved(Change),
+    /// M: your update is none; nothing is changed, nothing is locked.
+    Refused {
+        /// Offset in the range of the first byte that differs.
+        offset: u64,
+    },
     /// M: applied here and locked; your turn.
     Granted,
     /// S: applied here too; unlock.

@@ -21,6 +21,66 @@ pub enum ChangeKind {
     Write(Payload),
     /// Zeros, with the space given back.
     Unmap,
+    /// These bytes again and again; the range is so many times as long as they are.
+    Fill(Payload),
+}
+
+/// A change that depends on what it changes; see [`Update::resolve`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// First byte.
+    pub offset: u64,
+    /// Length in bytes, never 0.
+    pub len_bytes: u64,
+    /// What the range becomes.
+    pub kind: UpdateKind,
+}
+
+/// How an update depends on what it changes. All payloads are as long as the range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateKind {
+    /// Written only if the range holds what it is compared with (SBC-3 §5.2).
+    CompareAndWrite {
+        /// What has to be there.
+        compare: Payload,
+        /// What is written then.
+        write: Payload,
+    },
+    /// Bits are set, none are cleared (SBC-3 §5.7).
+    Or(Payload),
+}
+
+impl Update {
+    /// The plain change that the update is where the range holds `found`.
+    ///
+    /// # Errors
+    /// The offset in the range of the first byte that is not what it is compared with.
+    pub fn resolve(&self, found: &Payload) -> Result<Change, u64> {
+        let found = found.to_contiguous();
+        let write = match &self.kind {
+            UpdateKind::CompareAndWrite { compare, write } => {
+                let compare = compare.to_contiguous();
+                if found != compare {
+                    let same = found.iter().zip(compare.iter());
+                    return Err(same.take_while(|(left, right)| left == right).count() as u64);
+                }
+                write.clone()
+            }
+            UpdateKind::Or(bits) => {
+                let bits = bits.to_contiguous();
+                let bytes = found
+                    .iter()
+                    .zip(bits.iter())
+                    .map(|(left, right)| left | right);
+                bytes::Bytes::from_iter(bytes).into()
+            }
+        };
+        Ok(Change {
+            offset: self.offset,
+            len_bytes: self.len_bytes,
+            kind: ChangeKind::Write(write),
+        })
+    }
 }
 
 /// A host's command, inside the VDisk's size.
@@ -38,6 +98,13 @@ pub enum HostOp {
         /// The change.
         change: Change,
         /// Force unit access (SBC-3 §5.34).
+        fua: bool,
+    },
+    /// Update a range: nothing else of the VDisk's changes or reads comes between what it finds there and what it writes.
+    Update {
+        /// The update.
+        update: Update,
+        /// Force unit access.
         fua: bool,
     },
     /// Make all answered changes durable on both copies.
@@ -62,6 +129,13 @@ pub enum HostResult {
     Data(Payload),
     /// Changed or flushed on every copy that counts.
     Done,
+    /// The range holds something else; nothing was changed.
+    Miscompare {
+        /// Offset in the range of the first byte that differs, in bytes.
+        offset: u64,
+    },
+    /// The peer was lost while it was at it; the change was made or not.
+    Unknown,
     /// Not served here; nothing is promised about a change that was asked for.
     NotReady(NotReady),
 }

@@ -25,6 +25,8 @@ use crate::abort::AbortOnPanic;
 const WORKERS: usize = 8;
 /// Reads up to this length are tried inline, in bytes.
 const INLINE_READ_MAX_BYTES: u32 = 1 << 20;
+/// Buffer with which a range is filled.
+const FILL_BYTES: usize = 256 << 10;
 /// Told for a failure that carries no number of its own (an earlier failure, a range outside the copy).
 const EIO: i32 = 5;
 
@@ -191,6 +193,9 @@ pub fn perform(files: &CopyFiles, serial: Serial, op: DiskOp) -> DiskDone {
             ChangeKind::Write(payload) => {
                 write(files, change.offset, &payload).map(|()| DiskDone::Done)
             }
+            ChangeKind::Fill(block) => {
+                fill(files, change.offset, change.len_bytes, &block).map(|()| DiskDone::Done)
+            }
             ChangeKind::Unmap => files
                 .punch(change.offset, change.len_bytes)
                 .map(|()| DiskDone::Done),
@@ -213,6 +218,20 @@ fn write(files: &CopyFiles, offset: u64, payload: &Payload) -> Result<(), StoreE
                 .collect::<Vec<_>>(),
         ),
     }
+}
+
+/// Write the block again and again.
+fn fill(files: &CopyFiles, offset: u64, len_bytes: u64, block: &Payload) -> Result<(), StoreError> {
+    let block = block.to_contiguous();
+    let many = block.repeat((FILL_BYTES / block.len()).max(1));
+    let mut done = 0;
+    while done < len_bytes {
+        let part = len_bytes.saturating_sub(done).min(many.len() as u64);
+        let part = usize::try_from(part).expect("it is no more than a buffer is long");
+        files.write(offset + done, &[IoSlice::new(&many[..part])])?;
+        done += part as u64;
+    }
+    Ok(())
 }
 
 fn store(files: &CopyFiles, serial: Serial, persist: Persist) -> Result<(), StoreError> {
@@ -257,6 +276,10 @@ pub fn name_of(op: &DiskOp) -> &'static str {
             kind: ChangeKind::Unmap,
             ..
         }) => "unmap",
+        DiskOp::Change(Change {
+            kind: ChangeKind::Fill(_),
+            ..
+        }) => "fill",
         DiskOp::Flush => "flush",
         DiskOp::Persist(_) => "persist",
         DiskOp::Allocated => "allocated",

@@ -9,13 +9,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use twindisk_mirror::{Change, ChangeKind, HostOp, HostResult, Payload};
+use twindisk_mirror::{Change, ChangeKind, HostOp, HostResult, Payload, Update, UpdateKind};
 use twindisk_scsi::{BLOCK_BYTES, Compare, IoRequest, Response, Sense};
 
 use crate::access::state_of;
 
 /// Longest range that one host operation unmaps; more is done in pieces so that other I/O gets between.
 const UNMAP_PIECE_BYTES: u64 = 256 << 20;
+/// The same of a range that is filled.
+const FILL_PIECE_BYTES: u64 = 8 << 20;
 
 /// What has to be done for one SCSI request.
 #[derive(Debug)]
@@ -72,6 +74,10 @@ impl Answer {
                 },
             },
             HostResult::Done => Response::good(),
+            HostResult::Miscompare { offset } => {
+                Response::check(Sense::miscompare(u32::try_from(offset).unwrap_or(u32::MAX)))
+            }
+            HostResult::Unknown => Response::check(Sense::RETRY),
             HostResult::NotReady(state) => Response::not_serving(state_of(state)),
         };
         match self.asked_bytes {
@@ -165,11 +171,71 @@ pub fn plan(request: IoRequest, data_out: Vec<Bytes>) -> Plan {
             let answer = Answer::expecting(expected);
             Plan::of([read(offset_bytes, len_bytes)], answer)
         }
-        IoRequest::Unmap(ranges) => {
-            Plan::of(ranges.into_iter().flat_map(unmap_pieces), Answer::default())
-        }
-        IoRequest::Flush => Plan::of([HostOp::Flush], Answer::default()),
+        request => Plan::of(plain_or_update(request, data_out), Answer::default()),
     }
+}
+
+/// The operations of requests that need no answer of their own kind.
+fn plain_or_update(request: IoRequest, data_out: Vec<Bytes>) -> Vec<HostOp> {
+    match request {
+        IoRequest::CompareAndWrite {
+            offset_bytes,
+            len_bytes,
+            fua,
+        } => {
+            let compare = cut(data_out.clone(), len_bytes as usize);
+            let write = cut(after(data_out, len_bytes as usize), len_bytes as usize);
+            let kind = UpdateKind::CompareAndWrite { compare, write };
+            vec![update(offset_bytes, len_bytes, kind, fua)]
+        }
+        IoRequest::OrWrite {
+            offset_bytes,
+            len_bytes,
+            fua,
+        } => {
+            let kind = UpdateKind::Or(cut(data_out, len_bytes as usize));
+            vec![update(offset_bytes, len_bytes, kind, fua)]
+        }
+        IoRequest::WriteSame {
+            offset_bytes,
+            len_bytes,
+            zeros,
+        } => {
+            let block = if zeros {
+                Bytes::from_static(&[0; BLOCK_BYTES as usize]).into()
+            } else {
+                cut(data_out, BLOCK_BYTES as usize)
+            };
+            fill_pieces((offset_bytes, len_bytes), block).collect()
+        }
+        IoRequest::Unmap(ranges) => ranges.into_iter().flat_map(unmap_pieces).collect(),
+        IoRequest::Flush
+        // These have plans of their own.
+        | IoRequest::Read { .. }
+        | IoRequest::Write { .. }
+        | IoRequest::WriteAndVerify { .. }
+        | IoRequest::Verify { .. } => vec![HostOp::Flush],
+    }
+}
+
+fn update(offset: u64, len_bytes: u32, kind: UpdateKind, fua: bool) -> HostOp {
+    let update = Update {
+        offset,
+        len_bytes: len_bytes.into(),
+        kind,
+    };
+    HostOp::Update { update, fua }
+}
+
+/// All but the first `skip` bytes.
+fn after(mut data: Vec<Bytes>, mut skip: usize) -> Vec<Bytes> {
+    data.retain_mut(|piece| {
+        let gone = skip.min(piece.len());
+        skip -= gone;
+        *piece = piece.slice(gone..);
+        !piece.is_empty()
+    });
+    data
 }
 
 impl Plan {
@@ -199,15 +265,33 @@ fn write(offset: u64, data: Payload, fua: bool) -> HostOp {
     }
 }
 
-fn unmap_pieces((offset, len_bytes): (u64, u64)) -> impl Iterator<Item = HostOp> {
-    (0..len_bytes.div_ceil(UNMAP_PIECE_BYTES)).map(move |piece| {
-        let start = piece * UNMAP_PIECE_BYTES;
+fn unmap_pieces(range: (u64, u64)) -> impl Iterator<Item = HostOp> {
+    pieces(range, UNMAP_PIECE_BYTES).map(|(offset, len_bytes)| {
         let change = Change {
-            offset: offset + start,
-            len_bytes: UNMAP_PIECE_BYTES.min(len_bytes - start),
+            offset,
+            len_bytes,
             kind: ChangeKind::Unmap,
         };
         HostOp::Change { change, fua: false }
+    })
+}
+
+fn fill_pieces(range: (u64, u64), block: Payload) -> impl Iterator<Item = HostOp> {
+    pieces(range, FILL_PIECE_BYTES).map(move |(offset, len_bytes)| {
+        let change = Change {
+            offset,
+            len_bytes,
+            kind: ChangeKind::Fill(block.clone()),
+        };
+        HostOp::Change { change, fua: false }
+    })
+}
+
+/// A range in pieces of at most `piece_bytes`.
+fn pieces((offset, len_bytes): (u64, u64), piece_bytes: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..len_bytes.div_ceil(piece_bytes)).map(move |piece| {
+        let start = piece * piece_bytes;
+        (offset + start, piece_bytes.min(len_bytes - start))
     })
 }
 

@@ -229,6 +229,12 @@ fn read_bytes(request: &IoRequest) -> usize {
         IoRequest::Read { len_bytes, .. }
         | IoRequest::Verify { len_bytes, .. }
         | IoRequest::WriteAndVerify { len_bytes, .. } => *len_bytes as usize,
-        IoRequest::Write { .. } | IoRequest::Unmap(_) | IoRequest::Flush => 0,
+        IoRequest::CompareAndWrite { len_bytes, .. } | IoRequest::OrWrite { len_bytes, .. } => {
+            *len_bytes as usize
+        }
+        IoRequest::Write { .. }
+        | IoRequest::WriteSame { .. }
+        | IoRequest::Unmap(_)
+        | IoRequest::Flush => 0,
     }
 }

@@ -34,9 +34,16 @@ impl Counters {
                 self.reads += 1;
                 self.read_bytes += u64::from(*len_bytes);
             }
-            IoRequest::Write { len_bytes, .. } | IoRequest::WriteAndVerify { len_bytes, .. } => {
+            IoRequest::Write { len_bytes, .. }
+            | IoRequest::WriteAndVerify { len_bytes, .. }
+            | IoRequest::CompareAndWrite { len_bytes, .. }
+            | IoRequest::OrWrite { len_bytes, .. } => {
                 self.writes += 1;
                 self.written_bytes += u64::from(*len_bytes);
+            }
+            IoRequest::WriteSame { len_bytes, .. } => {
+                self.writes += 1;
+                self.written_bytes += len_bytes;
             }
             IoRequest::Unmap(_) => self.writes += 1,
             IoRequest::Flush => self.flushes += 1,

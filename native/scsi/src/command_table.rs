@@ -2,6 +2,7 @@
 
 use crate::alua::report_target_port_groups;
 use crate::capacity::{get_lba_status, read_capacity_10, read_capacity_16, synchronize_cache};
+use crate::compare_and_write::{compare_and_write, or_write};
 use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
 use crate::medium::{prevent_allow, read_defect_data_10, read_defect_data_12, start_stop};
 use crate::mode::{mode_sense_6, mode_sense_10};
@@ -10,6 +11,7 @@ use crate::opcodes::{Command, action, command, report_opcodes, report_task_funct
 use crate::read_write::{read, write, write_atomic};
 use crate::unmap::unmap;
 use crate::verify::{prefetch, verify, write_and_verify};
+use crate::write_same::write_same;
 
 /// The commands.
 pub(crate) static COMMANDS: &[Command] = &[
@@ -45,6 +47,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         Serving,
         read_defect_data_10,
     ),
+    command(&range_10(0x41, 0xf8), Serving, write_same),
     command(
         &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, NACA],
         Serving,
@@ -57,10 +60,13 @@ pub(crate) static COMMANDS: &[Command] = &[
     ),
     command(&range_16(0x88, 0xfc), Serving, read),
     command(&range_16(0x8a, 0xf8), Serving, write),
+    command(&COMPARE_AND_WRITE, Serving, compare_and_write),
+    command(&range_16(0x8b, 0xf8), Serving, or_write),
     command(&range_16(0x8e, 0xf6), Serving, write_and_verify),
     command(&range_16(0x8f, 0xf6), Serving, verify),
     command(&range_16(0x90, 0x02), Serving, prefetch),
     command(&range_16(0x91, 0x02), Serving, synchronize_cache),
+    command(&range_16(0x93, 0xf9), Serving, write_same),
     command(&range_16(0x9c, 0xf8), Serving, write_atomic),
     action(&service_action_in_16(0x10, 0), Serving, read_capacity_16),
     action(&service_action_in_16(0x12, 0xff), Serving, get_lba_status),
@@ -101,6 +107,11 @@ pub(crate) static COMMANDS: &[Command] = &[
 
 /// The bit of the control byte that is looked at (SAM-5 §5.2).
 const NACA: u8 = 0x04;
+
+/// Its length stands in a byte of its own.
+const COMPARE_AND_WRITE: [u8; 16] = [
+    0x89, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, NACA,
+];
 
 /// Usage data of a CDB of 10 bytes with an LBA and a length; `flags`: byte 1.
 const fn range_10(opcode: u8, flags: u8) -> [u8; 10] {

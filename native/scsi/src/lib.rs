@@ -12,6 +12,7 @@ mod alua;
 mod capacity;
 mod cdb;
 mod command_table;
+mod compare_and_write;
 mod inquiry;
 mod limits;
 mod logical_unit;
@@ -27,6 +28,7 @@ mod unit_attention;
 mod unmap;
 mod verify;
 mod vpd;
+mod write_same;
 
 pub use alua::{AccessState, PeerGroup};
 pub use limits::{BLOCK_BYTES, MAX_TRANSFER_BYTES};

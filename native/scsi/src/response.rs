@@ -153,6 +153,34 @@ pub enum IoRequest {
         /// What to compare with; `None`: it only has to be readable.
         compare: Option<Compare>,
     },
+    /// Compare the range with the first half of data-out and, if they are equal, write the second half, in one; answer a difference
+    /// with [`Sense::miscompare`]. Data-out is twice as long as the range.
+    CompareAndWrite {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length of the range.
+        len_bytes: u32,
+        /// Force unit access.
+        fua: bool,
+    },
+    /// Set the bits of the first `len_bytes` of data-out, in one.
+    OrWrite {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length, at most [`crate::MAX_TRANSFER_BYTES`].
+        len_bytes: u32,
+        /// Force unit access.
+        fua: bool,
+    },
+    /// Write the block that is data-out to each block of the range.
+    WriteSame {
+        /// First byte.
+        offset_bytes: u64,
+        /// Length.
+        len_bytes: u64,
+        /// Write zeros instead, whatever data-out is.
+        zeros: bool,
+    },
     /// Punch these (offset, length) ranges: ascending, disjoint, not touching, at least one.
     Unmap(Vec<(u64, u64)>),
     /// Make every write answered so far durable.

@@ -75,6 +75,7 @@ fn block_limits() -> Vec<u8> {
     let mut put = |page_offset: usize, bytes: &[u8]| {
         body[page_offset - 4..page_offset - 4 + bytes.len()].copy_from_slice(bytes)
     };
+    put(5, &[limits::COMPARE_BLOCKS_MAX as u8]);
     put(6, &limits::PHYSICAL_BLOCKS.to_be_bytes());
     put(8, &(limits::TRANSFER_BLOCKS_MAX as u32).to_be_bytes());
     put(12, &limits::TRANSFER_BLOCKS_OPTIMAL.to_be_bytes());
@@ -82,6 +83,7 @@ fn block_limits() -> Vec<u8> {
     put(24, &(limits::UNMAP_DESCRIPTORS_MAX as u32).to_be_bytes());
     put(28, &u32::from(limits::PHYSICAL_BLOCKS).to_be_bytes());
     put(32, &0x8000_0000_u32.to_be_bytes()); // UGAVALID, alignment 0
+    put(36, &limits::WRITE_SAME_BLOCKS_MAX.to_be_bytes());
     let granularity = (limits::ATOMIC_BLOCKS_GRANULARITY as u32).to_be_bytes();
     put(44, &(limits::ATOMIC_BLOCKS_MAX as u32).to_be_bytes());
     put(48, &granularity); // ATOMIC ALIGNMENT
@@ -97,7 +99,9 @@ fn characteristics() -> Vec<u8> {
 
 fn provisioning() -> Vec<u8> {
     const LBPU: u8 = 0x80;
+    const LBPWS: u8 = 0x40;
+    const LBPWS10: u8 = 0x20;
     const LBPRZ: u8 = 0x04;
     const THIN: u8 = 0x02;
-    vec![0, LBPU | LBPRZ, THIN, 0]
+    vec![0, LBPU | LBPWS | LBPWS10 | LBPRZ, THIN, 0]
 }

@@ -61,6 +61,11 @@ def write_16(lba: int, blocks: int, *, force_unit_access: bool = False) -> bytes
     return struct.pack(">BBQIxx", WRITE_16, force_unit_access << 3, lba, blocks)
 
 
+def compare_and_write(lba: int, blocks: int) -> bytes:
+    """COMPARE AND WRITE; data-out is twice as long as the range (SBC-3 §5.2)."""
+    return struct.pack(">BBQxxxBxx", 0x89, 0, lba, blocks)
+
+
 def read_10(lba: int, blocks: int) -> bytes:
     """READ (10) (SBC-3 §5.9)."""
     return struct.pack(">BBIxHx", READ_10, 0, lba, blocks)

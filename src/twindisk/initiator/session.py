@@ -189,6 +189,11 @@ class Session:
         block = cdb.write_16(offset_bytes // BLOCK_BYTES, blocks, force_unit_access=force_unit_access)
         await self.command(block, data_out=data)
 
+    async def compare_and_write(self, offset_bytes: int, compare: bytes, write: bytes) -> None:
+        """COMPARE AND WRITE of whole blocks; raises :class:`CheckConditionError` with MISCOMPARE when the disk holds something else."""
+        block = cdb.compare_and_write(offset_bytes // BLOCK_BYTES, len(write) // BLOCK_BYTES)
+        await self.command(block, data_out=compare + write)
+
     async def flush(self) -> None:
         """SYNCHRONIZE CACHE (16) of the whole disk."""
         await self.command(cdb.synchronize_cache_16())

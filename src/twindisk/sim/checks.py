@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twindisk.brain.phases import Phase
 from twindisk.initiator.history import INITIAL, Operation, check
+from twindisk.sim.initiator import Swap
 from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
@@ -120,12 +121,26 @@ class Checks:
             operations.setdefault(block, []).append(
                 (Operation(is_write=False, value=value, began=began, ended=ended), False)
             )
+        self._swaps({(block, value) for block, value in seen})
         for block, all_operations in sorted(operations.items()):
             for part in self._parts(block, all_operations):
                 wrong = check(part)
                 if wrong:
                     words, values = wrong
                     raise Failed("P1/P3", f"block {block % 10**9} of VDisk {block // 10**9}: {words}: {values}")
+
+    def _swaps(self, seen: set[tuple[int, int]]) -> None:
+        """Check that each value gave way to at most one COMPARE AND WRITE, unless a split brought it back in between."""
+        taken: dict[tuple[int, int], list[Swap]] = {}
+        for swap in self._world.recorder.swaps:
+            if swap.certain or (swap.block, swap.value) in seen:
+                taken.setdefault((swap.block, swap.expected), []).append(swap)
+        for (block, expected), swaps in taken.items():
+            began_ns = min(swap.began_ns for swap in swaps)
+            split = any(split.vdisk == block // 10**9 and split.at_ns >= began_ns for split in self.splits)
+            if len(swaps) > 1 and not split:
+                values = tuple(swap.value for swap in swaps)
+                raise Failed("P3", f"block {block % 10**9}: {expected} gave way to {values}, each by compare and write")
 
     def _parts(self, block: int, operations: list[tuple[Operation, bool]]) -> list[list[Operation]]:
         """Cut a block's history at the splits; each part begins with what may have been left by the one before."""

@@ -21,7 +21,7 @@ SILENCE_NS: Final = 2 * SECOND
 OPEN_NS: Final = 3 * SECOND
 
 Reply = Callable[[str, Any], None]
-"""Takes how a host's command ended: ``data`` with bytes, ``done``, or ``not-ready`` with the state."""
+"""Takes how a host's command ended: ``data`` with bytes, ``done``, ``miscompare``, ``unknown``, or ``not-ready`` with the state."""
 
 
 class Engine:

@@ -6,7 +6,9 @@ Rules:
 2. An attempt that was not answered with success may have been carried out, and may still be until a later attempt of the
    same command is answered: what happens after that would be a ghost.
 3. A command that is not answered in time costs its session: the node is told to forget it, when it hears of it.
-4. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
+4. COMPARE AND WRITE compares with what the initiators saw last, and is tried once. One that ended with a miscompare is no write:
+   whoever reads its value has found a fault. A value gives way to at most one of them.
+5. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
 """
 
 import math
@@ -44,6 +46,8 @@ class Attempt:
     over: bool = False
     sent_life: int = 0
     number: int | None = None
+    expected: int | None = None
+    """The value that a COMPARE AND WRITE compares with."""
     chain: list["Note"] = field(default_factory=list)
     """What earlier attempts of the same command wrote."""
 
@@ -62,6 +66,17 @@ class Note:
     """When a later attempt of the same command was answered: from then on this one must not be carried out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A COMPARE AND WRITE that was carried out, or of which nobody knows (``certain`` is false)."""
+
+    block: int
+    expected: int
+    value: int
+    began_ns: int
+    certain: bool
+
+
 @dataclass(slots=True)
 class Recorder:
     """What all initiators saw, in the form that the checker takes, and what was flushed."""
@@ -69,6 +84,9 @@ class Recorder:
     history: History = field(default_factory=History)
     notes: list[Note] = field(default_factory=list)
     reads: list[tuple[int, int, int, int]] = field(default_factory=list)
+    swaps: list[Swap] = field(default_factory=list)
+    known: dict[int, int] = field(default_factory=dict)
+    """The value that was seen or written last, by block."""
     flushes: list[tuple[int, int, int]] = field(default_factory=list)
     """Flushes that were answered: VDisk's index, began, ended."""
 
@@ -106,7 +124,9 @@ class Worker:
         first = rng.choice(places)
         count = rng.randint(1, 3)
         count = next(n for n in range(count, 0, -1) if all(first + i in places for i in range(n)))
-        if chance < 0.5:
+        if chance < 0.1:
+            self._send("compare_and_write", serial, first, 1)
+        elif chance < 0.5:
             self._send("write", serial, first, count)
         elif chance < 0.9:
             self._send("read", serial, first, count)
@@ -122,13 +142,16 @@ class Worker:
 
     def _send(self, kind: str, serial: str, first: int, count: int, chain: list[Note] | None = None) -> None:
         world = self._world
-        values = [world.fresh_value() for _ in range(count)] if kind in {"write", "unmap"} else [0] * count
+        fresh = kind in {"write", "unmap", "compare_and_write"}
+        values = [world.fresh_value() for _ in range(count)] if fresh else [0] * count
         if kind == "unmap":
             values = [world.unmapped_value(serial, first)]
-        fua = kind == "write" and world.rng.random() < 0.15
+        fua = kind in {"write", "compare_and_write"} and world.rng.random() < 0.15
         attempt = Attempt(self, self._node, serial, kind, first, values, fua, world.clock.now_ns)
         if chain is not None:
             attempt.chain = chain
+        if kind == "compare_and_write":
+            attempt.expected = world.recorder.known.get(world.block_name(serial, first), INITIAL)
         self.attempt = attempt
         world.trace.note(
             self.name, "%s -> %s %s %s %s%s", kind, "AB"[self._node], serial[-1], first, values, " fua" if fua else ""
@@ -154,6 +177,9 @@ class Worker:
             arguments = (offset, len(attempt.values) * BLOCK)
         elif attempt.kind == "write":
             arguments = (offset, b"".join(block_of(value) for value in attempt.values), attempt.fua)
+        elif attempt.kind == "compare_and_write":
+            expected = self._bytes_of(attempt.serial, attempt.first, attempt.expected or INITIAL)
+            arguments = (offset, expected, block_of(attempt.values[0]), attempt.fua)
         elif attempt.kind == "unmap":
             arguments = (offset, len(attempt.values) * BLOCK)
         else:
@@ -170,11 +196,23 @@ class Worker:
         if how == "not-ready":
             self.failed(attempt, f"not ready: {what}")
             return
+        if how == "unknown":
+            self.failed(attempt, how)
+            return
         attempt.over = True
-        self._record(attempt, self._world.clock.now_ns, what)
+        if how == "miscompare":
+            self._world.recorder.known.pop(self._world.block_name(attempt.serial, attempt.first), None)
+        else:
+            self._record(attempt, self._world.clock.now_ns, what)
         self.answered += 1
         self._world.trace.note(
-            self.name, "%s answered by %s: %s %s", attempt.kind, "AB"[attempt.node], attempt.first, attempt.values
+            self.name,
+            "%s answered by %s: %s %s %s",
+            attempt.kind,
+            "AB"[attempt.node],
+            how,
+            attempt.first,
+            attempt.values,
         )
         self.start()
 
@@ -189,7 +227,7 @@ class Worker:
         self._node = 1 - attempt.node
         if attempt.kind != "read":
             self._record(attempt, math.inf, None)
-        if attempt.kind != "unmap" and self._world.load:
+        if attempt.kind not in {"unmap", "compare_and_write"} and self._world.load:
             self._pause(lambda: self._again(attempt))
         else:
             self.start()
@@ -219,13 +257,26 @@ class Worker:
                 seen = self.value_of(attempt.serial, attempt.first + at, what[at * BLOCK : (at + 1) * BLOCK])
                 attempt.values[at] = seen
                 recorder.reads.append((block, seen, attempt.began_ns, int(ended)))
+                if seen >= INITIAL:
+                    recorder.known[block] = seen
             else:
                 note = Note(block, value, attempt.began_ns, ended, attempt.fua)
                 recorder.notes.append(note)
                 attempt.chain.append(note)
+                if ended != math.inf:
+                    recorder.known[block] = value
+                if attempt.expected is not None:
+                    certain = ended != math.inf
+                    recorder.swaps.append(Swap(block, attempt.expected, value, attempt.began_ns, certain))
         if attempt.kind == "write" and ended != math.inf:
             for note in attempt.chain:
                 note.bound_ns = ended
+
+    def _bytes_of(self, serial: str, number: int, value: int) -> bytes:
+        """Return what a block with a value holds, the opposite of :meth:`value_of`."""
+        if value == self._world.unmapped_value(serial, number):
+            return bytes(BLOCK)
+        return block_of(PREFILL if value == INITIAL else value)
 
     def value_of(self, serial: str, number: int, block: bytes) -> int:
         """Return the value that a block's bytes stand for; -1 for bytes that nobody wrote."""

@@ -3,12 +3,14 @@
 //! A change: lock, extents into the activity log (durable), disk; then by kind: the peer's answer, the answer to the
 //! peer, the answer to the host. Its lock lasts until both copies have it.
 
+use super::mode::Progress;
 use super::task::{Task, TaskKind};
 use super::{Copy, DiskUse, Mode};
 use crate::EXTENT_BYTES;
 use crate::dirty_bitmap::extents_of;
+use crate::ids::HostId;
 use crate::message::Body;
-use crate::ops::{Change, DiskDone, DiskOp, HostResult};
+use crate::ops::{Change, DiskDone, DiskOp, HostOp, HostResult};
 
 impl Copy {
     /// The task has its range.
@@ -20,6 +22,8 @@ impl Copy {
         match &task.kind {
             TaskKind::HostRead { .. }
             | TaskKind::PeerRead { .. }
+            | TaskKind::HostUpdate { .. }
+            | TaskKind::PeerUpdate { .. }
             | TaskKind::PeerHash { .. }
             | TaskKind::Chunk { .. } => {
                 let len_bytes = u32::try_from(len_bytes)
@@ -38,13 +42,15 @@ impl Copy {
                 };
                 self.disk_op(DiskUse::Task(id), DiskOp::Change(change));
             }
-            TaskKind::HostReadAfar { .. } | TaskKind::Flush { .. } | TaskKind::PeerFlush { .. } => {
-            }
+            TaskKind::HostReadAfar { .. }
+            | TaskKind::HostAsk { .. }
+            | TaskKind::Flush { .. }
+            | TaskKind::PeerFlush { .. } => {}
         }
     }
 
     /// Count the change in at the activity log, tell the Slave of it, and apply it once the log is durable.
-    fn begin_change(&mut self, id: u64) {
+    pub(super) fn begin_change(&mut self, id: u64) {
         let Some(Task {
             offset, len_bytes, ..
         }) = self.tasks.get(&id)
@@ -196,6 +202,7 @@ impl Copy {
                 self.host_change_progress(id);
             }
             TaskKind::HostRequest { .. } => self.host_request_applied(id),
+            TaskKind::HostUpdate { .. } | TaskKind::PeerUpdate { .. } => self.update_read(id, done),
             TaskKind::PeerRequest { peer_id, .. } => {
                 let peer_id = *peer_id;
                 self.say(peer_id, Body::Granted);
@@ -209,7 +216,7 @@ impl Copy {
             TaskKind::Chunk { .. } => self.chunk_read(id, done),
             TaskKind::PeerHash { .. } => self.chunk_compared(id, done),
             TaskKind::PeerChunk { .. } => self.chunk_taken(id),
-            TaskKind::HostReadAfar { .. } => {}
+            TaskKind::HostReadAfar { .. } | TaskKind::HostAsk { .. } => {}
         }
     }
 
@@ -262,8 +269,14 @@ impl Copy {
         self.say(id, Body::Unlock);
     }
 
-    fn answer_change(&mut self, host: crate::ids::HostId, fua: bool) {
+    fn answer_change(&mut self, host: HostId, fua: bool) {
         if fua {
+            // Both copies have the change and it is unlocked: from here on others may change the range, so that only
+            // the flush may start afresh.
+            if let Some(entry) = self.hosts.get_mut(&host) {
+                entry.op = HostOp::Flush;
+                entry.progress = Progress::Fresh;
+            }
             self.start_flush(Some(host));
         } else {
             self.complete(host, HostResult::Done);
@@ -280,6 +293,8 @@ impl Copy {
         {
             *granted = true;
             self.lock(id, true);
+        } else {
+            self.update_granted(id);
         }
     }
 

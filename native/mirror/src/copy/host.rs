@@ -5,7 +5,7 @@ use super::{Copy, Direction, Mode};
 use crate::action::Action;
 use crate::ids::HostId;
 use crate::message::Body;
-use crate::ops::{HostOp, HostResult};
+use crate::ops::{Change, HostOp, HostResult};
 
 /// What becomes of a host's command in the present mode.
 enum Fate {
@@ -62,33 +62,40 @@ impl Copy {
         match op {
             HostOp::Read { offset, len_bytes } => self.start_read(host, offset, len_bytes),
             HostOp::Flush => self.start_flush(Some(host)),
-            HostOp::Change { change, fua } => {
-                self.last_change_ns = self.around.now_ns;
-                let (offset, len_bytes) = (change.offset, change.len_bytes);
-                let mirroring = matches!(self.mode, Mode::Mirroring(_));
-                if mirroring && !self.is_master() {
-                    let ask = Body::Request(change.clone());
-                    let kind = TaskKind::HostRequest {
-                        host,
-                        change,
-                        fua,
-                        granted: false,
-                    };
-                    let id = self.add_task(offset, len_bytes, kind);
-                    self.say(id, ask);
-                } else {
-                    let kind = TaskKind::HostChange {
-                        host,
-                        change,
-                        fua,
-                        begun: false,
-                        local_pending: true,
-                        peer_pending: mirroring,
-                    };
-                    let id = self.add_task(offset, len_bytes, kind);
-                    self.lock(id, true);
-                }
-            }
+            HostOp::Change { change, fua } => self.start_change(host, change, fua),
+            HostOp::Update { update, fua } => self.start_update(host, update, fua),
+        }
+    }
+
+    pub(super) fn start_change(&mut self, host: HostId, change: Change, fua: bool) {
+        self.last_change_ns = self.around.now_ns;
+        let (offset, len_bytes) = (change.offset, change.len_bytes);
+        if matches!(self.mode, Mode::Mirroring(_)) && !self.is_master() {
+            let ask = Body::Request(change.clone());
+            let kind = TaskKind::HostRequest {
+                host,
+                change,
+                fua,
+                granted: false,
+            };
+            let id = self.add_task(offset, len_bytes, kind);
+            self.say(id, ask);
+        } else {
+            let kind = self.host_change(host, change, fua);
+            let id = self.add_task(offset, len_bytes, kind);
+            self.lock(id, true);
+        }
+    }
+
+    /// A change that this copy orders itself, before it is begun.
+    pub(super) fn host_change(&self, host: HostId, change: Change, fua: bool) -> TaskKind {
+        TaskKind::HostChange {
+            host,
+            change,
+            fua,
+            begun: false,
+            local_pending: true,
+            peer_pending: matches!(self.mode, Mode::Mirroring(_)),
         }
     }
 
@@ -120,10 +127,9 @@ impl Copy {
     pub(super) fn resume_changes(&mut self) {
         self.resuming = true;
         for id in std::mem::take(&mut self.held) {
-            let change = self
-                .hosts
-                .get(&id)
-                .is_some_and(|host| matches!(host.op, HostOp::Change { .. }));
+            let change = self.hosts.get(&id).is_some_and(|host| {
+                matches!(host.op, HostOp::Change { .. } | HostOp::Update { .. })
+            });
             let fate = self.fate(change);
             self.follow(id, fate);
         }

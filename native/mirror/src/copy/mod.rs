@@ -24,6 +24,7 @@ mod persist;
 mod resync;
 mod status;
 mod task;
+mod update;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -42,7 +43,7 @@ use alone::GoingAlone;
 use attach::Rejoin;
 use leave::Drain;
 pub use mode::Surroundings;
-use mode::{Direction, DiskUse, Host, Mode};
+use mode::{Direction, DiskUse, Host, Mode, Progress};
 use persist::Persisting;
 pub use status::{CopyStatus, Standing};
 use task::Task;
@@ -187,6 +188,7 @@ impl Copy {
                 order,
                 op,
                 answer: true,
+                progress: Progress::Fresh,
             },
         );
         self.start_or_hold(id);
@@ -371,10 +373,16 @@ impl Copy {
         let mut order: Vec<_> = self
             .hosts
             .iter()
-            .map(|(&id, host)| (host.order, id))
+            .map(|(&id, host)| {
+                (
+                    !matches!(host.progress, Progress::Resolved(_)),
+                    host.order,
+                    id,
+                )
+            })
             .collect();
         order.sort_unstable();
-        self.held = order.into_iter().map(|(_, id)| id).collect();
+        self.held = order.into_iter().map(|(_, _, id)| id).collect();
     }
 
     /// The peer's copy takes no part any more: hold everything that relied on it. A copy that was alone before goes

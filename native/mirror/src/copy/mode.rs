@@ -3,7 +3,7 @@
 use super::alone::GoingAlone;
 use super::attach::Attaching;
 use super::resync::{Resync, TargetSync};
-use crate::ops::{HostOp, NotReady};
+use crate::ops::{Change, HostOp, NotReady};
 
 /// What a copy knows of the world around it, given anew with every call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,6 +63,17 @@ pub enum DiskUse {
     Stale,
 }
 
+/// How far an update of a host has come, over all attempts.
+#[derive(Debug)]
+pub enum Progress {
+    /// Nobody else has heard of it, and nothing was compared.
+    Fresh,
+    /// The Master was asked.
+    Asked,
+    /// It has become this change, which may be applied already.
+    Resolved(Change),
+}
+
 /// A host's command that is not answered yet.
 #[derive(Debug)]
 pub struct Host {
@@ -70,6 +81,8 @@ pub struct Host {
     pub order: u64,
     /// What it asks for.
     pub op: HostOp,
+    /// How far an update has come.
+    pub progress: Progress,
     /// False once its session is gone: it has begun and must end, but nobody waits.
     pub answer: bool,
 }

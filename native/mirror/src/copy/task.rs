@@ -1,7 +1,7 @@
 //! What is under way in a copy: one task per command, message or chunk that touches the data.
 
 use crate::ids::HostId;
-use crate::ops::Change;
+use crate::ops::{Change, Update};
 use crate::payload::Payload;
 
 /// One task; its id is its lock's and, where it asks the peer, its message's.
@@ -38,6 +38,20 @@ pub enum TaskKind {
         fua: bool,
         granted: bool,
     },
+    /// A host's update on a copy that orders it itself: its range is read; becomes a `HostChange`.
+    HostUpdate {
+        host: HostId,
+        update: Update,
+        fua: bool,
+    },
+    /// Slave: a host's update; asks the Master, `resolved`: what it said; becomes a `HostRequest`.
+    HostAsk {
+        host: HostId,
+        fua: bool,
+        resolved: Option<Change>,
+    },
+    /// Master: the Slave's update: its range is read; becomes a `PeerRequest`.
+    PeerUpdate { peer_id: u64, update: Update },
     /// Master: the Slave's request; locked until the Slave says unlock.
     PeerRequest { peer_id: u64, change: Change },
     /// Slave: the Master's change.
@@ -67,6 +81,7 @@ impl TaskKind {
         match self {
             Self::HostRead { .. } | Self::HostReadAfar { .. } | Self::PeerRead { .. } => "read",
             Self::HostChange { .. } | Self::HostRequest { .. } => "write",
+            Self::HostUpdate { .. } | Self::HostAsk { .. } | Self::PeerUpdate { .. } => "update",
             Self::PeerRequest { .. } | Self::PeerApply { .. } => "mirror write",
             Self::Flush { .. } | Self::PeerFlush { .. } => "flush",
             Self::Chunk { .. } | Self::PeerHash { .. } => "resync read",
@@ -80,6 +95,8 @@ impl TaskKind {
             Self::HostRead { host }
             | Self::HostReadAfar { host }
             | Self::HostChange { host, .. }
+            | Self::HostUpdate { host, .. }
+            | Self::HostAsk { host, .. }
             | Self::HostRequest { host, .. } => Some(*host),
             Self::Flush { host, .. } => *host,
             _ => None,
@@ -103,6 +120,8 @@ impl TaskKind {
             Self::HostRead { .. }
                 | Self::HostReadAfar { .. }
                 | Self::HostChange { .. }
+                | Self::HostUpdate { .. }
+                | Self::HostAsk { .. }
                 | Self::HostRequest { .. }
                 | Self::Flush { host: Some(_), .. }
         )

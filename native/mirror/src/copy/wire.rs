@@ -54,6 +54,7 @@ impl Copy {
                 self.peer_tasks.insert(id, task);
                 self.lock(task, true);
             }
+            Body::Ask(update) if self.draining.is_none() => self.asked_by_peer(id, update),
             Body::Unlock => self.unlocked_by_peer(id),
             Body::Resumed => self.resumed_by_peer(),
             Body::Read { offset, len_bytes } if self.draining.is_none() => {
@@ -79,6 +80,8 @@ impl Copy {
                 let task = self.add_task(offset, len_bytes, kind);
                 self.lock(task, true);
             }
+            Body::Resolved(change) => self.resolved_by_peer(id, change),
+            Body::Refused { offset } => self.refused_by_peer(id, offset),
             Body::Granted => self.request_granted(id),
             Body::ReadData(data) => self.read_afar(id, data),
             Body::ActiveAdd(extents) => {
@@ -138,7 +141,10 @@ impl Copy {
     /// True for a range that no sound peer names.
     fn outside(&self, body: &Body) -> bool {
         let (offset, len_bytes) = match body {
-            Body::Apply(change) | Body::Request(change) => (change.offset, change.len_bytes),
+            Body::Apply(change) | Body::Request(change) | Body::Resolved(change) => {
+                (change.offset, change.len_bytes)
+            }
+            Body::Ask(update) => (update.offset, update.len_bytes),
             Body::Read { offset, len_bytes }
             | Body::ChunkHash {
                 offset, len_bytes, ..

@@ -6,7 +6,7 @@ use super::{FrameError, HEADER_BYTES, MAGIC, PAYLOAD_MAX_BYTES, VERSION, WORDS_M
 use crate::facts::{Facts, LINEAGE_MAX, Role};
 use crate::ids::Serial;
 use crate::message::{Body, Message, Terms};
-use crate::ops::{Change, ChangeKind};
+use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::payload::crc32c_of;
 use crate::report::{Sync, ToldFacts};
 
@@ -114,6 +114,12 @@ pub(super) fn body(
         40 => bare(Body::Leave)?,
         41 => bare(Body::LeaveSeen)?,
         42 => bare(Body::Switch { epoch: offset })?,
+        60 => Body::Apply(fill(offset, len_bytes, payload).ok_or(malformed)?),
+        61 => Body::Request(fill(offset, len_bytes, payload).ok_or(malformed)?),
+        62 => Body::Ask(compare_and_write(offset, payload).ok_or(malformed)?),
+        63 => Body::Ask(or(offset, payload).ok_or(malformed)?),
+        64 => Body::Resolved(write(offset, payload).ok_or(malformed)?),
+        65 => bare(Body::Refused { offset })?,
         _ => return Err(FrameError::Kind(kind)),
     })
 }
@@ -132,6 +138,38 @@ fn unmap(offset: u64, len_bytes: u32) -> Option<Change> {
         offset,
         len_bytes: len_bytes.into(),
         kind: ChangeKind::Unmap,
+    })
+}
+
+fn fill(offset: u64, len_bytes: u32, payload: Bytes) -> Option<Change> {
+    let fits = !payload.is_empty() && len_bytes > 0 && len_bytes as usize % payload.len() == 0;
+    fits.then(|| Change {
+        offset,
+        len_bytes: len_bytes.into(),
+        kind: ChangeKind::Fill(payload.into()),
+    })
+}
+
+fn compare_and_write(offset: u64, mut payload: Bytes) -> Option<Update> {
+    let half = payload.len() / 2;
+    let fits = half > 0 && payload.len() % 2 == 0;
+    fits.then(|| {
+        let write = payload.split_off(half).into();
+        let compare = payload.into();
+        Update {
+            offset,
+            len_bytes: half as u64,
+            kind: UpdateKind::CompareAndWrite { compare, write },
+        }
+    })
+}
+
+fn or(offset: u64, payload: Bytes) -> Option<Update> {
+    let len_bytes = payload.len() as u64;
+    (len_bytes > 0).then(|| Update {
+        offset,
+        len_bytes,
+        kind: UpdateKind::Or(payload.into()),
     })
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{HEADER_BYTES, MAGIC, VERSION};
 use crate::facts::Role;
 use crate::message::{Body, Message, Terms};
-use crate::ops::{Change, ChangeKind};
+use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::payload::{Payload, crc32c_of};
 use crate::report::{Sync, ToldFacts};
 
@@ -34,9 +34,36 @@ impl Parts {
         }
     }
 
+    /// `kinds`: of a write, an unmap, a fill.
+    fn change_of(kinds: [u8; 3], change: &Change) -> Self {
+        let [write, unmap, fill] = kinds;
+        let kind = match change.kind {
+            ChangeKind::Write(_) => write,
+            ChangeKind::Unmap => unmap,
+            ChangeKind::Fill(_) => fill,
+        };
+        Self::change(kind, change)
+    }
+
+    fn update(update: &Update) -> Self {
+        let (kind, payload) = match &update.kind {
+            UpdateKind::CompareAndWrite { compare, write } => {
+                let mut pieces = compare.pieces().to_vec();
+                pieces.extend_from_slice(write.pieces());
+                (62, Payload::from_pieces(pieces))
+            }
+            UpdateKind::Or(bits) => (63, bits.clone()),
+        };
+        Self {
+            offset: update.offset,
+            payload,
+            ..Self::bare(kind)
+        }
+    }
+
     fn change(kind: u8, change: &Change) -> Self {
         let payload = match &change.kind {
-            ChangeKind::Write(payload) => payload.clone(),
+            ChangeKind::Write(payload) | ChangeKind::Fill(payload) => payload.clone(),
             ChangeKind::Unmap => Payload::default(),
         };
         Self {
@@ -117,23 +144,15 @@ fn parts(body: &Body) -> Parts {
         Body::AttachGo(terms) => Parts::with(4, terms_bytes(terms)),
         Body::AttachRefused => Parts::bare(5),
         Body::Resumed => Parts::bare(6),
-        Body::Apply(change) => Parts::change(
-            if change.kind == ChangeKind::Unmap {
-                11
-            } else {
-                10
-            },
-            change,
-        ),
+        Body::Apply(change) => Parts::change_of([10, 11, 60], change),
         Body::Applied => Parts::bare(12),
-        Body::Request(change) => Parts::change(
-            if change.kind == ChangeKind::Unmap {
-                14
-            } else {
-                13
-            },
-            change,
-        ),
+        Body::Request(change) => Parts::change_of([13, 14, 61], change),
+        Body::Ask(update) => Parts::update(update),
+        Body::Resolved(change) => Parts::change(64, change),
+        Body::Refused { offset } => Parts {
+            offset: *offset,
+            ..Parts::bare(65)
+        },
         Body::Granted => Parts::bare(15),
         Body::Unlock => Parts::bare(16),
         Body::Read { offset, len_bytes } => Parts {

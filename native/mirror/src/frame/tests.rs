@@ -8,7 +8,7 @@ use super::*;
 use crate::facts::{Facts, Role};
 use crate::ids::Serial;
 use crate::message::{Body, Message, Terms};
-use crate::ops::{Change, ChangeKind};
+use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::report::{Sync, ToldFacts};
 
 fn all_bodies() -> Vec<Body> {
@@ -82,6 +82,38 @@ fn all_bodies() -> Vec<Body> {
     ]
 }
 
+fn bodies_of_updates() -> Vec<Body> {
+    let fill = Change {
+        offset: 1 << 41,
+        len_bytes: 6,
+        kind: ChangeKind::Fill(Bytes::from_static(b"xyz").into()),
+    };
+    let resolved = Change {
+        offset: 7,
+        len_bytes: 3,
+        kind: ChangeKind::Write(Bytes::from_static(b"abc").into()),
+    };
+    vec![
+        Body::Apply(fill.clone()),
+        Body::Request(fill),
+        Body::Ask(Update {
+            offset: 8,
+            len_bytes: 2,
+            kind: UpdateKind::CompareAndWrite {
+                compare: Bytes::from_static(b"ab").into(),
+                write: Bytes::from_static(b"cd").into(),
+            },
+        }),
+        Body::Ask(Update {
+            offset: 9,
+            len_bytes: 4,
+            kind: UpdateKind::Or(Bytes::from_static(b"bits").into()),
+        }),
+        Body::Resolved(resolved),
+        Body::Refused { offset: 511 },
+    ]
+}
+
 fn bytes_of(message: &Message) -> BytesMut {
     let (header, payload) = encode(message);
     let mut out = BytesMut::from(&header[..]);
@@ -91,7 +123,7 @@ fn bytes_of(message: &Message) -> BytesMut {
 
 #[test]
 fn every_message_survives_the_wire_in_any_pieces() {
-    for body in all_bodies() {
+    for body in all_bodies().into_iter().chain(bodies_of_updates()) {
         let message = Message {
             serial: Serial([0x6e; 16]),
             epoch: 1,
@@ -111,7 +143,7 @@ fn every_message_survives_the_wire_in_any_pieces() {
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    for body in all_bodies() {
+    for body in all_bodies().into_iter().chain(bodies_of_updates()) {
         let whole = bytes_of(&Message {
             serial: Serial([1; 16]),
             epoch: 1,

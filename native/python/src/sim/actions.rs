@@ -61,6 +61,12 @@ pub fn action<'py>(py: Python<'py>, node: &Node, action: Action) -> PyResult<Bou
                 HostResult::Done => {
                     ("complete", serial, host.0, "done", py.None()).into_pyobject(py)
                 }
+                HostResult::Miscompare { offset } => {
+                    ("complete", serial, host.0, "miscompare", offset).into_pyobject(py)
+                }
+                HostResult::Unknown => {
+                    ("complete", serial, host.0, "unknown", py.None()).into_pyobject(py)
+                }
                 HostResult::NotReady(why) => {
                     ("complete", serial, host.0, "not-ready", state_word(why)).into_pyobject(py)
                 }
@@ -151,6 +157,12 @@ fn disk_action<'py>(
                 let data = PyBytes::new(py, &data.to_contiguous());
                 ("disk", serial, id, "write", offset, data).into_pyobject(py)
             }
+            ChangeKind::Fill(block) => {
+                let block = block.to_contiguous();
+                let times = usize::try_from(len_bytes).unwrap_or(usize::MAX) / block.len();
+                let data = PyBytes::new(py, &block.repeat(times));
+                ("disk", serial, id, "write", offset, data).into_pyobject(py)
+            }
             ChangeKind::Unmap => ("disk", serial, id, "unmap", offset, len_bytes).into_pyobject(py),
         },
         DiskOp::Flush => ("disk", serial, id, "flush").into_pyobject(py),
@@ -173,6 +185,8 @@ impl std::fmt::Debug for Brief<'_> {
         match &message.body {
             Body::Apply(change) => write!(f, "Apply {}+{}", change.offset, change.len_bytes)?,
             Body::Request(change) => write!(f, "Request {}+{}", change.offset, change.len_bytes)?,
+            Body::Ask(update) => write!(f, "Ask {}+{}", update.offset, update.len_bytes)?,
+            Body::Resolved(change) => write!(f, "Resolved {}+{}", change.offset, change.len_bytes)?,
             Body::ReadData(data) => write!(f, "ReadData {}", data.len_bytes())?,
             Body::ChunkHash { offset, .. } => write!(f, "ChunkHash {offset}")?,
             Body::ChunkData { offset, .. } => write!(f, "ChunkData {offset}")?,

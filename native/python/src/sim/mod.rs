@@ -16,7 +16,7 @@ use twindisk_runtime::invalid;
 use twindisk_runtime::mirror::heart::Heart;
 use twindisk_runtime::mirror::{
     AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, Facts, HostId, HostOp,
-    Node, PeerId, Serial, frame,
+    Node, PeerId, Serial, Update, UpdateKind, frame,
 };
 
 use crate::{arguments, dicts, errors};
@@ -128,6 +128,32 @@ impl SimNode {
             kind,
         };
         self.host(serial, number, HostOp::Change { change, fua }, now_ns)
+    }
+
+    /// A host writes if what is there is what it compares with.
+    #[expect(clippy::too_many_arguments, reason = "called from Python, by position")]
+    fn host_compare_and_write(
+        &mut self,
+        serial: &str,
+        number: u64,
+        offset: u64,
+        compare: &[u8],
+        write: &[u8],
+        fua: bool,
+        now_ns: u64,
+    ) -> PyResult<()> {
+        if compare.len() != write.len() {
+            return Err(wrong("compare and write differ in length"));
+        }
+        let update = Update {
+            offset,
+            len_bytes: write.len() as u64,
+            kind: UpdateKind::CompareAndWrite {
+                compare: Bytes::copy_from_slice(compare).into(),
+                write: Bytes::copy_from_slice(write).into(),
+            },
+        };
+        self.host(serial, number, HostOp::Update { update, fua }, now_ns)
     }
 
     /// A host unmaps.

@@ -31,14 +31,16 @@ fn cdb() -> impl Strategy<Value = [u8; 16]> {
     prop_oneof![1 => any::<[u8; 16]>(), 4 => known]
 }
 
+fn inside(size_bytes: u64, offset: u64, length: u64) -> bool {
+    length > 0
+        && offset
+            .checked_add(length)
+            .is_some_and(|end| end <= size_bytes)
+}
+
 fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
     let size_bytes = unit.blocks() * 512;
-    let inside = |offset: u64, length: u64| {
-        length > 0
-            && offset
-                .checked_add(length)
-                .is_some_and(|end| end <= size_bytes)
-    };
+    let inside = |offset: u64, length: u64| inside(size_bytes, offset, length);
     match request {
         IoRequest::Read {
             offset_bytes,
@@ -70,6 +72,38 @@ fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
             assert!(inside(*offset_bytes, u64::from(*len_bytes)) && *len_bytes as usize <= sent);
             assert!(len_bytes <= asked_bytes && u64::from(*asked_bytes) <= MAX_TRANSFER_BYTES);
         }
+        request => check_update(size_bytes, request, sent),
+    }
+}
+
+/// The requests that read and write in one, and those without data-out of their own length.
+fn check_update(size_bytes: u64, request: &IoRequest, sent: usize) {
+    let inside = |offset: u64, length: u64| inside(size_bytes, offset, length);
+    match request {
+        IoRequest::CompareAndWrite {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            let length = u64::from(*len_bytes);
+            assert!(inside(*offset_bytes, length) && length <= 64 << 10);
+            assert_eq!(sent, 2 * *len_bytes as usize);
+        }
+        IoRequest::OrWrite {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(inside(*offset_bytes, u64::from(*len_bytes)) && *len_bytes as usize <= sent);
+        }
+        IoRequest::WriteSame {
+            offset_bytes,
+            len_bytes,
+            zeros,
+        } => {
+            assert!(inside(*offset_bytes, *len_bytes) && *len_bytes <= 16 << 20);
+            assert!(*zeros || sent == 512);
+        }
         IoRequest::Unmap(ranges) => {
             assert!(!ranges.is_empty());
             assert!(
@@ -85,6 +119,7 @@ fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
             assert!(ranges.iter().map(|range| range.1).sum::<u64>() <= 256 << 20);
         }
         IoRequest::Flush => {}
+        other => panic!("{other:?} is checked elsewhere"),
     }
 }
 

@@ -72,14 +72,15 @@ fn block_limits_are_those_that_are_enforced() {
     let number = |page_offset: usize| {
         u32::from_be_bytes(limits[page_offset - 4..page_offset].try_into().unwrap())
     };
-    assert_eq!(limits[2..4], [0, 8]);
+    assert_eq!(limits[..4], [0, 128, 0, 8]);
+    assert_eq!([36, 40].map(number), [0, 32_768]);
     assert_eq!(
         [8, 12, 16, 20, 24, 28, 32].map(number),
         [16384, 2048, 0, 524_288, 256, 8, 0x8000_0000]
     );
     assert_eq!([44, 48, 52, 56, 60].map(number), [2048, 8, 8, 0, 0]);
     assert_eq!(vpd(&mut unit, 0xb1)[..2], [0, 1]);
-    assert_eq!(vpd(&mut unit, 0xb2), [0, 0x84, 0x02, 0]);
+    assert_eq!(vpd(&mut unit, 0xb2), [0, 0xe4, 0x02, 0]);
 }
 
 #[test]
@@ -227,8 +228,8 @@ fn one_operation_code_is_described() {
         [0, 3, 0, 16, 0x9e, 0x10]
     );
     for (options, opcode, action) in [
-        (1, 0x41, 0),
-        (2, 0x41, 0),
+        (1, 0x50, 0),
+        (2, 0x50, 0),
         (2, 0x9e, 0x11),
         (3, 0x9e, 0),
         (3, 0x12, 1),

@@ -1,4 +1,4 @@
-//! VERIFY, WRITE AND VERIFY, WRITE ATOMIC, PRE-FETCH and the commands of drives with a medium.
+//! VERIFY, WRITE AND VERIFY, WRITE ATOMIC, WRITE SAME, COMPARE AND WRITE, ORWRITE, PRE-FETCH and the commands of drives with a medium.
 
 use super::*;
 
@@ -149,4 +149,102 @@ fn task_management_functions_are_told() {
     assert_eq!((extended.len(), extended[3]), (16, 12));
     cdb[9] = 3;
     assert_eq!(sense(run(&mut unit, &cdb)), INVALID_CDB_FIELD);
+}
+
+fn range_16(opcode: u8, flags: u8, lba: u64, blocks: u32) -> [u8; 16] {
+    let mut cdb = [0; 16];
+    cdb[..2].copy_from_slice(&[opcode, flags]);
+    cdb[2..10].copy_from_slice(&lba.to_be_bytes());
+    cdb[10..14].copy_from_slice(&blocks.to_be_bytes());
+    cdb
+}
+
+const UNMAP: u8 = 0x08;
+const NO_DATA_OUT: u8 = 0x01;
+
+#[test]
+fn write_same_unmaps_only_zeros_and_only_when_it_may() {
+    let mut unit = unit();
+    let fill = |zeros| IoRequest::WriteSame {
+        offset_bytes: 4096,
+        len_bytes: 1024,
+        zeros,
+    };
+    let unmap = || IoRequest::Unmap(vec![(4096, 1024)]);
+    for (flags, sent, expected) in [
+        (0, vec![1; 512], fill(false)),
+        (0, vec![0; 512], fill(true)),
+        (UNMAP, vec![1; 512], fill(false)),
+        (UNMAP, vec![0; 512], unmap()),
+        (NO_DATA_OUT, vec![], fill(true)),
+        (UNMAP | NO_DATA_OUT, vec![], unmap()),
+    ] {
+        let step = run_with(&mut unit, &range_16(0x93, flags, 8, 2), &sent);
+        assert_eq!(io(step), expected);
+    }
+    let ten = run_with(&mut unit, &cdb_10(0x41, UNMAP, 8, 2), &[0; 512]);
+    assert_eq!(io(ten), unmap());
+}
+
+#[test]
+fn write_same_of_no_length_goes_to_the_end_within_the_limit() {
+    let mut unit = unit();
+    let block = [1; 512];
+    let last = run_with(&mut unit, &range_16(0x93, 0, BLOCKS - 3, 0), &block);
+    let expected = IoRequest::WriteSame {
+        offset_bytes: (BLOCKS - 3) * 512,
+        len_bytes: 3 * 512,
+        zeros: false,
+    };
+    assert_eq!(io(last), expected);
+    for (cdb, expected) in [
+        (range_16(0x93, 0, 0, 0), INVALID_CDB_FIELD),
+        (range_16(0x93, 0, 0, 32_769), INVALID_CDB_FIELD),
+        (range_16(0x93, 0, BLOCKS, 0), LBA_OUT_OF_RANGE),
+        (range_16(0x93, 0, BLOCKS - 1, 2), LBA_OUT_OF_RANGE),
+        (range_16(0x93, 0x10 | UNMAP, 0, 1), INVALID_CDB_FIELD),
+        (range_16(0x93, 0x20, 0, 1), INVALID_CDB_FIELD),
+        (range_16(0x93, 0x02, 0, 1), INVALID_CDB_FIELD),
+    ] {
+        assert_eq!(sense(run_with(&mut unit, &cdb, &block)), expected);
+    }
+    for length in [0, 256, 1024] {
+        let step = run_with(&mut unit, &range_16(0x93, UNMAP, 0, 1), &vec![0; length]);
+        assert_eq!(sense(step), (0x05, 0x0e, 0x03));
+    }
+}
+
+#[test]
+fn compare_and_write_takes_exactly_twice_its_range() {
+    let mut unit = unit();
+    let cdb = |blocks| {
+        let mut cdb = range_16(0x89, 0x08, 8, 0);
+        cdb[13] = blocks;
+        cdb
+    };
+    let expected = IoRequest::CompareAndWrite {
+        offset_bytes: 4096,
+        len_bytes: 1024,
+        fua: true,
+    };
+    assert_eq!(io(run_with(&mut unit, &cdb(2), &[0; 2048])), expected);
+    assert_eq!(response(run(&mut unit, &cdb(0))), Response::good());
+    for (blocks, length) in [(2, 2047), (2, 2049), (2, 1024), (0, 512), (129, 129 * 1024)] {
+        let step = run_with(&mut unit, &cdb(blocks), &vec![0; length]);
+        assert_eq!(sense(step), INVALID_CDB_FIELD);
+    }
+}
+
+#[test]
+fn orwrite_takes_all_of_its_range() {
+    let mut unit = unit();
+    let expected = IoRequest::OrWrite {
+        offset_bytes: 4096,
+        len_bytes: 1024,
+        fua: false,
+    };
+    let cdb = range_16(0x8b, 0, 8, 2);
+    assert_eq!(io(run_with(&mut unit, &cdb, &[1; 1024])), expected);
+    let short = run_with(&mut unit, &cdb, &[1; 1023]);
+    assert_eq!(sense(short), (0x05, 0x0e, 0x03));
 }
