@@ -154,7 +154,7 @@ def test_a_killed_process_is_heard_of(lab: Lab) -> None:
 
 def test_a_panic_is_silent_and_ends_every_process(lab: Lab) -> None:
     last_words = connected(lab, 5)
-    lab.vm10.put("/root/kept", "written before the panic")
+    lab.vm10.put("/srv/kept", "written before the panic")
     lab.vm10.put("/run/lost", "only in memory")
     space = Path(f"/proc/{lab.vm10.init_pid}/ns/pid").readlink()
     assert len(processes_of(space)) >= 2
@@ -167,7 +167,7 @@ def test_a_panic_is_silent_and_ends_every_process(lab: Lab) -> None:
         lab.vm10.run("true")
 
     lab.vm10.start()
-    assert lab.vm10.get("/root/kept") == b"written before the panic"
+    assert lab.vm10.get("/srv/kept") == b"written before the panic"
     assert lab.vm10.run("test -e /run/lost", check=False).status == 1
     assert lab.vm10.run("ss -tn").output.count("\n") == 1, "connections of its former life"
     eventually(lambda: lab.vm11.run(PING + "10.0.13.150", check=False).status == 0, "vm10 answers", within_s=10)
