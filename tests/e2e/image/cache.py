@@ -48,7 +48,7 @@ def piece(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         with _locked(place, fcntl.LOCK_EX):
             if not place.exists():
                 print(f"building {kind} {key}", flush=True)
-                part = place.with_suffix(".part")
+                part = _beside(place, ".part")
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir()
                 build(part)
@@ -61,13 +61,13 @@ def piece(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 
 def _remove_unused(keep: Path) -> None:
     for lock_file in keep.parent.glob("*.lock"):
-        place = lock_file.with_suffix("")
+        place = lock_file.with_name(lock_file.name.removesuffix(".lock"))
         if place == keep:
             continue
         try:
             with _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 shutil.rmtree(place, ignore_errors=True)
-                shutil.rmtree(place.with_suffix(".part"), ignore_errors=True)
+                shutil.rmtree(_beside(place, ".part"), ignore_errors=True)
                 lock_file.unlink()
         except BlockingIOError:
             continue  # another run uses it
@@ -84,7 +84,7 @@ def _locked(place: Path, operation: int) -> Iterator[None]:
 
 def _lock(place: Path, operation: int) -> int:
     """Lock a piece's lock file and return its descriptor; who removes a piece removes that file, so look again."""
-    path = place.with_suffix(".lock")
+    path = _beside(place, ".lock")
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -98,3 +98,7 @@ def _lock(place: Path, operation: int) -> int:
         except FileNotFoundError:
             pass
         os.close(descriptor)
+
+
+def _beside(place: Path, ending: str) -> Path:
+    return place.with_name(place.name + ending)

@@ -65,9 +65,9 @@ def test_a_build_that_fails_leaves_no_piece_and_is_tried_again() -> None:
 
 
 def test_an_older_piece_is_removed_once_nobody_uses_it() -> None:
-    with asked_by_another_process("old") as user:
+    with asked_by_another_process("old-6.1.0-56") as user:
         old = wait_for(user)
-        cache.piece("kind", "newer", lambda into: None)
+        cache.piece("kind", "old-6.1.0-57", lambda into: None)
         assert (old / "file").exists(), "it was in use"
     newest = cache.piece("kind", "newest", lambda into: None)
     assert newest.exists()
