@@ -138,7 +138,9 @@ def file_page(name: str, heading: str, about: str) -> Page:
     part = next(part for part in parts if part.startswith(heading))
     page = new_page(name, 5, about)
     page.heading("Description")
-    page.paragraph(f"*/etc/twindisk/{name}* is read by twindiskd(8) when it starts.")
+    page.paragraph(
+        f"*/etc/twindisk/{name}* is read by twindiskd(8) when it starts, and anew by `twindisk node reload`."
+    )
     page.paragraph(
         "It has lines `KEY=VALUE` and comments after `#`; keys are read without regard to case.",
         "An unknown key is a warning in the log; a value that makes no sense keeps the node from starting and says why.",

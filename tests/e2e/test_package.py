@@ -243,6 +243,14 @@ def test_the_service_cannot_change_the_system(service: Service) -> None:
         service.run(f"qmirrorcheck -x -r {PEER}")
 
 
+def test_a_reload_keeps_the_daemon_and_refuses_nonsense(service: Service) -> None:
+    pid = service.main_pid()
+    service.run("echo PoolThreshold=20 >>/etc/twindisk/quadstor.conf; systemctl reload twindiskd")
+    service.run("echo PoolThreshold=none >>/etc/twindisk/quadstor.conf; ! systemctl reload twindiskd")
+    service.run("sed -i /^PoolThreshold/d /etc/twindisk/quadstor.conf; systemctl reload twindiskd")
+    assert service.main_pid() == pid
+
+
 def test_a_killed_daemon_is_started_again(service: Service) -> None:
     old = service.main_pid()
     service.run(f"kill -KILL {old}")
