@@ -107,6 +107,13 @@ pub enum HostOp {
         /// Force unit access.
         fua: bool,
     },
+    /// Tell which parts of a range hold data on this node.
+    Allocation {
+        /// First byte.
+        offset: u64,
+        /// Length in bytes, not 0.
+        len_bytes: u64,
+    },
     /// Make all answered changes durable on both copies.
     Flush,
 }
@@ -127,6 +134,8 @@ pub enum NotReady {
 pub enum HostResult {
     /// The bytes read, as many as asked for.
     Data(Payload),
+    /// Answer to [`HostOp::Allocation`]: (offset, length), ascending; what is in none of them reads as zeros.
+    Allocation(Vec<(u64, u64)>),
     /// Changed or flushed on every copy that counts.
     Done,
     /// The range holds something else; nothing was changed.
@@ -158,6 +167,13 @@ pub enum DiskOp {
     Persist(Box<Persist>),
     /// List the extents that hold data.
     Allocated,
+    /// List the ranges that hold data inside a range.
+    Ranges {
+        /// First byte.
+        offset: u64,
+        /// Length in bytes.
+        len_bytes: u64,
+    },
 }
 
 /// Metadata to be made durable as a whole. At most one is in flight per copy.
@@ -182,6 +198,8 @@ pub enum DiskDone {
     Done,
     /// Answer to [`DiskOp::Allocated`], ascending.
     Extents(Vec<u64>),
+    /// Answer to [`DiskOp::Ranges`]: (offset, length), ascending.
+    Ranges(Vec<(u64, u64)>),
     /// The operating system's error number; the copy is not to be trusted any more.
     Failed(i32),
 }

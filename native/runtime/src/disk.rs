@@ -203,6 +203,9 @@ pub fn perform(files: &CopyFiles, serial: Serial, op: DiskOp) -> DiskDone {
         DiskOp::Flush => files.flush().map(|()| DiskDone::Done),
         DiskOp::Persist(persist) => store(files, serial, *persist).map(|()| DiskDone::Done),
         DiskOp::Allocated => files.allocated_extents().map(DiskDone::Extents),
+        DiskOp::Ranges { offset, len_bytes } => {
+            files.data_ranges(offset, len_bytes).map(DiskDone::Ranges)
+        }
     };
     outcome.unwrap_or_else(|error| failed(&error))
 }
@@ -283,5 +286,6 @@ pub fn name_of(op: &DiskOp) -> &'static str {
         DiskOp::Flush => "flush",
         DiskOp::Persist(_) => "persist",
         DiskOp::Allocated => "allocated",
+        DiskOp::Ranges { .. } => "ranges",
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use twindisk_mirror::{Change, ChangeKind, HostOp, HostResult, Payload, Update, UpdateKind};
-use twindisk_scsi::{BLOCK_BYTES, Compare, IoRequest, Response, Sense};
+use twindisk_scsi::{BLOCK_BYTES, Compare, IoRequest, LbaStatus, Response, Sense};
 
 use crate::access::state_of;
 
@@ -35,6 +35,8 @@ pub struct Plan {
 pub struct Answer {
     /// What the data that were read must be; they are not sent then.
     expected: Option<Expected>,
+    /// What GET LBA STATUS asks for.
+    lba_status: Option<LbaStatus>,
     /// See [`Response::asked_bytes`].
     asked_bytes: Option<u64>,
 }
@@ -53,7 +55,7 @@ impl Answer {
     fn expecting(expected: Expected) -> Self {
         Self {
             expected: Some(expected),
-            asked_bytes: None,
+            ..Self::default()
         }
     }
 
@@ -72,6 +74,10 @@ impl Answer {
                     None => Response::good(),
                     Some(offset) => Response::check(Sense::miscompare(offset)),
                 },
+            },
+            HostResult::Allocation(ranges) => match &self.lba_status {
+                Some(asked) => asked.response(&ranges),
+                None => Response::good(),
             },
             HostResult::Done => Response::good(),
             HostResult::Miscompare { offset } => {
@@ -171,6 +177,17 @@ pub fn plan(request: IoRequest, data_out: Vec<Bytes>) -> Plan {
             let answer = Answer::expecting(expected);
             Plan::of([read(offset_bytes, len_bytes)], answer)
         }
+        IoRequest::LbaStatus(asked) => {
+            let op = HostOp::Allocation {
+                offset: asked.offset_bytes,
+                len_bytes: asked.len_bytes,
+            };
+            let answer = Answer {
+                lba_status: Some(asked),
+                ..Answer::default()
+            };
+            Plan::of([op], answer)
+        }
         request => Plan::of(plain_or_update(request, data_out), Answer::default()),
     }
 }
@@ -211,6 +228,7 @@ fn plain_or_update(request: IoRequest, data_out: Vec<Bytes>) -> Vec<HostOp> {
         IoRequest::Unmap(ranges) => ranges.into_iter().flat_map(unmap_pieces).collect(),
         IoRequest::Flush
         // These have plans of their own.
+        | IoRequest::LbaStatus(_)
         | IoRequest::Read { .. }
         | IoRequest::Write { .. }
         | IoRequest::WriteAndVerify { .. }

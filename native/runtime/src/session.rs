@@ -234,6 +234,7 @@ fn read_bytes(request: &IoRequest) -> usize {
         }
         IoRequest::Write { .. }
         | IoRequest::WriteSame { .. }
+        | IoRequest::LbaStatus(_)
         | IoRequest::Unmap(_)
         | IoRequest::Flush => 0,
     }

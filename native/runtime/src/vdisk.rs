@@ -46,6 +46,7 @@ impl Counters {
                 self.written_bytes += len_bytes;
             }
             IoRequest::Unmap(_) => self.writes += 1,
+            IoRequest::LbaStatus(_) => {}
             IoRequest::Flush => self.flushes += 1,
         }
     }

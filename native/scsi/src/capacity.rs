@@ -1,4 +1,4 @@
-//! READ CAPACITY (SBC-3 §5.15, §5.16), GET LBA STATUS (§5.6) and SYNCHRONIZE CACHE (§5.19, §5.20).
+//! READ CAPACITY (SBC-3 §5.15, §5.16) and SYNCHRONIZE CACHE (§5.19, §5.20).
 
 use crate::cdb::Request;
 use crate::limits::{BLOCK_BYTES, PHYSICAL_EXPONENT};
@@ -25,25 +25,6 @@ pub(crate) fn read_capacity_16(unit: &LogicalUnit, request: &Request<'_>) -> Res
     data.extend_from_slice(&(BLOCK_BYTES as u32).to_be_bytes());
     data.extend_from_slice(&[0, PHYSICAL_EXPONENT, LBPME | LBPRZ]);
     data.resize(32, 0);
-    Ok(Step::Done(Response::parameter_data(
-        data,
-        request.number(10, 4),
-    )))
-}
-
-/// GET LBA STATUS (SBC-3 §5.6): one descriptor that calls everything from the given block on mapped or unknown, which is
-/// always true; what is really allocated is the store's to know, and asking it for every range is not worth the wait.
-pub(crate) fn get_lba_status(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
-    const DATA_BYTES: u32 = 24;
-    const MAPPED_OR_UNKNOWN: u8 = 0;
-    let lba = request.number(2, 8);
-    unit.check_range(lba, 1)?;
-    let blocks = u32::try_from(unit.blocks() - lba).unwrap_or(u32::MAX);
-    let mut data = (DATA_BYTES - 4).to_be_bytes().to_vec();
-    data.extend_from_slice(&[0; 4]);
-    data.extend_from_slice(&lba.to_be_bytes());
-    data.extend_from_slice(&blocks.to_be_bytes());
-    data.extend_from_slice(&[MAPPED_OR_UNKNOWN, 0, 0, 0]);
     Ok(Step::Done(Response::parameter_data(
         data,
         request.number(10, 4),

@@ -1,9 +1,10 @@
 //! Every command that there is, by operation code.
 
 use crate::alua::report_target_port_groups;
-use crate::capacity::{get_lba_status, read_capacity_10, read_capacity_16, synchronize_cache};
+use crate::capacity::{read_capacity_10, read_capacity_16, synchronize_cache};
 use crate::compare_and_write::{compare_and_write, or_write};
 use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
+use crate::lba_status::get_lba_status;
 use crate::medium::{prevent_allow, read_defect_data_10, read_defect_data_12, start_stop};
 use crate::mode::{mode_sense_6, mode_sense_10};
 use crate::opcodes::Answered::{Always, Serving, Standby};

@@ -14,6 +14,7 @@ mod cdb;
 mod command_table;
 mod compare_and_write;
 mod inquiry;
+mod lba_status;
 mod limits;
 mod logical_unit;
 mod medium;
@@ -31,6 +32,7 @@ mod vpd;
 mod write_same;
 
 pub use alua::{AccessState, PeerGroup};
+pub use lba_status::LbaStatus;
 pub use limits::{BLOCK_BYTES, MAX_TRANSFER_BYTES};
 pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
 pub use response::{Compare, IoRequest, Response, Status, Step};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::alua::AccessState;
+use crate::lba_status::LbaStatus;
 use crate::sense::Sense;
 
 /// Status codes in use (SAM-5 §5.3).
@@ -183,6 +184,8 @@ pub enum IoRequest {
     },
     /// Punch these (offset, length) ranges: ascending, disjoint, not touching, at least one.
     Unmap(Vec<(u64, u64)>),
+    /// Find out what holds data; answer with [`LbaStatus::response`].
+    LbaStatus(LbaStatus),
     /// Make every write answered so far durable.
     Flush,
 }

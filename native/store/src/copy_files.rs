@@ -270,6 +270,19 @@ impl CopyFiles {
         self.content.allocated_extents()
     }
 
+    /// The (offset, length) ranges that hold data inside a range, in bytes, ascending. What is in none of them reads as
+    /// zeros.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfBounds`], [`StoreError::Io`].
+    pub fn data_ranges(
+        &self,
+        offset_bytes: u64,
+        length_bytes: u64,
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
+        self.content.data_ranges(offset_bytes, length_bytes)
+    }
+
     /// Bytes that the copy's files take on the disk.
     ///
     /// # Errors

@@ -202,6 +202,45 @@ impl Segments {
         Ok(extents)
     }
 
+    /// The (offset, length) ranges that hold data inside a range, ascending.
+    pub(crate) fn data_ranges(
+        &self,
+        offset_bytes: u64,
+        length_bytes: u64,
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
+        self.check(offset_bytes, length_bytes)?;
+        let end_bytes = offset_bytes + length_bytes;
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let present = self
+            .present
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let first = offset_bytes / SEGMENT_BYTES;
+        for (index, segment) in present.range(first..end_bytes.div_ceil(SEGMENT_BYTES)) {
+            let base = index * SEGMENT_BYTES;
+            let mut from = offset_bytes.saturating_sub(base);
+            while from < SEGMENT_BYTES && base + from < end_bytes {
+                let Some(data) = segment
+                    .file
+                    .next_data(from)
+                    .map_err(failed("seek", &segment.name))?
+                else {
+                    break;
+                };
+                let start = base + data.start.max(from);
+                let end = (base + data.end.min(SEGMENT_BYTES)).min(end_bytes);
+                match ranges.last_mut() {
+                    Some(last) if last.0 + last.1 == start => last.1 += end.saturating_sub(start),
+                    _ if start < end => ranges.push((start, end - start)),
+                    _ => {}
+                }
+                from = data.end;
+            }
+        }
+        Ok(ranges)
+    }
+
     pub(crate) fn allocated_bytes(&self) -> Result<u64, StoreError> {
         let sizes = self.all().into_iter().map(|segment| {
             segment

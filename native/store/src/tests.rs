@@ -191,6 +191,25 @@ fn a_write_across_a_segment_border_comes_back_whole() {
 }
 
 #[test]
+fn data_ranges_are_those_that_were_written_inside_what_is_asked_for() {
+    const PAGE: u64 = 64 << 10;
+    let (_parent, _directory, files) = new_copy(ODD_BYTES);
+    let bytes = vec![1; PAGE as usize];
+    let border = SEGMENT_BYTES;
+    for offset in [0, 4 * PAGE, border - PAGE, border] {
+        files.write(offset, &[IoSlice::new(&bytes)]).unwrap();
+    }
+    let all = [(0, PAGE), (4 * PAGE, PAGE), (border - PAGE, 2 * PAGE)];
+    assert_eq!(files.data_ranges(0, 2 * SEGMENT_BYTES).unwrap(), all);
+    assert_eq!(
+        files.data_ranges(4 * PAGE + 512, 1024).unwrap(),
+        [(4 * PAGE + 512, 1024)]
+    );
+    assert_eq!(files.data_ranges(PAGE, 3 * PAGE).unwrap(), []);
+    assert!(files.data_ranges(ODD_BYTES, 1).is_err());
+}
+
+#[test]
 fn the_tail_of_an_odd_size_is_there_and_nothing_behind_it() {
     let (_parent, _directory, files) = new_copy(ODD_BYTES);
     files.write(ODD_BYTES - 3, &[IoSlice::new(b"end")]).unwrap();

@@ -30,6 +30,9 @@ impl Copy {
                     .expect("reads are bounded by the SCSI transfer length");
                 self.disk_op(DiskUse::Task(id), DiskOp::Read { offset, len_bytes });
             }
+            TaskKind::HostAllocation { .. } => {
+                self.disk_op(DiskUse::Task(id), DiskOp::Ranges { offset, len_bytes });
+            }
             TaskKind::HostChange { .. }
             | TaskKind::HostRequest { .. }
             | TaskKind::PeerRequest { .. }
@@ -188,6 +191,13 @@ impl Copy {
                 if let DiskDone::Data(data) = done {
                     self.counters.read(data.len_bytes());
                     self.complete(host, HostResult::Data(data));
+                }
+            }
+            TaskKind::HostAllocation { host } => {
+                let host = *host;
+                self.finish(id);
+                if let DiskDone::Ranges(ranges) = done {
+                    self.complete(host, HostResult::Allocation(ranges));
                 }
             }
             TaskKind::PeerRead { peer_id } => {

@@ -61,6 +61,9 @@ impl Copy {
         };
         match op {
             HostOp::Read { offset, len_bytes } => self.start_read(host, offset, len_bytes),
+            HostOp::Allocation { offset, len_bytes } => {
+                self.start_allocation(host, offset, len_bytes);
+            }
             HostOp::Flush => self.start_flush(Some(host)),
             HostOp::Change { change, fua } => self.start_change(host, change, fua),
             HostOp::Update { update, fua } => self.start_update(host, update, fua),
@@ -99,12 +102,26 @@ impl Copy {
         }
     }
 
-    fn start_read(&mut self, host: HostId, offset: u64, len_bytes: u32) {
-        let afar = match &self.mode {
-            Mode::Mirroring(Direction::Target(dirty)) => dirty.touches(offset, len_bytes.into()),
+    /// Target: true when this copy is not up to date somewhere in the range.
+    fn lacks(&self, offset: u64, len_bytes: u64) -> bool {
+        match &self.mode {
+            Mode::Mirroring(Direction::Target(dirty)) => dirty.touches(offset, len_bytes),
             _ => false,
-        };
-        if afar {
+        }
+    }
+
+    fn start_allocation(&mut self, host: HostId, offset: u64, len_bytes: u64) {
+        if self.lacks(offset, len_bytes) {
+            // Data everywhere is never wrong.
+            self.complete(host, HostResult::Allocation(vec![(offset, len_bytes)]));
+        } else {
+            let id = self.add_task(offset, len_bytes, TaskKind::HostAllocation { host });
+            self.lock(id, false);
+        }
+    }
+
+    fn start_read(&mut self, host: HostId, offset: u64, len_bytes: u32) {
+        if self.lacks(offset, len_bytes.into()) {
             let id = self.add_task(offset, len_bytes.into(), TaskKind::HostReadAfar { host });
             self.say(id, Body::Read { offset, len_bytes });
         } else {

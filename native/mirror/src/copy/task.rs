@@ -20,6 +20,8 @@ pub struct Task {
 pub enum TaskKind {
     /// A host reads from this copy.
     HostRead { host: HostId },
+    /// A host asks which parts of a range hold data.
+    HostAllocation { host: HostId },
     /// Target: a host reads what only the Master has; no lock here.
     HostReadAfar { host: HostId },
     /// A host's change on a copy that orders it itself: single, alone, or Master.
@@ -80,6 +82,7 @@ impl TaskKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::HostRead { .. } | Self::HostReadAfar { .. } | Self::PeerRead { .. } => "read",
+            Self::HostAllocation { .. } => "list allocated ranges",
             Self::HostChange { .. } | Self::HostRequest { .. } => "write",
             Self::HostUpdate { .. } | Self::HostAsk { .. } | Self::PeerUpdate { .. } => "update",
             Self::PeerRequest { .. } | Self::PeerApply { .. } => "mirror write",
@@ -93,6 +96,7 @@ impl TaskKind {
     pub fn host(&self) -> Option<HostId> {
         match self {
             Self::HostRead { host }
+            | Self::HostAllocation { host }
             | Self::HostReadAfar { host }
             | Self::HostChange { host, .. }
             | Self::HostUpdate { host, .. }
@@ -118,6 +122,7 @@ impl TaskKind {
         matches!(
             self,
             Self::HostRead { .. }
+                | Self::HostAllocation { .. }
                 | Self::HostReadAfar { .. }
                 | Self::HostChange { .. }
                 | Self::HostUpdate { .. }

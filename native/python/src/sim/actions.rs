@@ -58,6 +58,9 @@ pub fn action<'py>(py: Python<'py>, node: &Node, action: Action) -> PyResult<Bou
                     let data = PyBytes::new(py, &data.to_contiguous());
                     ("complete", serial, host.0, "data", data).into_pyobject(py)
                 }
+                HostResult::Allocation(ranges) => {
+                    ("complete", serial, host.0, "allocation", ranges).into_pyobject(py)
+                }
                 HostResult::Done => {
                     ("complete", serial, host.0, "done", py.None()).into_pyobject(py)
                 }
@@ -170,6 +173,9 @@ fn disk_action<'py>(
             let facts = facts(py, &persist.facts)?;
             let (active, reset, bitmap) = (persist.active, persist.bitmap_reset, persist.bitmap);
             ("disk", serial, id, "persist", facts, active, reset, bitmap).into_pyobject(py)
+        }
+        DiskOp::Ranges { offset, len_bytes } => {
+            ("disk", serial, id, "ranges", offset, len_bytes).into_pyobject(py)
         }
         DiskOp::Allocated => ("disk", serial, id, "allocated").into_pyobject(py),
     }

@@ -347,14 +347,53 @@ fn a_disk_beyond_2_tib_sends_read_capacity_10_to_16() {
 #[test]
 fn every_block_is_mapped_or_unknown() {
     let mut unit = unit();
-    let mut status = vec![0, 0, 0, 20, 0, 0, 0, 0];
-    status.extend_from_slice(&3_u64.to_be_bytes());
-    status.extend_from_slice(&(BLOCKS as u32 - 3).to_be_bytes());
-    status.extend_from_slice(&[0; 4]);
     let at = |lba, length| cdb_16(0x9e, 0x12, lba, length);
-    assert_eq!(data(run(&mut unit, &at(3, 24))), status);
-    assert_eq!(data(run(&mut unit, &at(3, 8))), status[..8]);
     assert_eq!(sense(run(&mut unit, &at(BLOCKS, 24))), (0x05, 0x21, 0x00));
+}
+
+#[test]
+fn lba_status_tells_what_holds_data_as_far_as_there_is_room() {
+    let mut unit = unit();
+    let asked =
+        |unit: &mut LogicalUnit, lba, length| match io(run(unit, &cdb_16(0x9e, 0x12, lba, length)))
+        {
+            IoRequest::LbaStatus(asked) => asked,
+            other => panic!("{other:?}"),
+        };
+    let descriptor = |lba: u64, blocks: u32, status| {
+        let numbers = [lba.to_be_bytes().as_slice(), &blocks.to_be_bytes()].concat();
+        [numbers, vec![status, 0, 0, 0]].concat()
+    };
+    let near_end = asked(&mut unit, BLOCKS - 24, 255);
+    let base = (BLOCKS - 24) * 512;
+    assert_eq!(
+        (near_end.offset_bytes, near_end.len_bytes),
+        (base, 24 * 512)
+    );
+    // Two touching ranges, and one that holds a part of a block.
+    let data_of = |ranges: &[(u64, u64)]| near_end.response(ranges).data.concat();
+    let ranges = [(base + 4096, 512), (base + 4608, 512), (base + 8192, 1)];
+    let expected = [
+        vec![0, 0, 0, 84, 0, 0, 0, 0],
+        descriptor(BLOCKS - 24, 8, 1),
+        descriptor(BLOCKS - 16, 2, 0),
+        descriptor(BLOCKS - 14, 6, 1),
+        descriptor(BLOCKS - 8, 1, 0),
+        descriptor(BLOCKS - 7, 7, 1),
+    ];
+    assert_eq!(data_of(&ranges), expected.concat());
+    assert_eq!(
+        data_of(&[(base, 24 * 512)])[8..],
+        descriptor(BLOCKS - 24, 24, 0)
+    );
+    assert_eq!(data_of(&[])[8..], descriptor(BLOCKS - 24, 24, 1));
+    let one = asked(&mut unit, 0, 24);
+    assert_eq!(one.len_bytes, 64 << 20);
+    let first = one.response(&[(0, 512), (1024, 512)]).data.concat();
+    assert_eq!(
+        first,
+        [vec![0, 0, 0, 20, 0, 0, 0, 0], descriptor(0, 1, 0)].concat()
+    );
 }
 
 #[test]

@@ -104,6 +104,9 @@ fn check_update(size_bytes: u64, request: &IoRequest, sent: usize) {
             assert!(inside(*offset_bytes, *len_bytes) && *len_bytes <= 16 << 20);
             assert!(*zeros || sent == 512);
         }
+        IoRequest::LbaStatus(asked) => {
+            assert!(inside(asked.offset_bytes, asked.len_bytes));
+        }
         IoRequest::Unmap(ranges) => {
             assert!(!ranges.is_empty());
             assert!(
