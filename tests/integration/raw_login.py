@@ -19,6 +19,7 @@ class Answer:
     flags: int
     status: int
     text: dict[str, str]
+    tsih: int
 
 
 class RawLogin:
@@ -38,24 +39,48 @@ class RawLogin:
 
     async def send(self, flags: int, **keys: str) -> Answer:
         """Send a Login Request with these keys and return the answer."""
+        return await self.ask(flags, keys)
+
+    async def ask(self, flags: int, keys: dict[str, str], *, tsih: int = 0, cid: int = 0) -> Answer:
+        """Send a Login Request for a session and a connection of it."""
         text = "".join(f"{key}={value}\0" for key, value in keys.items()).encode()
         header = bytearray(48)
         header[:2] = bytes((0x43, flags))
         header[4:8] = struct.pack(">I", len(text))
         header[8:14] = struct.pack(">BBHH", 0x80, 0, self.isid >> 16, self.isid & 0xFFFF)
+        header[14:16] = struct.pack(">H", tsih)
         header[16:20] = struct.pack(">I", 0x1234)
+        header[20:22] = struct.pack(">H", cid)
         header[24:28] = struct.pack(">I", 1)
         self.writer.write(bytes(header) + text + bytes(-len(text) % 4))
         return await self.answer()
 
-    async def answer(self) -> Answer:
-        async with asyncio.timeout(LIMIT_S):
+    async def pdu(self, limit_s: float = LIMIT_S) -> tuple[bytes, bytes]:
+        """Receive a PDU: its header and its data."""
+        async with asyncio.timeout(limit_s):
             header = await self.reader.readexactly(48)
             length = int.from_bytes(header[5:8], "big")
-            text = (await self.reader.readexactly(length + -length % 4))[:length]
+            return header, (await self.reader.readexactly(length + -length % 4))[:length]
+
+    async def logged_in(self, target: str, name: str = INITIATOR, **keys: str) -> Answer:
+        """Log in to a target that asks for nothing."""
+        answer = await self.send(OPERATIONAL_TO_FULL, InitiatorName=name, TargetName=target, **keys)
+        assert (answer.status, answer.flags) == (0, OPERATIONAL_TO_FULL), answer
+        return answer
+
+    async def log_out(self) -> None:
+        """Send a Logout of the session."""
+        header = bytearray(48)
+        header[:2] = bytes((0x46, 0x80))
+        header[16:20] = struct.pack(">I", 0x1235)
+        header[24:28] = struct.pack(">I", 1)
+        self.writer.write(bytes(header))
+
+    async def answer(self) -> Answer:
+        header, text = await self.pdu()
         assert header[0] == 0x23
         pairs = dict(pair.split("=", 1) for pair in text.decode().split("\0") if pair)
-        return Answer(header[1], int.from_bytes(header[36:38], "big"), pairs)
+        return Answer(header[1], int.from_bytes(header[36:38], "big"), pairs, int.from_bytes(header[14:16], "big"))
 
     async def challenged(self, target: str, algorithms: str, name: str = INITIATOR) -> Answer:
         """Go as far as the challenge, as open-iscsi does: names and methods first, then the algorithms."""

@@ -160,6 +160,15 @@ impl Connection {
         }
     }
 
+    /// Tell the initiator that its session is about to be dropped and that it may come back after `wait_seconds` (RFC 7143
+    /// §11.9.1, event 3). The connection is over: write out what [`Self::transmit`] holds as far as that goes, and close it.
+    pub fn announce_drop(&mut self, wait_seconds: u16) {
+        if let Phase::FullFeature(session) = &self.phase {
+            session.announce_drop(wait_seconds, &mut self.outbox);
+        }
+        self.phase = Phase::Over;
+    }
+
     /// Let time pass: watches over the login's time and the initiator's silence. Call it at least once a second.
     ///
     /// # Errors

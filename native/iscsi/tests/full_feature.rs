@@ -257,6 +257,19 @@ fn the_initiator_can_be_asked_to_log_out() {
 }
 
 #[test]
+fn the_initiator_is_told_that_it_will_be_dropped() {
+    let mut link = normal();
+    link.connection.announce_drop(2);
+    let reply = link.reply();
+    assert_eq!(reply.header[..2], [0x32, 0x80]);
+    assert_eq!((reply.at(16), reply.header[36]), (NO_TAG, 3));
+    assert_eq!(reply.header[40..44], [0, 2, 0, 0]);
+    assert!(!link.connection.wants_input());
+    link.connection.announce_drop(2);
+    assert!(link.replies().is_empty());
+}
+
+#[test]
 fn unusable_pdus_are_rejected_and_the_session_goes_on() {
     let mut link = normal();
     for (request, reason) in [

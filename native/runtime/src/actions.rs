@@ -63,7 +63,7 @@ impl Engine {
             && let Endpoint::Session(session) = &mut slot.endpoint
             && session.nexus == request.nexus
         {
-            session.held_bytes -= request.held_bytes;
+            session.share.release(request.held_bytes);
             session
                 .connection
                 .respond(request.task, scsi_response(response));

@@ -55,7 +55,7 @@ impl Engine {
             }
         }
         for (place, _) in &unwanted {
-            self.close_session(*place);
+            self.dismiss(*place);
         }
         unwanted.iter().filter(|(_, session)| *session).count()
     }

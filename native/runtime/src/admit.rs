@@ -14,6 +14,7 @@ use twindisk_iscsi::{LoginRefusal, RefusedLogin, SessionKind, SessionRequest};
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
 use crate::session::Login;
+use crate::share::Share;
 use crate::vdisk::place_of_target;
 
 /// Connections that may be at their login at once.
@@ -54,6 +55,7 @@ impl Engine {
     pub(crate) fn decide_login(&mut self, place: usize, request: SessionRequest) {
         let outcome = self.admit(&request);
         let tsih = self.fresh_tsih();
+        let share = self.share_of(&request.initiator);
         let Some(session) = self.session_mut(place) else {
             return;
         };
@@ -62,6 +64,7 @@ impl Engine {
             Err(refusal) => return session.connection.reject_login(refusal),
         };
         session.connection.accept_login(tsih);
+        session.share = share;
         session.login = Some(Login {
             initiator: request.initiator.clone(),
             user: request.user,
@@ -79,6 +82,20 @@ impl Engine {
             self.events
                 .push(EngineEvent::Vdisk(vdisk.name.clone(), event));
         }
+    }
+
+    /// A share in common with the initiator's sessions.
+    fn share_of(&self, initiator: &str) -> Share {
+        let of_initiator = |login: &Login| login.initiator.eq_ignore_ascii_case(initiator);
+        self.endpoints
+            .iter()
+            .find_map(|(_, slot)| match &slot.endpoint {
+                Endpoint::Session(session) if session.login.as_ref().is_some_and(of_initiator) => {
+                    Some(Share::beside(&session.share))
+                }
+                _ => None,
+            })
+            .unwrap_or_default()
     }
 
     /// Decide about a login; the VDisk's place, or None for discovery. Closes the session that it reinstates.

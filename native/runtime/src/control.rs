@@ -252,7 +252,7 @@ impl Engine {
     pub fn close_vdisk(&mut self, name: &str) -> Result<Arc<CopyFiles>> {
         let place = self.vdisk_place(name)?;
         for session in self.sessions_of(place) {
-            self.close_session(session);
+            self.dismiss(session);
         }
         let vdisk = self.core.vdisks.remove(place);
         self.core.places.remove(&vdisk.serial);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use twindisk_mirror::report::ToldFacts;
@@ -15,6 +15,9 @@ use crate::control::{VdiskSpec, record_of, store_error};
 use crate::engine::{Call, Engine, Settings};
 use crate::error::{EngineError, Kind, Result};
 use crate::event::EventQueue;
+
+/// How long initiators that were asked to log out get for it.
+pub const LOGOUT_LIMIT: Duration = Duration::from_secs(1);
 
 struct Running {
     calls: mpsc::Sender<Call>,
@@ -145,7 +148,10 @@ impl Handle {
     }
 
     /// Close everything; later calls fail with `Closed`. Idempotent.
+    ///
+    /// Initiators are asked to log out first and get [`LOGOUT_LIMIT`] for it; those that stay are told that they are dropped.
     pub fn shutdown(&self) {
+        self.dismiss_initiators();
         let running = self
             .running
             .lock()
@@ -157,6 +163,21 @@ impl Handle {
             self.wake();
             let _ = thread.join();
         }
+    }
+}
+
+impl Handle {
+    fn dismiss_initiators(&self) {
+        let seconds = u16::try_from(LOGOUT_LIMIT.as_secs()).unwrap_or(u16::MAX);
+        let asked = self.call(move |engine| engine.ask_to_log_out(seconds));
+        let mut left = asked.unwrap_or(0);
+        let end = Instant::now() + LOGOUT_LIMIT;
+        while left > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+            left = self.call(|engine| engine.sessions()).unwrap_or(0);
+        }
+        // An engine that was shut down meanwhile has nobody left to dismiss.
+        let _ = self.call(Engine::dismiss_all);
     }
 }
 

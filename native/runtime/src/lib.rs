@@ -31,6 +31,7 @@ pub mod portal;
 pub mod request;
 pub mod session;
 mod sessions;
+pub mod share;
 pub mod socket;
 pub mod status;
 mod tasks;

@@ -3,7 +3,8 @@
 //! Rules:
 //!
 //! * A pass reads a bounded number of bytes from one connection, so that none starves the others.
-//! * Nothing more is read while the connection holds too many bytes in flight or waiting to be sent.
+//! * Nothing more is read while the connection holds too many bytes in flight or waiting to be sent, or its initiator has used up
+//!   its share ([`crate::share`]).
 //! * What concerns other connections (reinstatement, resets) is given back to the engine as a [`Pump`].
 
 use std::io;
@@ -20,6 +21,7 @@ use twindisk_scsi::{IoRequest, NexusId, Step};
 use crate::core::Core;
 use crate::plan::plan;
 use crate::request::{Request, scsi_response};
+use crate::share::Share;
 use crate::socket::{Outbox, Read, Socket};
 use crate::vdisk::Targets;
 
@@ -27,6 +29,9 @@ use crate::vdisk::Targets;
 const PASS_BYTES: usize = 256 << 10;
 /// Bytes in flight and to be sent above which a connection is not read.
 const HELD_MAX_BYTES: usize = 32 << 20;
+
+/// Ticks that a connection gets to take the last answer.
+pub const CLOSING_TICKS: u32 = 20;
 
 /// Who is logged in.
 #[derive(Debug, Clone)]
@@ -79,10 +84,12 @@ pub struct Session {
     pub nexus: NexusId,
     /// None before login.
     pub login: Option<Login>,
-    /// Bytes held by commands in flight.
-    pub held_bytes: usize,
-    /// To be closed once everything is written.
+    /// Bytes held by commands in flight, here and in the initiator's other sessions.
+    pub share: Share,
+    /// To be closed once everything is written, or [`CLOSING_TICKS`] have passed.
     pub closing: bool,
+    /// Ticks since then.
+    pub closing_ticks: u32,
 }
 
 impl Session {
@@ -106,15 +113,18 @@ impl Session {
             address,
             nexus,
             login: None,
-            held_bytes: 0,
+            share: Share::default(),
             closing: false,
+            closing_ticks: 0,
         })
     }
 
     /// Whether reading may go on.
     #[must_use]
     pub fn may_read(&mut self) -> bool {
-        !self.closing && self.held_bytes + self.connection.transmit().len_bytes() < HELD_MAX_BYTES
+        !self.closing
+            && self.share.has_room()
+            && self.share.own_bytes() + self.connection.transmit().len_bytes() < HELD_MAX_BYTES
     }
 
     /// Read and act until there is nothing more, the pass's share is used up, or the engine has to act. `endpoint` is this
@@ -192,7 +202,7 @@ impl Session {
         vdisk.counters.count(&request);
         let sent_bytes: usize = command.data_out.iter().map(bytes::Bytes::len).sum();
         let held_bytes = 512 + sent_bytes + read_bytes(&request);
-        self.held_bytes += held_bytes;
+        self.share.hold(held_bytes);
         let serial = vdisk.serial;
         let plan = plan(request, command.data_out);
         let waiting = Request {

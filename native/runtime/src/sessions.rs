@@ -11,9 +11,13 @@ use mio::net::TcpStream;
 use twindisk_iscsi::{CHALLENGE_RANDOM_BYTES, Challenge, PortalConfig};
 use twindisk_scsi::NexusId;
 
-use crate::engine::{Endpoint, Engine};
+use crate::engine::{Endpoint, Engine, Slot};
 use crate::event::{EngineEvent, VdiskEvent};
-use crate::session::{Login, Pump, Session};
+use crate::portal::Purpose;
+use crate::session::{CLOSING_TICKS, Login, Pump, Session};
+
+/// An initiator that is dropped comes back after this time at the earliest.
+const COME_BACK_SECONDS: u16 = 1;
 
 impl Engine {
     pub(crate) fn session_mut(&mut self, place: usize) -> Option<&mut Session> {
@@ -102,6 +106,56 @@ impl Engine {
         }
     }
 
+    /// Tell an initiator that it is dropped, as far as that can be written at once, and close its connection.
+    pub(crate) fn dismiss(&mut self, place: usize) {
+        if let Some(session) = self.session_mut(place) {
+            session.connection.announce_drop(COME_BACK_SECONDS);
+            // Who does not read is not waited for.
+            let _ = session.flush();
+        }
+        self.close_session(place);
+    }
+
+    /// Let nobody in any more and ask those who are in to log out within `seconds`; how many.
+    pub fn ask_to_log_out(&mut self, seconds: u16) -> usize {
+        let is_portal = |slot: &Slot| matches!(&slot.endpoint, Endpoint::Listener(listener) if listener.purpose == Purpose::Portal);
+        self.endpoints.retain(|_, slot| !is_portal(slot));
+        let mut asked = 0;
+        for place in self.connections() {
+            let Some(session) = self.session_mut(place) else {
+                continue;
+            };
+            if session.login.is_none() {
+                self.close_session(place);
+                continue;
+            }
+            session.connection.request_logout(seconds);
+            self.mark_dirty(place);
+            asked += 1;
+        }
+        asked
+    }
+
+    /// Connections of initiators that are logged in.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.logins().count()
+    }
+
+    /// Drop all connections of initiators.
+    pub fn dismiss_all(&mut self) {
+        for place in self.connections() {
+            self.dismiss(place);
+        }
+    }
+
+    /// The places of all connections of initiators.
+    fn connections(&self) -> Vec<usize> {
+        let is_session = |slot: &Slot| matches!(slot.endpoint, Endpoint::Session(_));
+        let places = self.endpoints.iter().filter(|(_, slot)| is_session(slot));
+        places.map(|(place, _)| place).collect()
+    }
+
     /// Close a connection at once.
     pub(crate) fn close_session(&mut self, place: usize) {
         if self.session_mut(place).is_none() {
@@ -151,10 +205,17 @@ impl Engine {
             let Some(session) = self.session_mut(place) else {
                 continue;
             };
-            if session.closing || session.connection.tick(now_ns).is_err() {
+            session.closing_ticks += u32::from(session.closing);
+            if session.closing_ticks > CLOSING_TICKS || session.connection.tick(now_ns).is_err() {
                 self.close_session(place);
+            } else if session.closing {
+                // Not closed yet: what was said last, such as why a login is refused, may not be written yet.
+                self.mark_dirty(place);
             } else if !session.is_flushed() {
                 self.mark_dirty(place);
+            } else if session.socket.is_readable() && session.may_read() {
+                // Another session of its initiator has given room back.
+                self.schedule(place);
             }
         }
     }

@@ -56,7 +56,7 @@ def node_view(node: Node) -> NodeView:
         recv_status=node.recv.value,
         control_port=config.control_port,
         data_port=config.data_port,
-        portals=[f"{portal.host}:{portal.port}" for portal in config.portals],
+        portals=[str(portal) for portal in config.portals],
         default_pool=config.default_pool,
         state_dir=str(config.state_dir),
         etc=str(config.etc),

@@ -7,8 +7,9 @@ mod outgoing;
 pub(crate) use frame::{FrameRules, Pdu, bytes_wanted, take_pdu};
 pub(crate) use header::{Header, RESERVED_TAG, opcode};
 pub(crate) use outgoing::{
-    DataIn, LoginAnswer, Outgoing, ScsiStatus, StatSn, data_in, login_response, logout_request,
-    logout_response, nop_in, r2t, reject, scsi_response, task_management_response, text_response,
+    DataIn, LoginAnswer, Outgoing, ScsiStatus, StatSn, data_in, drop_notice, login_response,
+    logout_request, logout_response, nop_in, r2t, reject, scsi_response, task_management_response,
+    text_response,
 };
 
 /// Bytes of the basic header segment.

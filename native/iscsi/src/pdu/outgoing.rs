@@ -199,6 +199,15 @@ pub(crate) fn logout_request(seconds: u16) -> Outgoing {
     pdu
 }
 
+/// Asynchronous Message, event 3: the target is about to drop all connections of the session; the initiator is to wait
+/// `wait_seconds` before it comes back, and nothing is kept for it (RFC 7143 §11.9).
+pub(crate) fn drop_notice(wait_seconds: u16) -> Outgoing {
+    let mut pdu = Outgoing::new(opcode::ASYNC_MESSAGE, FINAL, RESERVED_TAG, StatSn::Advance);
+    pdu.bytes[36] = 3;
+    pdu.put_u16(40, wait_seconds);
+    pdu
+}
+
 /// Reject (RFC 7143 §11.17); its data is the rejected header.
 pub(crate) fn reject(reason: u8) -> Outgoing {
     let mut pdu = Outgoing::new(opcode::REJECT, FINAL, RESERVED_TAG, StatSn::Advance);

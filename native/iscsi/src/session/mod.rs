@@ -24,7 +24,9 @@ use crate::event::{Event, Finish, SessionKind, TaskTag};
 use crate::login::Identity;
 use crate::outbox::{Outbox, RejectReason, Window};
 use crate::parameters::{Key, Parameters};
-use crate::pdu::{FrameRules, Pdu, RESERVED_TAG, logout_request, logout_response, nop_in, opcode};
+use crate::pdu::{
+    FrameRules, Pdu, RESERVED_TAG, drop_notice, logout_request, logout_response, nop_in, opcode,
+};
 
 use task::Tasks;
 use text_exchange::TextExchange;
@@ -269,6 +271,11 @@ impl Session {
     /// Ask the initiator to log out.
     pub(crate) fn request_logout(&self, seconds: u16, outbox: &mut Outbox) {
         outbox.send_bare(logout_request(seconds), self.sequence());
+    }
+
+    /// Say that the connection is about to be dropped.
+    pub(crate) fn announce_drop(&self, wait_seconds: u16, outbox: &mut Outbox) {
+        outbox.send_bare(drop_notice(wait_seconds), self.sequence());
     }
 
     /// Logout (RFC 7143 §11.14): a session of one connection ends with either reason.

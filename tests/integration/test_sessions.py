@@ -1,0 +1,135 @@
+"""Sessions from the outside: their limits, their end, several portals; with an initiator that does what no good one does."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from integration.conftest import free_places
+from integration.initiator_tools import run_tool
+from integration.raw_login import INITIATOR, OPERATIONAL_TO_FULL, RawLogin
+from twindisk.demo.node import Node
+from twindisk.demo.pair import POOL, iqn
+from twindisk.demo.place import write_configuration
+from twindisk.initiator import Session, discover
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("P9")]
+
+OTHER = "iqn.1994-05.com.redhat:vm13"
+M1 = iqn("M1")
+NOP_IN, ASYNC, LOGOUT_RESPONSE = 0x20, 0x32, 0x26
+OUT_OF_RESOURCES, TOO_MANY_CONNECTIONS, NO_SUCH_SESSION = 0x0302, 0x0206, 0x020A
+SESSIONS_MAX = 32
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
+    """A node with a VDisk and three portals: two IPv4 addresses and an IPv6 one."""
+    where = free_places(tmp_path_factory.mktemp("node"))
+    write_configuration(where)
+    node = Node(where[0])
+    port = node.place.portal_port
+    with (node.place.etc / "quadstor.conf").open("a") as file:
+        file.write(f"Portal={where[1].portal},[::1]:{port}\n")
+    try:
+        await node.start()
+        await node.run("spconfig", "-a", "-g", POOL)
+        await node.run("bdconfig", "-a", "-d", str(node.place.disk), "-g", POOL)
+        await node.run("vdconfig", "-a", "-v", "M1", "-s", "0.1", "-g", POOL)
+        yield node
+    finally:
+        await node.kill()
+        print(f"--- last words of {node.name}\n{node.log_tail()}")
+
+
+async def test_every_portal_serves_and_discovery_tells_the_one_that_was_asked(node: Node) -> None:
+    port = node.place.portal_port
+    second = Path(node.place.etc / "quadstor.conf").read_text().rpartition("Portal=")[2].partition(",")[0]
+    for portal in (node.place.portal, second, f"[::1]:{port}"):
+        (target,) = await discover(portal)
+        assert target.portals == (f"{portal},1",)
+        assert M1 in await run_tool("iscsi-ls", f"iscsi://{portal}")
+        async with await Session.connect(portal, M1) as session:
+            await session.clear_unit_attentions()
+            await session.write(0, portal.encode().ljust(512))
+            assert (await session.read(0, 512)).rstrip().decode() == portal
+    assert f"[::1]:{port}" in await node.run("twindisk", "node", "show")
+
+
+async def test_connections_and_recovery_are_negotiated_down(node: Node) -> None:
+    login = await RawLogin.connect(node.place.portal)
+    answer = await login.logged_in(M1, MaxConnections="8", ErrorRecoveryLevel="2", MaxOutstandingR2T="64")
+    assert (answer.text["MaxConnections"], answer.text["ErrorRecoveryLevel"]) == ("1", "0")
+    names = {"InitiatorName": INITIATOR, "TargetName": M1}
+    for tsih, status in ((answer.tsih, TOO_MANY_CONNECTIONS), (answer.tsih ^ 1, NO_SUCH_SESSION)):
+        second = await RawLogin.connect(node.place.portal)
+        assert (await second.ask(OPERATIONAL_TO_FULL, names, tsih=tsih, cid=1)).status == status
+        assert await second.closed()
+    login.close()
+
+
+async def test_a_login_with_the_same_isid_reinstates_the_session(node: Node) -> None:
+    first = await RawLogin.connect(node.place.portal, isid=7)
+    await first.logged_in(M1)
+    stranger = await RawLogin.connect(node.place.portal, isid=7)
+    await stranger.logged_in(M1, OTHER)
+    second = await RawLogin.connect(node.place.portal, isid=7)
+    await second.logged_in(M1)
+    assert await first.closed()
+    await stranger.log_out()
+    assert (await stranger.pdu())[0][0] == LOGOUT_RESPONSE
+    stranger.close()
+    second.close()
+
+
+async def test_one_initiator_has_a_limit_and_others_come_in(node: Node) -> None:
+    async with contextlib.AsyncExitStack() as open_sessions:
+        for isid in range(SESSIONS_MAX):
+            login = await RawLogin.connect(node.place.portal, isid=1000 + isid)
+            open_sessions.callback(login.close)
+            await login.logged_in(M1)
+        names = {"InitiatorName": INITIATOR, "TargetName": M1}
+        one_more = await RawLogin.connect(node.place.portal, isid=2000)
+        assert (await one_more.send(OPERATIONAL_TO_FULL, **names)).status == OUT_OF_RESOURCES
+        assert await one_more.closed()
+        again = await RawLogin.connect(node.place.portal, isid=1000)
+        open_sessions.callback(again.close)
+        await again.logged_in(M1)
+        other = await RawLogin.connect(node.place.portal, isid=2000)
+        open_sessions.callback(other.close)
+        await other.logged_in(M1, OTHER)
+        async with await Session.connect(node.place.portal, M1) as session:
+            await session.clear_unit_attentions()
+
+
+async def test_a_dead_initiator_is_asked_and_then_given_up(node: Node) -> None:
+    login = await RawLogin.connect(node.place.portal, isid=3000)
+    await login.logged_in(M1)
+    asked, _ = await login.pdu()
+    assert asked[0] == NOP_IN
+    assert asked[20:24] != b"\xff" * 4, "it asks for an answer"
+    assert await login.closed()
+    assert INITIATOR not in await node.run("twindisk", "vdisk", "show", "M1")
+
+
+async def test_a_stop_asks_for_a_logout_and_then_says_that_it_drops(node: Node) -> None:
+    polite = await RawLogin.connect(node.place.portal, isid=4000)
+    await polite.logged_in(M1)
+    deaf = await RawLogin.connect(node.place.portal, isid=4001)
+    await deaf.logged_in(M1)
+    stopping = asyncio.create_task(node.stop())
+    for login in (polite, deaf):
+        header, _ = await login.pdu()
+        assert (header[0], header[36], int.from_bytes(header[42:44], "big")) == (ASYNC, 1, 1)
+    await polite.log_out()
+    assert (await polite.pdu())[0][0] == LOGOUT_RESPONSE
+    assert await polite.closed()
+    with pytest.raises(ConnectionError):
+        await RawLogin.connect(node.place.portal)
+    header, _ = await deaf.pdu()
+    assert (header[0], header[36], int.from_bytes(header[40:42], "big")) == (ASYNC, 3, 1)
+    assert await deaf.closed()
+    await stopping
