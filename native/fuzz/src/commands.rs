@@ -67,6 +67,10 @@ fn check(request: &IoRequest, sent: usize) {
                 .checked_add(length)
                 .is_some_and(|end| end <= BLOCKS * 512)
     };
+    #[allow(
+        unreachable_patterns,
+        reason = "what is new is not checked until it has an arm"
+    )]
     match request {
         IoRequest::Read {
             offset_bytes,
@@ -94,6 +98,30 @@ fn check(request: &IoRequest, sent: usize) {
             assert!(inside(*offset_bytes, u64::from(*len_bytes)));
             assert!(*len_bytes as usize <= sent);
         }
+        IoRequest::CompareAndWrite {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
+            assert!(*len_bytes as usize * 2 <= sent);
+        }
+        IoRequest::OrWrite {
+            offset_bytes,
+            len_bytes,
+            ..
+        } => {
+            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
+            assert!(*len_bytes as usize <= sent);
+        }
+        IoRequest::WriteSame {
+            offset_bytes,
+            len_bytes,
+            zeros,
+        } => {
+            assert!(inside(*offset_bytes, *len_bytes));
+            assert!(*zeros || sent >= 512);
+        }
         IoRequest::Unmap(ranges) => {
             assert!(!ranges.is_empty());
             assert!(
@@ -103,5 +131,6 @@ fn check(request: &IoRequest, sent: usize) {
             );
         }
         IoRequest::Flush => {}
+        _ => {}
     }
 }

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use twindisk_mirror::message::Message;
 use twindisk_mirror::{
     Action, AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, DiskOp, Facts,
-    HostId, HostOp, Node, NotReady, PeerId, Role, Serial, Sync, frame,
+    HostId, HostOp, Node, NotReady, Payload, PeerId, Role, Serial, Sync, Update, UpdateKind, frame,
 };
 
 use crate::input::Input;
@@ -12,9 +12,9 @@ use crate::input::Input;
 const SERIAL: Serial = Serial([0x6e; 16]);
 const PEER: PeerId = PeerId(1);
 const SIZE_BYTES: u64 = 16 << 20;
-const KINDS: [u8; 32] = [
+const KINDS: [u8; 38] = [
     1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 30, 31, 32, 33, 34, 35,
-    36, 40, 41, 42, 3, 4, 10,
+    36, 40, 41, 42, 3, 4, 10, 60, 61, 62, 63, 64, 65,
 ];
 
 /// Run an input.
@@ -49,7 +49,7 @@ fn encoded(message: &Message) -> BytesMut {
 
 /// A frame whose checksums are right.
 fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
-    let kind = KINDS[usize::from(input.byte() & 31)];
+    let kind = KINDS[usize::from(input.byte()) % KINDS.len()];
     let [epoch, id, offset, len]: [u8; 4] = input.array();
     let payload = match kind {
         1 => {
@@ -72,7 +72,9 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
             terms.extend_from_slice(&u64::from(input.byte()).to_le_bytes());
             terms
         }
-        10 | 13 | 18 | 33 => vec![0x5a; (usize::from(len & 31) + 1) * 512],
+        60 | 61 => vec![0x3c; 512],
+        62 => vec![0; (usize::from(len & 7) + 1) * 1024],
+        10 | 13 | 18 | 33 | 63 | 64 => vec![0x5a; (usize::from(len & 31) + 1) * 512],
         2 | 21 | 22 | 30 => input.piece(64).to_vec(),
         _ => Vec::new(),
     };
@@ -155,10 +157,26 @@ fn any_messages(input: &mut Input<'_>) {
 fn host_op(input: &mut Input<'_>) -> HostOp {
     let [choice, offset, len] = input.array();
     let (offset, len_bytes) = (u64::from(offset) << 15, (u32::from(len) + 1) * 512);
-    let kind = match choice & 3 {
+    let fua = choice & 8 != 0;
+    let bytes = |value: u8| Payload::from(Bytes::from(vec![value; len_bytes as usize]));
+    let update = |kind| HostOp::Update {
+        update: Update {
+            offset,
+            len_bytes: u64::from(len_bytes),
+            kind,
+        },
+        fua,
+    };
+    let kind = match choice & 7 {
         0 => return HostOp::Read { offset, len_bytes },
         1 => return HostOp::Flush,
         2 => ChangeKind::Unmap,
+        3 => ChangeKind::Fill(Bytes::from(vec![0x77; 512]).into()),
+        4 => return update(UpdateKind::Or(bytes(1))),
+        5 => {
+            let (compare, write) = (bytes(choice >> 7), bytes(2));
+            return update(UpdateKind::CompareAndWrite { compare, write });
+        }
         _ => ChangeKind::Write(Bytes::from(vec![0xa5; len_bytes as usize]).into()),
     };
     let change = Change {
@@ -166,10 +184,7 @@ fn host_op(input: &mut Input<'_>) -> HostOp {
         len_bytes: u64::from(len_bytes),
         kind,
     };
-    HostOp::Change {
-        change,
-        fua: choice & 4 != 0,
-    }
+    HostOp::Change { change, fua }
 }
 
 fn command(input: &mut Input<'_>) -> Command {
