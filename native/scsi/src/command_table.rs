@@ -5,6 +5,7 @@ use crate::capacity::{read_capacity_10, read_capacity_16, synchronize_cache};
 use crate::compare_and_write::{compare_and_write, or_write};
 use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
 use crate::lba_status::get_lba_status;
+use crate::log::log_sense;
 use crate::medium::{prevent_allow, read_defect_data_10, read_defect_data_12, start_stop};
 use crate::mode::{mode_sense_6, mode_sense_10};
 use crate::opcodes::Answered::{Always, Serving, Standby};
@@ -53,6 +54,11 @@ pub(crate) static COMMANDS: &[Command] = &[
         &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, NACA],
         Serving,
         unmap,
+    ),
+    command(
+        &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, NACA],
+        Standby,
+        log_sense,
     ),
     command(
         &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, NACA],

@@ -16,6 +16,7 @@ mod compare_and_write;
 mod inquiry;
 mod lba_status;
 mod limits;
+mod log;
 mod logical_unit;
 mod medium;
 mod mode;

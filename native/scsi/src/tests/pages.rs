@@ -246,3 +246,28 @@ fn one_operation_code_is_described() {
         );
     }
 }
+
+#[test]
+fn log_pages_are_listed_and_tell_of_no_exception() {
+    let mut unit = unit();
+    let mut log = |page: u8, subpage: u8, pointer: u8, length: u8| {
+        run(
+            &mut unit,
+            &[0x4d, 0, page, subpage, 0, 0, pointer, 0, length, 0],
+        )
+    };
+    assert_eq!(data(log(0x40, 0, 0, 255)), [0, 0, 0, 2, 0x00, 0x2f]);
+    assert_eq!(data(log(0x40, 0, 0, 5)), [0, 0, 0, 2, 0x00]);
+    assert_eq!(
+        data(log(0x40, 0xff, 0, 255)),
+        [0x40, 0xff, 0, 6, 0, 0, 0, 0xff, 0x2f, 0]
+    );
+    assert_eq!(
+        data(log(0x6f, 0, 0, 255)),
+        [0x2f, 0, 0, 8, 0, 0, 3, 4, 0, 0, 0xff, 0]
+    );
+    for (page, subpage, pointer) in [(0x42, 0, 0), (0x6f, 1, 0), (0x6f, 0, 1)] {
+        assert_eq!(sense(log(page, subpage, pointer, 255)), INVALID_CDB_FIELD);
+    }
+    assert_eq!(sense(run(&mut unit, &[0x4d, 0x01])), INVALID_CDB_FIELD);
+}
