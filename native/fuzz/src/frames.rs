@@ -168,6 +168,10 @@ fn host_op(input: &mut Input<'_>) -> HostOp {
         fua,
     };
     let kind = match choice & 7 {
+        6 => {
+            let len_bytes = u64::from(len_bytes);
+            return HostOp::Allocation { offset, len_bytes };
+        }
         0 => return HostOp::Read { offset, len_bytes },
         1 => return HostOp::Flush,
         2 => ChangeKind::Unmap,
@@ -247,6 +251,10 @@ fn settle(node: &mut Node, pending: &mut Vec<(DiskId, DiskOp)>, choice: u8, now_
             return;
         }
         let (id, op) = pending.remove(0);
+        #[allow(
+            unreachable_patterns,
+            reason = "a new operation must not stop the fuzzers"
+        )]
         let done = match op {
             _ if choice == 0xff => DiskDone::Failed(5),
             DiskOp::Read { len_bytes, offset } => {
@@ -258,7 +266,12 @@ fn settle(node: &mut Node, pending: &mut Vec<(DiskId, DiskOp)>, choice: u8, now_
                 DiskDone::Done
             }
             DiskOp::Allocated => DiskDone::Extents(vec![0, 2]),
+            DiskOp::Ranges { offset, len_bytes } => {
+                DiskDone::Ranges(vec![(offset, len_bytes.min(512))])
+            }
             DiskOp::Flush | DiskOp::Persist(_) => DiskDone::Done,
+            // What is new is answered so until it has an arm.
+            _ => DiskDone::Done,
         };
         node.disk_done(SERIAL, id, done, now_ns);
     }
