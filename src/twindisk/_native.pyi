@@ -137,7 +137,7 @@ class SimNode:
     def add_peer(self, peer: int, now_ns: int) -> None:
         """Keep leases with a peer; what an earlier life may have promised it counts as promised."""
     def add_copy(self, serial: str, peer: int | None, record: dict[str, Any], now_ns: int) -> None:
-        """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``; ``log_extents`` limits its activity log."""
+        """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``, ``shared``; ``log_extents`` limits its activity log."""
     def host_read(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:
         """Begin a host's read."""
     def host_write(self, serial: str, number: int, offset: int, data: bytes, fua: bool, now_ns: int) -> None:
@@ -149,6 +149,18 @@ class SimNode:
         """Begin a host's unmap."""
     def host_flush(self, serial: str, number: int, now_ns: int) -> None:
         """Begin a host's flush."""
+    def host_settle(self, serial: str, number: int, now_ns: int) -> None:
+        """Begin a host's question about the shared record: done once the copy serves and knows it."""
+    def host_turn(self, serial: str, number: int, tag: int, now_ns: int) -> None:
+        """Begin a host's change of the shared record; ``tag`` names it. When it has its turn: action ``turn``."""
+    def turn_computed(self, serial: str, number: int, data: bytes | None, drain: bool, now_ns: int) -> bool:
+        """Give what the record becomes, None for no change; return False if the turn was lost meanwhile."""
+    def record_taken(self, serial: str, number: int, now_ns: int) -> None:
+        """Say that a version of the shared record (action ``record``) is in force."""
+    def holds(self, serial: str, number: int) -> bool:
+        """Return whether a host's command is held."""
+    def shared(self, serial: str) -> bytes:
+        """Return the shared record as the copy holds it."""
     def cancel(self, serial: str, number: int, now_ns: int) -> None:
         """Give up a host's command: its session is gone."""
     def disk_done(self, serial: str, number: int, outcome: bytes | list[tuple[int]] | int | None, now_ns: int) -> None:

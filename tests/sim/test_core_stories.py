@@ -11,7 +11,15 @@ KEY = bytes(32)
 
 def record(current: int, base: int, role: str) -> dict[str, Any]:
     facts = {"current": current, "base": base, "lineage": [], "epoch": 2, "role": role}
-    return {**facts, "inconsistent": False, "ending": False, "size_bytes": 1 << 20, "active": [], "bitmap": []}
+    return {
+        **facts,
+        "inconsistent": False,
+        "ending": False,
+        "size_bytes": 1 << 20,
+        "active": [],
+        "bitmap": [],
+        "shared": b"",
+    }
 
 
 class Pair:
@@ -48,6 +56,8 @@ class Pair:
                 self.nodes[1 - at].receive(at, action[2], self.now_ns)
             elif action[0] == "disk":
                 self.nodes[at].disk_done(SERIAL, action[2], None, self.now_ns)
+            elif action[0] == "record":
+                self.nodes[at].record_taken(SERIAL, action[2], self.now_ns)
             elif action[0] == "report":
                 self.reports[at].append(action[2]["kind"])
         return bool(actions)

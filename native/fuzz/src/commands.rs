@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use twindisk_scsi::{
-    AccessState, Identity, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES, NexusId, Status, Step,
+    AccessState, Identity, InitiatorPort, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES, NexusId,
+    Reserved, Status, Step, Table,
 };
 
 use crate::input::Input;
@@ -28,6 +29,8 @@ pub fn run(data: &[u8]) {
     let nexuses = [NexusId(1), NexusId(2)];
     for nexus in nexuses {
         unit.open_nexus(nexus);
+        let port = InitiatorPort::new("iqn.2024-01.invalid:i", [0, 0, 0, 0, 0, nexus.0 as u8]);
+        unit.name_nexus(nexus, port.expect("the name is an iSCSI name"));
     }
     for _ in 0..16 {
         if input.is_empty() {
@@ -47,7 +50,18 @@ pub fn run(data: &[u8]) {
         let middle = list.len() / 2;
         let whole = Bytes::from(list);
         let pieces = [whole.slice(..middle), whole.slice(middle..)];
-        match unit.execute(nexus, &cdb, lun, &pieces) {
+        let mut step = unit.execute(nexus, &cdb, lun, &pieces);
+        if step == Step::Settle {
+            step = unit.execute_settled(nexus, &cdb, lun, &pieces);
+        }
+        match step {
+            Step::Settle => panic!("settled already"),
+            Step::Turn => {
+                if let Reserved::Change { bytes, .. } = unit.reserve(nexus, &cdb, &pieces) {
+                    assert!(Table::decode(&bytes).is_ok());
+                    unit.set_reservations(&bytes);
+                }
+            }
             Step::Io(request) => check(&request, whole.len()),
             Step::Done(response) => {
                 assert_eq!(

@@ -4,7 +4,8 @@ use bytes::{Bytes, BytesMut};
 use twindisk_mirror::message::Message;
 use twindisk_mirror::{
     Action, AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, DiskOp, Facts,
-    HostId, HostOp, Node, NotReady, Payload, PeerId, Role, Serial, Sync, Update, UpdateKind, frame,
+    HostId, HostOp, Node, NotReady, Payload, PeerId, RecordChange, Role, Serial, SharedRecord,
+    Sync, Update, UpdateKind, frame,
 };
 
 use crate::input::Input;
@@ -49,7 +50,11 @@ fn encoded(message: &Message) -> BytesMut {
 
 /// A frame whose checksums are right.
 fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
-    let kind = KINDS[usize::from(input.byte()) % KINDS.len()];
+    // The kinds of the shared record have places of their own, so that the inputs of before keep their meaning.
+    let kind = match input.byte() {
+        byte @ 228.. => 50 + (byte & 7),
+        byte => KINDS[usize::from(byte) % KINDS.len()],
+    };
     let [epoch, id, offset, len]: [u8; 4] = input.array();
     let payload = match kind {
         1 => {
@@ -75,7 +80,15 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
         60 | 61 => vec![0x3c; 512],
         62 => vec![0; (usize::from(len & 7) + 1) * 1024],
         10 | 13 | 18 | 33 | 63 | 64 => vec![0x5a; (usize::from(len & 31) + 1) * 512],
-        2 | 21 | 22 | 30 => input.piece(64).to_vec(),
+        50 | 55 => {
+            let mut record = vec![0; 16];
+            record[0] = input.byte();
+            record[8] = 1;
+            record.extend_from_slice(&u64::from(input.byte()).to_le_bytes());
+            record.extend_from_slice(input.piece(64));
+            record
+        }
+        2 | 21 | 22 | 30 | 53 => input.piece(64).to_vec(),
         _ => Vec::new(),
     };
     let mut head = [0; 64];
@@ -92,7 +105,11 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
         _ => u64::from(offset) << 16,
     };
     head[48..56].copy_from_slice(&offset.to_le_bytes());
-    head[56..60].copy_from_slice(&(u32::from(len) * 512).to_le_bytes());
+    let len_bytes = match kind {
+        53 | 55 => u32::from(len & 1),
+        _ => u32::from(len) * 512,
+    };
+    head[56..60].copy_from_slice(&len_bytes.to_le_bytes());
     let checksum = crc32c::crc32c(&head[..60]);
     head[60..].copy_from_slice(&checksum.to_le_bytes());
     [&head[..], &payload].concat()
@@ -112,6 +129,7 @@ fn any_messages(input: &mut Input<'_>) {
         facts: Facts::new(u64::from(input.byte() & 3), role),
         active: Vec::new(),
         bitmap: Vec::new(),
+        shared: SharedRecord::default(),
     };
     node.add_copy(spec, 0);
     node.link_up(PEER, 0);
@@ -174,6 +192,8 @@ fn host_op(input: &mut Input<'_>) -> HostOp {
         }
         0 => return HostOp::Read { offset, len_bytes },
         1 => return HostOp::Flush,
+        7 if choice & 0x10 != 0 => return HostOp::Turn { tag: offset },
+        7 if choice & 0x20 != 0 => return HostOp::Settle,
         2 => ChangeKind::Unmap,
         3 => ChangeKind::Fill(Bytes::from(vec![0x77; 512]).into()),
         4 => return update(UpdateKind::Or(bytes(1))),
@@ -243,6 +263,13 @@ fn settle(node: &mut Node, pending: &mut Vec<(DiskId, DiskOp)>, choice: u8, now_
                     let mut bytes = encoded(&message);
                     let decoded = frame::decode(&mut bytes).expect("we send what can be decoded");
                     assert_eq!(decoded, Some(message));
+                }
+                Action::Record { id, .. } => node.record_taken(SERIAL, id, now_ns),
+                Action::Turn { host, .. } => {
+                    let bytes = Bytes::from(vec![choice; usize::from(choice)]);
+                    let drain = choice & 4 != 0;
+                    let change = (choice & 8 == 0).then_some(RecordChange { bytes, drain });
+                    node.turn_computed(SERIAL, host, change, now_ns);
                 }
                 _ => {}
             }

@@ -1,10 +1,13 @@
 //! What a node asks of its caller, and how a copy is given to it.
 
+use bytes::Bytes;
+
 use crate::facts::Facts;
 use crate::ids::{DiskId, HostId, PeerId, Serial};
 use crate::message::Message;
 use crate::ops::{DiskOp, HostResult};
 use crate::report::Report;
+use crate::shared_record::SharedRecord;
 
 /// What the caller has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,25 @@ pub enum Action {
         host: HostId,
         /// The answer.
         result: HostResult,
+    },
+    /// Put a version of the shared record in force before anything else is done: refuse new commands that it forbids, take
+    /// back those of them that are held ([`crate::Node::holds`]), then call [`crate::Node::record_taken`].
+    Record {
+        /// The VDisk.
+        serial: Serial,
+        /// To be given back.
+        id: u64,
+        /// The record's bytes.
+        bytes: Bytes,
+        /// Let the commands that the change forbids end first; those that are held or wait for a turn are to be taken back.
+        drain: bool,
+    },
+    /// It is a host's turn to change the shared record: call [`crate::Node::turn_computed`] at once.
+    Turn {
+        /// The VDisk.
+        serial: Serial,
+        /// The command.
+        host: HostId,
     },
     /// Send to a peer, in order.
     Send {
@@ -81,4 +103,6 @@ pub struct CopySpec {
     pub active: Vec<u64>,
     /// Durable dirty bitmap: (extent, word).
     pub bitmap: Vec<(u64, u64)>,
+    /// Durable shared record.
+    pub shared: SharedRecord,
 }

@@ -7,7 +7,8 @@
 //! 1. A host write is answered only once both copies hold it, or once the peer is durably marked outdated.
 //! 2. Nothing is served while the copy is not known to be current, or while the peer's lease has run out.
 //! 3. Writes that overlap are applied in the same order on both copies: the Master's range locks order them.
-//! 4. Every place where the copies may differ is named by something durable: activity log or dirty bitmap.
+//! 4. A change of the shared record is durable and in force on both copies before it is answered.
+//! 5. Every place where the copies may differ is named by something durable: activity log or dirty bitmap.
 
 pub mod action;
 pub mod activity_log;
@@ -24,16 +25,19 @@ pub mod ops;
 pub mod payload;
 pub mod range_locks;
 pub mod report;
+pub mod shared_record;
 
 pub use action::{Action, CopySpec, LinkLoss};
 pub use facts::{Facts, Role};
 pub use ids::{DiskId, HostId, PeerId, Serial};
 pub use node::Node;
 pub use ops::{
-    Change, ChangeKind, DiskDone, DiskOp, HostOp, HostResult, NotReady, Persist, Update, UpdateKind,
+    Change, ChangeKind, DiskDone, DiskOp, HostOp, HostResult, NotReady, Persist, RecordChange,
+    Update, UpdateKind,
 };
 pub use payload::Payload;
 pub use report::{AttachPlan, Command, CommandError, Report, Sync};
+pub use shared_record::SharedRecord;
 
 /// Bytes of one extent, the unit of the activity log.
 pub const EXTENT_BYTES: u64 = 4 << 20;

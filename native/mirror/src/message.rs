@@ -1,10 +1,13 @@
 //! What two copies of a VDisk say to each other (docs/protocols/mirror.md).
 
+use bytes::Bytes;
+
 use crate::facts::Role;
 use crate::ids::Serial;
 use crate::ops::{Change, Update};
 use crate::payload::Payload;
 use crate::report::{Sync, ToldFacts};
+use crate::shared_record::SharedRecord;
 
 /// One message between the two copies of a VDisk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,4 +127,33 @@ pub enum Body {
         /// The new epoch.
         epoch: u64,
     },
+
+    /// The shared record as I hold it (S), as both are to hold it (M); before `AttachReady` and `AttachGo`.
+    RecordIs(SharedRecord),
+    /// S: I want to change the record.
+    RecordAsk,
+    /// M: it is your turn.
+    RecordTurn,
+    /// S: this is what it becomes.
+    RecordUpdate {
+        /// Names the change.
+        tag: u64,
+        /// What it forbids is to end before it is answered.
+        drain: bool,
+        /// The record's new bytes.
+        bytes: Bytes,
+    },
+    /// S: I need no turn any more.
+    RecordPass,
+    /// M: make this version durable and put it in force.
+    RecordApply {
+        /// The version.
+        record: SharedRecord,
+        /// What it forbids is to end first.
+        drain: bool,
+    },
+    /// S: done.
+    RecordApplied,
+    /// M: your change is in force on both nodes.
+    RecordDone,
 }

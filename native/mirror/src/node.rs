@@ -10,7 +10,7 @@ use crate::action::{Action, CopySpec, LinkLoss};
 use crate::copy::{Copy, Surroundings};
 use crate::ids::{DiskId, HostId, PeerId, Serial};
 use crate::message::Message;
-use crate::ops::{DiskDone, HostOp, HostResult, NotReady};
+use crate::ops::{DiskDone, HostOp, HostResult, NotReady, RecordChange};
 use crate::report::{Command, CommandError};
 
 #[derive(Debug, Default)]
@@ -131,6 +131,37 @@ impl Node {
     pub fn cancel(&mut self, serial: Serial, id: HostId, now_ns: u64) {
         if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
             copy.cancel(id, around);
+            self.collect(serial, now_ns);
+        }
+    }
+
+    /// True for a command that is held: it has not begun since the copy last served, and may be taken back by [`Self::cancel`].
+    #[must_use]
+    pub fn holds(&self, serial: Serial, id: HostId) -> bool {
+        self.copies.get(&serial).is_some_and(|copy| copy.holds(id))
+    }
+
+    /// What the turn of a command came to ([`Action::Turn`]); `None`: the record stays, and the caller answers the command. False:
+    /// the turn was lost meanwhile; the command starts afresh.
+    pub fn turn_computed(
+        &mut self,
+        serial: Serial,
+        id: HostId,
+        change: Option<RecordChange>,
+        now_ns: u64,
+    ) -> bool {
+        let Some((copy, around)) = self.copy_and_around(serial, now_ns) else {
+            return false;
+        };
+        let taken = copy.computed(id, change, around);
+        self.collect(serial, now_ns);
+        taken
+    }
+
+    /// A version of the shared record is in force ([`Action::Record`]), and what it was to drain has ended.
+    pub fn record_taken(&mut self, serial: Serial, id: u64, now_ns: u64) {
+        if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {
+            copy.record_taken(id, around);
             self.collect(serial, now_ns);
         }
     }

@@ -1,7 +1,10 @@
 //! What hosts ask of a copy and what a copy asks of its disk.
 
+use bytes::Bytes;
+
 use crate::facts::Facts;
 use crate::payload::Payload;
+use crate::shared_record::SharedRecord;
 
 /// A change of the data: the unit that both copies apply in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +119,22 @@ pub enum HostOp {
     },
     /// Make all answered changes durable on both copies.
     Flush,
+    /// Wait until this copy serves and knows the shared record as it is.
+    Settle,
+    /// Change the shared record, when it is this command's turn ([`crate::Action::Turn`]).
+    Turn {
+        /// Names the change; chosen at random.
+        tag: u64,
+    },
+}
+
+/// A change of the shared record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordChange {
+    /// What the record becomes, at most [`crate::shared_record::RECORD_MAX_BYTES`].
+    pub bytes: Bytes,
+    /// Commands that the change forbids are to end, on both nodes, before it is answered.
+    pub drain: bool,
 }
 
 /// Why a copy serves nothing, as SCSI tells it (SPC-4 §5.15.2: 04/0A, 04/0B, 04/0C).
@@ -136,7 +155,7 @@ pub enum HostResult {
     Data(Payload),
     /// Answer to [`HostOp::Allocation`]: (offset, length), ascending; what is in none of them reads as zeros.
     Allocation(Vec<(u64, u64)>),
-    /// Changed or flushed on every copy that counts.
+    /// Changed, flushed, settled or in force on every copy that counts.
     Done,
     /// The range holds something else; nothing was changed.
     Miscompare {
@@ -187,6 +206,8 @@ pub struct Persist {
     pub bitmap_reset: bool,
     /// Words (extent, 64 chunk bits) of the dirty bitmap to be stored.
     pub bitmap: Vec<(u64, u64)>,
+    /// The shared record, if it is another one than before; stored before the facts.
+    pub shared: Option<SharedRecord>,
 }
 
 /// How a [`DiskOp`] ended.

@@ -1,12 +1,12 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
 use twindisk_mirror::{Action, HostId, HostResult, Report, Role, Serial};
-use twindisk_scsi::PeerGroup;
+use twindisk_scsi::{PeerGroup, Response};
 
 use crate::access::Shown;
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
-use crate::request::scsi_response;
+use crate::request::{Work, scsi_response};
 
 impl Engine {
     /// Carry out all actions, and those that follow from them.
@@ -29,6 +29,13 @@ impl Engine {
                         host,
                         result,
                     } => self.complete(serial, host, result),
+                    Action::Record {
+                        serial,
+                        id,
+                        bytes,
+                        drain,
+                    } => self.record(serial, id, &bytes, drain),
+                    Action::Turn { serial, host } => self.turn(serial, host),
                     Action::Send { peer, message } => self.send(peer, &message),
                     Action::Report { serial, report } => self.report(serial, report),
                     Action::PeerUp { peer } => self.peer_up(peer),
@@ -50,15 +57,23 @@ impl Engine {
         let Some(request) = self.core.requests.get_mut(host) else {
             return;
         };
+        if result == HostResult::Done && matches!(request.work, Work::Settle { .. }) {
+            return self.settled(serial, host);
+        }
         if result == HostResult::Done
             && let Some(next) = request.todo.pop_front()
         {
             return self.core.node.host(serial, host, next, self.core.now_ns);
         }
+        let answer = std::mem::take(&mut request.answer);
+        self.answer(host, answer.response(result));
+    }
+
+    /// Answer a command that the mirror core knows no more.
+    pub(crate) fn answer(&mut self, host: HostId, response: Response) {
         let Some(request) = self.core.requests.remove(host) else {
             return;
         };
-        let response = request.answer.response(result);
         if let Some(slot) = self.endpoints.get_mut(request.endpoint)
             && let Endpoint::Session(session) = &mut slot.endpoint
             && session.nexus == request.nexus
@@ -69,8 +84,16 @@ impl Engine {
                 .respond(request.task, scsi_response(response));
             self.mark_dirty(request.endpoint);
         }
+        self.ended(host);
+    }
+
+    /// A command has ended: whoever waits for that sees it.
+    pub(crate) fn ended(&mut self, host: HostId) {
         if !self.waiters.is_empty() {
             self.waiters_see(host);
+        }
+        if !self.drains.is_empty() {
+            self.drains_see(host);
         }
     }
 

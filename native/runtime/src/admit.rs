@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 
 use twindisk_iscsi::{LoginRefusal, RefusedLogin, SessionKind, SessionRequest};
+use twindisk_scsi::InitiatorPort;
 
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
@@ -75,6 +76,9 @@ impl Engine {
         let (nexus, address) = (session.nexus, session.address.to_string());
         if let Some(vdisk) = vdisk.and_then(|vdisk| self.core.vdisks.get_mut(vdisk)) {
             vdisk.unit.open_nexus(nexus);
+            if let Some(port) = InitiatorPort::new(&request.initiator, request.isid) {
+                vdisk.unit.name_nexus(nexus, port);
+            }
             let event = VdiskEvent::SessionOpened {
                 initiator: request.initiator,
                 address,

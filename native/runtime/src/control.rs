@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use twindisk_iscsi::Admission;
 use twindisk_mirror::report::ToldFacts;
-use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial};
+use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial, SharedRecord};
 use twindisk_scsi::{AccessState, Identity, LogicalUnit};
 use twindisk_store::{CopyFiles, CopyRecord, Opened};
 
@@ -199,6 +199,7 @@ impl Engine {
             )));
         }
         crate::admission::check(&spec.admission).map_err(about)?;
+        let shared = shared_of(opened.shared).map_err(about)?;
         let peer = self.peer_id_of(spec.peer.as_deref()).map_err(about)?;
         let identity = Identity {
             serial: spec.serial.0,
@@ -230,15 +231,15 @@ impl Engine {
             counters: Counters::default(),
         });
         self.core.places.insert(spec.serial, place);
-        let facts = facts_of(&opened.record);
-        let (size_bytes, active, bitmap) = (spec.size_bytes, opened.record.active, opened.bitmap);
+        let (size_bytes, bitmap) = (spec.size_bytes, opened.bitmap);
         let copy = CopySpec {
             serial: spec.serial,
             size_bytes,
             peer,
-            facts,
-            active,
+            facts: facts_of(&opened.record),
+            active: opened.record.active,
             bitmap,
+            shared,
         };
         self.core.node.add_copy(copy, self.core.now_ns);
         self.show_state(place);
@@ -403,6 +404,14 @@ pub(crate) fn record_of(serial: Serial, size_bytes: u64, facts: &Facts) -> CopyR
         ending: facts.ending,
         active: Vec::new(),
     }
+}
+
+fn shared_of(bytes: Vec<u8>) -> Result<SharedRecord> {
+    if bytes.is_empty() {
+        return Ok(SharedRecord::default());
+    }
+    let unreadable = || EngineError::new(Kind::Corrupt, "the reservations cannot be read");
+    SharedRecord::decode(bytes.into()).ok_or_else(unreadable)
 }
 
 fn facts_of(record: &CopyRecord) -> Facts {

@@ -9,7 +9,7 @@ use twindisk_mirror::{DiskId, DiskOp, Node, Serial};
 
 use crate::clock::boottime_ns;
 use crate::disk::{DiskPool, Job, JobDone, perform_inline};
-use crate::request::Requests;
+use crate::request::{Requests, Tags};
 use crate::vdisk::Vdisk;
 
 /// The engine's state but for its sockets.
@@ -24,6 +24,8 @@ pub struct Core {
     pub requests: Requests,
     /// Who may hold discovery sessions.
     pub discovery: Arc<Admission>,
+    /// Names of changes of reservations.
+    pub tags: Tags,
     /// The workers.
     pub pool: DiskPool,
     /// The time; read anew at the beginning of a pass and after each disk operation.
@@ -40,6 +42,7 @@ impl Core {
             places: HashMap::new(),
             requests: Requests::default(),
             discovery: Arc::default(),
+            tags: Tags::default(),
             pool,
             now_ns: boottime_ns(),
         }

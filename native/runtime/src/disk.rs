@@ -243,6 +243,10 @@ fn store(files: &CopyFiles, serial: Serial, persist: Persist) -> Result<(), Stor
     } else {
         BitmapChange::Words(&persist.bitmap)
     };
+    // First, so that facts that rest on the record are never found without it.
+    if let Some(shared) = persist.shared {
+        files.persist_shared(&shared.encode())?;
+    }
     let facts = persist.facts;
     let record = CopyRecord {
         serial: serial.0,

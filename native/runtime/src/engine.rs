@@ -27,6 +27,7 @@ use crate::link::Link;
 use crate::pace::Pace;
 use crate::peers::{Mirror, Peer};
 use crate::portal::{Listener, Purpose};
+use crate::reserve::Drain;
 use crate::session::Session;
 use crate::tasks::Waiter;
 
@@ -73,6 +74,7 @@ pub struct Engine {
     pub(crate) actions: Vec<Action>,
     pub(crate) disk_ops: Vec<(Serial, DiskId, DiskOp)>,
     pub(crate) waiters: Vec<Waiter>,
+    pub(crate) drains: Vec<Drain>,
     pub(crate) peers: Slab<Peer>,
     pub(crate) mirror: Option<Mirror>,
     pub(crate) settings: Settings,
@@ -112,6 +114,7 @@ impl Engine {
             actions: Vec::new(),
             disk_ops: Vec::new(),
             waiters: Vec::new(),
+            drains: Vec::new(),
             peers: Slab::new(),
             mirror: None,
             settings,

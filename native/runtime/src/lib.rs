@@ -29,6 +29,7 @@ mod peers;
 pub mod plan;
 pub mod portal;
 pub mod request;
+mod reserve;
 pub mod session;
 mod sessions;
 pub mod share;

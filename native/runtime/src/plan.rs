@@ -30,6 +30,18 @@ pub struct Plan {
     pub answer: Answer,
 }
 
+impl Plan {
+    /// One operation.
+    #[must_use]
+    pub fn one(first: HostOp) -> Self {
+        Self {
+            first,
+            todo: VecDeque::new(),
+            answer: Answer::default(),
+        }
+    }
+}
+
 /// How a command is answered once its last operation is done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {

@@ -29,6 +29,45 @@ pub struct Request {
     pub todo: VecDeque<HostOp>,
     /// How it is answered.
     pub answer: Answer,
+    /// Its CDB.
+    pub cdb: [u8; 16],
+    /// What it is about.
+    pub work: Work,
+}
+
+/// What a command in the mirror core is about.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The data.
+    Io,
+    /// It is carried out once the reservations are known as they are.
+    Settle {
+        /// Its data-out.
+        data_out: Vec<Bytes>,
+    },
+    /// It changes the reservations when it is its turn.
+    Turn {
+        /// Its data-out.
+        data_out: Vec<Bytes>,
+        /// Its change is on its way to both nodes; it may have to start afresh all the same.
+        computed: bool,
+    },
+}
+
+/// Names of changes, never the same twice, in whatever process.
+#[derive(Debug, Default)]
+pub struct Tags(Option<u64>);
+
+impl Tags {
+    /// A new name.
+    pub fn fresh(&mut self) -> u64 {
+        let last = self.0.get_or_insert_with(|| {
+            // Without random numbers the time tells processes apart.
+            getrandom::u64().unwrap_or_else(|_| crate::clock::boottime_ns())
+        });
+        *last = last.wrapping_add(1);
+        *last
+    }
 }
 
 /// All requests of the engine.

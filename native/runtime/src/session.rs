@@ -16,11 +16,12 @@ use twindisk_iscsi::{
     Challenge, Connection, Event, Finish, PortalConfig, RefusedLogin, ScsiCommand, SessionRequest,
     TaskFunction, TaskTag,
 };
+use twindisk_mirror::HostOp;
 use twindisk_scsi::{IoRequest, NexusId, Step};
 
 use crate::core::Core;
-use crate::plan::plan;
-use crate::request::{Request, scsi_response};
+use crate::plan::{Plan, plan};
+use crate::request::{Request, Work, scsi_response};
 use crate::share::Share;
 use crate::socket::{Outbox, Read, Socket};
 use crate::vdisk::Targets;
@@ -187,24 +188,34 @@ impl Session {
             return;
         };
         let vdisk = &mut core.vdisks[place];
-        let request =
-            match vdisk
-                .unit
-                .execute(self.nexus, &command.cdb, command.lun, &command.data_out)
-            {
-                Step::Done(response) => {
-                    return self
-                        .connection
-                        .respond(command.task, scsi_response(response));
-                }
-                Step::Io(request) => request,
-            };
-        vdisk.counters.count(&request);
-        let sent_bytes: usize = command.data_out.iter().map(bytes::Bytes::len).sum();
-        let held_bytes = 512 + sent_bytes + read_bytes(&request);
+        let (cdb, data_out) = (command.cdb, command.data_out);
+        let sent_bytes: usize = data_out.iter().map(bytes::Bytes::len).sum();
+        let mut held_bytes = 512 + sent_bytes;
+        let (plan, work) = match vdisk.unit.execute(self.nexus, &cdb, command.lun, &data_out) {
+            Step::Done(response) => {
+                return self
+                    .connection
+                    .respond(command.task, scsi_response(response));
+            }
+            Step::Io(request) => {
+                vdisk.counters.count(&request);
+                held_bytes += read_bytes(&request);
+                (plan(request, data_out), Work::Io)
+            }
+            Step::Settle => (Plan::one(HostOp::Settle), Work::Settle { data_out }),
+            Step::Turn => {
+                let tag = core.tags.fresh();
+                (
+                    Plan::one(HostOp::Turn { tag }),
+                    Work::Turn {
+                        data_out,
+                        computed: false,
+                    },
+                )
+            }
+        };
         self.share.hold(held_bytes);
         let serial = vdisk.serial;
-        let plan = plan(request, command.data_out);
         let waiting = Request {
             endpoint,
             nexus: self.nexus,
@@ -213,6 +224,8 @@ impl Session {
             held_bytes,
             todo: plan.todo,
             answer: plan.answer,
+            cdb,
+            work,
         };
         let id = core.requests.insert(waiting);
         core.node.host(serial, id, plan.first, core.now_ns);

@@ -174,7 +174,7 @@ impl Engine {
             {
                 self.core.node.cancel(vdisk.serial, id, self.core.now_ns);
             }
-            self.waiters_see(id);
+            self.ended(id);
         }
         self.waiters.retain(|waiter| waiter.nexus != session.nexus);
         if let Some(login) = session.login

@@ -11,6 +11,7 @@ use crate::mode::{mode_sense_6, mode_sense_10};
 use crate::opcodes::Answered::{Always, Serving, Standby};
 use crate::opcodes::{Command, action, command, report_opcodes, report_task_functions, sparing};
 use crate::read_write::{read, write, write_atomic};
+use crate::reservations::{persistent_reserve_in, persistent_reserve_out};
 use crate::unmap::unmap;
 use crate::verify::{prefetch, verify, write_and_verify};
 use crate::write_same::write_same;
@@ -65,6 +66,18 @@ pub(crate) static COMMANDS: &[Command] = &[
         Standby,
         mode_sense_10,
     ),
+    reserve_in(&[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, NACA]),
+    reserve_in(&[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, NACA]),
+    reserve_in(&[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, NACA]),
+    reserve_in(&[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x00, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x03, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x06, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    reserve_out(&[0x5f, 0x07, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
     command(&range_16(0x88, 0xfc), Serving, read),
     command(&range_16(0x8a, 0xf8), Serving, write),
     command(&COMPARE_AND_WRITE, Serving, compare_and_write),
@@ -111,6 +124,14 @@ pub(crate) static COMMANDS: &[Command] = &[
         read_defect_data_12,
     ),
 ];
+
+const fn reserve_in(usage: &'static [u8]) -> Command {
+    action(usage, Serving, persistent_reserve_in)
+}
+
+const fn reserve_out(usage: &'static [u8]) -> Command {
+    action(usage, Serving, persistent_reserve_out)
+}
 
 /// The bit of the control byte that is looked at (SAM-5 §5.2).
 const NACA: u8 = 0x04;

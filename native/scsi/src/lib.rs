@@ -22,6 +22,7 @@ mod medium;
 mod mode;
 mod opcodes;
 mod read_write;
+mod reservations;
 mod response;
 mod sense;
 #[cfg(test)]
@@ -36,5 +37,6 @@ pub use alua::{AccessState, PeerGroup};
 pub use lba_status::LbaStatus;
 pub use limits::{BLOCK_BYTES, MAX_TRANSFER_BYTES};
 pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
-pub use response::{Compare, IoRequest, Response, Status, Step};
+pub use reservations::{InitiatorPort, Kind, Nexus, Table, TableError};
+pub use response::{Compare, IoRequest, Reserved, Response, Status, Step};
 pub use sense::{FieldPointer, Sense, SenseKey};

@@ -8,8 +8,9 @@ use crate::alua::{AccessState, PeerGroup};
 use crate::cdb::Request;
 use crate::inquiry::absent;
 use crate::limits::BLOCK_BYTES;
-use crate::opcodes::{self, REQUEST_SENSE};
-use crate::response::{Response, Step};
+use crate::opcodes::{self, PERSISTENT_RESERVE_IN, REQUEST_SENSE};
+use crate::reservations::{InitiatorPort, Nexus, Nexuses, Refusal, Table, attentions};
+use crate::response::{Reserved, Response, Step};
 use crate::sense::Sense;
 use crate::unit_attention::{Attention, UnitAttentions};
 
@@ -44,6 +45,7 @@ pub struct LogicalUnit {
     access_state: AccessState,
     peer_group: Option<PeerGroup>,
     attentions: UnitAttentions,
+    nexuses: Nexuses,
 }
 
 impl LogicalUnit {
@@ -65,6 +67,7 @@ impl LogicalUnit {
             access_state,
             peer_group: None,
             attentions: UnitAttentions::default(),
+            nexuses: Nexuses::default(),
         })
     }
 
@@ -77,20 +80,48 @@ impl LogicalUnit {
         lun: u64,
         data_out: &[Bytes],
     ) -> Step {
+        self.step(nexus, cdb, lun, data_out, false)
+    }
+
+    /// Like [`Self::execute`] for a command of which it said [`Step::Settle`]: the reservations are known to be as they are
+    /// here. Never says so again.
+    pub fn execute_settled(
+        &mut self,
+        nexus: NexusId,
+        cdb: &[u8; 16],
+        lun: u64,
+        data_out: &[Bytes],
+    ) -> Step {
+        self.step(nexus, cdb, lun, data_out, true)
+    }
+
+    fn step(
+        &mut self,
+        nexus: NexusId,
+        cdb: &[u8; 16],
+        lun: u64,
+        data_out: &[Bytes],
+        settled: bool,
+    ) -> Step {
         let request = Request {
             cdb,
             data_out,
             pending: Sense::NONE,
         };
         let step = if is_lun_0(lun) {
-            self.dispatch(nexus, request)
+            self.dispatch(nexus, request, settled)
         } else {
             absent(self, &request)
         };
         step.unwrap_or_else(|sense| Step::Done(Response::check(sense)))
     }
 
-    fn dispatch(&mut self, nexus: NexusId, request: Request<'_>) -> Result<Step, Sense> {
+    fn dispatch(
+        &mut self,
+        nexus: NexusId,
+        request: Request<'_>,
+        settled: bool,
+    ) -> Result<Step, Sense> {
         self.attentions.see(nexus);
         let found = opcodes::find(request.cdb);
         if !found.is_ok_and(|command| command.spares_unit_attention)
@@ -103,6 +134,13 @@ impl LogicalUnit {
             && !command.answered_in(self.access_state)
         {
             return Err(sense);
+        }
+        let forbidden = self.nexuses.forbid(nexus, request.cdb);
+        if !settled && (forbidden || command.opcode == PERSISTENT_RESERVE_IN) {
+            return Ok(Step::Settle);
+        }
+        if forbidden {
+            return Ok(Step::Done(Response::reservation_conflict()));
         }
         let pending = match command.opcode {
             REQUEST_SENSE => self
@@ -120,8 +158,66 @@ impl LogicalUnit {
         self.attentions.open(nexus);
     }
 
+    /// Say who is at the other end of a session, so that it may register; it has the unit's target port at this end.
+    pub fn name_nexus(&mut self, nexus: NexusId, initiator: InitiatorPort) {
+        let target = self.group_tag;
+        self.nexuses.open(nexus, Nexus { initiator, target });
+    }
+
+    /// The reservations in force.
+    pub(crate) fn reservations(&self) -> &Table {
+        self.nexuses.table()
+    }
+
+    /// True when the reservation in force forbids a command to a session.
+    #[must_use]
+    pub fn forbids(&self, nexus: NexusId, cdb: &[u8; 16]) -> bool {
+        self.nexuses.forbid(nexus, cdb)
+    }
+
+    /// Carry out a command of which [`Self::execute`] said [`Step::Turn`], from the reservations in force, which nobody else
+    /// changes meanwhile.
+    #[must_use]
+    pub fn reserve(&self, nexus: NexusId, cdb: &[u8; 16], data_out: &[Bytes]) -> Reserved {
+        let both = [1, 2];
+        let own = [self.group_tag];
+        let targets: &[u16] = if self.peer_group.is_some() {
+            &both
+        } else {
+            &own
+        };
+        match self.nexuses.change(nexus, cdb, data_out, targets) {
+            Ok(change) => Reserved::Change {
+                bytes: change.table.encode(),
+                drain: change.drain,
+            },
+            Err(Refusal::Conflict) => Reserved::Done(Response::reservation_conflict()),
+            Err(Refusal::Check(sense)) => Reserved::Done(Response::check(sense)),
+        }
+    }
+
+    /// Put reservations in force, and let the sessions hear that they concern. The sessions that lost their registration. Bytes
+    /// that cannot be read forbid everything that reservations can forbid.
+    pub fn set_reservations(&mut self, bytes: &[u8]) -> Vec<NexusId> {
+        let Ok(table) = Table::decode(bytes) else {
+            self.nexuses.set_unreadable();
+            return Vec::new();
+        };
+        let before = self.nexuses.set_table(table);
+        let after = self.nexuses.table();
+        for (nexus, attention) in attentions(&before, after) {
+            for id in self.nexuses.ids_of(&nexus) {
+                self.attentions.raise_for(id, attention);
+            }
+        }
+        let lost = before.registrations.iter().map(|one| &one.nexus);
+        let lost = lost.filter(|nexus| after.key_of(nexus).is_none());
+        lost.flat_map(|nexus| self.nexuses.ids_of(nexus)).collect()
+    }
+
     /// A session ended: forget what was pending for it.
     pub fn close_nexus(&mut self, nexus: NexusId) {
+        self.nexuses.close(nexus);
         self.attentions.close(nexus);
     }
 

@@ -85,6 +85,8 @@ pub(crate) const fn sparing(command: Command) -> Command {
 
 /// REQUEST SENSE, which needs the pending unit attention.
 pub(crate) const REQUEST_SENSE: u8 = 0x03;
+/// PERSISTENT RESERVE IN, which tells what may be changed on the other node.
+pub(crate) const PERSISTENT_RESERVE_IN: u8 = 0x5e;
 /// INQUIRY, which a LUN without a logical unit answers too.
 pub(crate) const INQUIRY: u8 = 0x12;
 

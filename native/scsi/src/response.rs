@@ -16,6 +16,8 @@ pub enum Status {
     CheckCondition = 0x02,
     /// Come again later.
     Busy = 0x08,
+    /// A reservation forbids it.
+    ReservationConflict = 0x18,
     /// No room for another command.
     TaskSetFull = 0x28,
     /// The command was aborted by another I_T nexus.
@@ -45,6 +47,24 @@ impl Response {
             sense: None,
             data: Vec::new(),
             asked_bytes: None,
+        }
+    }
+
+    /// RESERVATION CONFLICT.
+    #[must_use]
+    pub fn reservation_conflict() -> Self {
+        Self {
+            status: Status::ReservationConflict,
+            ..Self::good()
+        }
+    }
+
+    /// TASK ABORTED: another I_T nexus preempted this one before its command had begun.
+    #[must_use]
+    pub fn task_aborted() -> Self {
+        Self {
+            status: Status::TaskAborted,
+            ..Self::good()
         }
     }
 
@@ -197,4 +217,23 @@ pub enum Step {
     Done(Response),
     /// The command is valid and needs I/O; the caller answers it with a [`Response`] of its own.
     Io(IoRequest),
+    /// The answer depends on the reservations: once the VDisk serves and they are known to be as they are here, call
+    /// [`crate::LogicalUnit::execute_settled`].
+    Settle,
+    /// The command changes the reservations: when it is its turn, call [`crate::LogicalUnit::reserve`].
+    Turn,
+}
+
+/// What [`crate::LogicalUnit::reserve`] came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// The command is finished and changed nothing.
+    Done(Response),
+    /// GOOD, once these bytes are the reservations of both nodes.
+    Change {
+        /// For [`crate::LogicalUnit::set_reservations`].
+        bytes: Vec<u8>,
+        /// What the change forbids is to end first, on both nodes.
+        drain: bool,
+    },
 }

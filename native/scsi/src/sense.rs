@@ -85,6 +85,10 @@ impl Sense {
     pub const PARAMETER_LIST_LENGTH: Self = Self::new(SenseKey::IllegalRequest, 0x1a, 0x00);
     /// INVALID FIELD IN COMMAND INFORMATION UNIT: the initiator sent less data than its CDB asks for.
     pub const DATA_OUT_TOO_SHORT: Self = Self::new(SenseKey::IllegalRequest, 0x0e, 0x03);
+    /// INVALID RELEASE OF PERSISTENT RESERVATION.
+    pub const INVALID_RELEASE: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x04);
+    /// INSUFFICIENT REGISTRATION RESOURCES.
+    pub const REGISTRATION_RESOURCES: Self = Self::new(SenseKey::IllegalRequest, 0x55, 0x04);
     /// SAVING PARAMETERS NOT SUPPORTED.
     pub const SAVING_NOT_SUPPORTED: Self = Self::new(SenseKey::IllegalRequest, 0x39, 0x00);
 

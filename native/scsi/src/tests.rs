@@ -52,14 +52,14 @@ fn run(unit: &mut LogicalUnit, cdb: &[u8]) -> Step {
 fn response(step: Step) -> Response {
     match step {
         Step::Done(response) => response,
-        Step::Io(request) => panic!("wants {request:?}"),
+        step => panic!("wants {step:?}"),
     }
 }
 
 fn io(step: Step) -> IoRequest {
     match step {
         Step::Io(request) => request,
-        Step::Done(response) => panic!("ended with {response:?}"),
+        step => panic!("ended with {step:?}"),
     }
 }
 

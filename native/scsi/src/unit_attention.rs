@@ -16,6 +16,12 @@ pub(crate) enum Attention {
     PowerOn,
     /// LOGICAL UNIT RESET by another nexus.
     Reset,
+    /// The nexus's registration was preempted.
+    RegistrationsPreempted,
+    /// All registrations and the reservation were cleared.
+    ReservationsPreempted,
+    /// The reservation that let the nexus in was released.
+    ReservationsReleased,
     /// The VDisk has another size.
     CapacityChanged,
     /// A target port group has another state.
@@ -27,6 +33,9 @@ impl Attention {
         let (asc, ascq) = match self {
             Self::PowerOn => (0x29, 0x00),
             Self::Reset => (0x29, 0x03),
+            Self::RegistrationsPreempted => (0x2a, 0x05),
+            Self::ReservationsPreempted => (0x2a, 0x03),
+            Self::ReservationsReleased => (0x2a, 0x04),
             Self::CapacityChanged => (0x2a, 0x09),
             Self::AccessStateChanged => (0x2a, 0x06),
         };
@@ -54,6 +63,12 @@ impl UnitAttentions {
         for (_, pending) in self.0.iter_mut().filter(|(nexus, _)| Some(**nexus) != but) {
             pending.insert(attention);
         }
+    }
+
+    /// Raise one for one nexus.
+    pub(crate) fn raise_for(&mut self, nexus: NexusId, attention: Attention) {
+        self.see(nexus);
+        self.0.entry(nexus).or_default().insert(attention);
     }
 
     /// See to it that a nexus is known.

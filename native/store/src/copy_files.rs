@@ -11,6 +11,7 @@ use crate::metadata::{self, Metadata};
 use crate::real_files::{RealDirectory, sync_directory};
 use crate::record::CopyRecord;
 use crate::segments::{self, Segments};
+use crate::shared::{SHARED, SharedFile};
 use crate::storage::{Directory, failed};
 
 /// Something that was found wrong while opening and that the copy survives; to be logged.
@@ -48,6 +49,8 @@ pub struct Opened {
     pub record: CopyRecord,
     /// Dirty bitmap: (extent, word of 64 chunk bits), ascending, only words that are not 0, bits inside the copy only.
     pub bitmap: Vec<(u64, u64)>,
+    /// The shared record; empty when none was stored yet.
+    pub shared: Vec<u8>,
     /// What to log.
     pub warnings: Vec<OpenWarning>,
 }
@@ -59,6 +62,7 @@ pub struct CopyFiles {
     health: Health,
     content: Segments,
     metadata: Mutex<Metadata>,
+    shared: Mutex<SharedFile>,
 }
 
 impl CopyFiles {
@@ -125,10 +129,13 @@ impl CopyFiles {
             return Ok(None);
         };
         let (record, bitmap) = (metadata.record().clone(), metadata.words());
+        let files = Self::with(directory, metadata)?;
+        let shared = files.shared().bytes().to_vec();
         Ok(Some(Opened {
-            files: Self::with(directory, metadata)?,
+            files,
             record,
             bitmap,
+            shared,
             warnings,
         }))
     }
@@ -136,11 +143,13 @@ impl CopyFiles {
     fn with(directory: Arc<dyn Directory>, metadata: Metadata) -> Result<Self, StoreError> {
         let health = Health::default();
         let size_bytes = metadata.record().size_bytes;
+        let shared = SharedFile::open(Arc::clone(&directory))?;
         let content = Segments::open(directory, size_bytes, health.clone())?;
         Ok(Self {
             health,
             content,
             metadata: Mutex::new(metadata),
+            shared: Mutex::new(shared),
         })
     }
 
@@ -240,6 +249,16 @@ impl CopyFiles {
         self.health.must(metadata.persist(record, bitmap))
     }
 
+    /// Make a shared record durable, at most [`crate::SHARED_MAX_BYTES`]; a crash leaves the old one or the new one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], after which the copy counts as failed.
+    pub fn persist_shared(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut shared = self.shared();
+        self.health.check()?;
+        self.health.must(shared.store(bytes))
+    }
+
     /// Persist a record with a larger size, then allow I/O up to it; the new part reads as zeros.
     ///
     /// # Errors
@@ -291,6 +310,10 @@ impl CopyFiles {
         Ok(self.content.allocated_bytes()? + self.metadata().allocated_bytes()?)
     }
 
+    fn shared(&self) -> MutexGuard<'_, SharedFile> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn metadata(&self) -> MutexGuard<'_, Metadata> {
         self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -306,7 +329,7 @@ fn delete_in(directory: &dyn Directory) -> Result<(), StoreError> {
         directory.sync().map_err(failed("sync", "."))?;
     }
     let ours = |name: &&String| {
-        [metadata::META_NEW, metadata::BITMAP].contains(&name.as_str())
+        [metadata::META_NEW, metadata::BITMAP, SHARED].contains(&name.as_str())
             || segments::index_of(name).is_some()
     };
     for name in names.iter().filter(ours) {

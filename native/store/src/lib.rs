@@ -17,6 +17,7 @@ mod metadata;
 mod real_files;
 mod record;
 mod segments;
+mod shared;
 mod slot;
 mod storage;
 #[cfg(test)]
@@ -28,3 +29,4 @@ pub use record::{
     ACTIVE_MAX, CHUNK_BYTES, CopyRecord, EXTENT_BYTES, LINEAGE_MAX, Role, extent_count,
     valid_chunks,
 };
+pub use shared::SHARED_MAX_BYTES;

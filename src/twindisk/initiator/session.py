@@ -43,6 +43,8 @@ class SessionOptions:
     header_digest: bool = False
     immediate_data: bool = True
     initial_r2t: bool = False
+    isid_number: int | None = None
+    """24 bits of the ISID; the same ones and the same name are the same initiator port. None: at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,8 @@ class Session:
         context = lib.iscsi_create_context(options.initiator.encode())
         if not context:
             raise LoginError(self.portal, "libiscsi could not make a context")
-        lib.iscsi_set_isid_random(context, secrets.randbits(24), 0)
+        number = secrets.randbits(24) if options.isid_number is None else options.isid_number
+        lib.iscsi_set_isid_random(context, number, 0)
         lib.iscsi_set_noautoreconnect(context, 1)
         lib.iscsi_set_session_type(context, library.SESSION_NORMAL if self.iqn else library.SESSION_DISCOVERY)
         if self.iqn:

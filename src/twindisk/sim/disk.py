@@ -32,6 +32,8 @@ class Record:
     facts: dict[str, Any]
     active: list[int]
     bitmap: dict[int, int]
+    shared: bytes = b""
+    """The shared record; empty: there was none yet."""
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class Disk:
         elif kind == "flush":
             self._flush(running.flushed_to)
         elif kind == "persist":
-            self._persist(action, stages=3)
+            self._persist(action, stages=4)
         elif kind == "allocated":
             return [(extent,) for extent in sorted({n * BLOCK // EXTENT for n in self.seen.map})]
         return None
@@ -148,16 +150,18 @@ class Disk:
                 self.durable.put(number, block)
 
     def _persist(self, action: Action, stages: int) -> None:
-        """Bits gained, record, bits lost: the first ``stages`` of these."""
-        facts, active, reset, words = action[4:8]
+        """Shared record, bits gained, facts, bits lost: the first ``stages`` of these."""
+        facts, active, reset, words, shared = action[4:9]
+        if stages >= 1 and shared is not None:
+            self.record.shared = shared
         target = {} if reset else dict(self.record.bitmap)
         target.update(words)
-        if stages >= 1:
+        if stages >= 2:
             for extent, word in target.items():
                 self.record.bitmap[extent] = self.record.bitmap.get(extent, 0) | word
-        if stages >= 2:
-            self.record.facts, self.record.active = dict(facts), list(active)
         if stages >= 3:
+            self.record.facts, self.record.active = dict(facts), list(active)
+        if stages >= 4:
             self.record.bitmap = {extent: word for extent, word in target.items() if word}
 
     def _check_overlap(self, action: Action) -> None:
@@ -198,7 +202,7 @@ class Disk:
 
     def _maybe(self, action: Action) -> list[tuple[int, bytes]]:
         if action[3] == "persist":
-            self._persist(action, stages=self._rng.randrange(4))
+            self._persist(action, stages=self._rng.randrange(5))
         if action[3] in {"write", "unmap"} and self._rng.random() < 0.7:
             return _blocks_of(action)
         return []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twindisk._native import SimNode
 from twindisk.sim.clock import MS, SECOND
 from twindisk.sim.network import RESET, Session
+from twindisk.sim.reservations import Guarded, Unit
 
 if TYPE_CHECKING:
     from twindisk.sim.machine import Machine
@@ -32,7 +33,7 @@ class Engine:
         self._world = machine.world
         self._report = report
         self._peer = 1 - machine.index
-        self.node = SimNode(self._now, INTERVAL_NS, LEASE_NS)
+        self.node = SimNode(self.now_ns, INTERVAL_NS, LEASE_NS)
         self._link: Session | None = None
         self._dialing: Session | None = None
         self._opened_ns = 0
@@ -40,10 +41,12 @@ class Engine:
         self._deadline_ns = 0
         self._loss = "reset"
         self._replies: dict[int, Reply] = {}
+        self.units: dict[str, Unit] = {}
         self._count = 0
 
     @property
-    def _now(self) -> int:
+    def now_ns(self) -> int:
+        """The time."""
         return self._world.clock.now_ns
 
     # --- copies and peers ---
@@ -54,17 +57,19 @@ class Engine:
         record = dict(stored.facts, active=stored.active, bitmap=sorted(stored.bitmap.items()))
         record["size_bytes"] = self._world.size_bytes
         record["log_extents"] = self._world.log_extents
-        self.node.add_copy(serial, self._peer if mirrored else None, record, self._now)
+        record["shared"] = stored.shared
+        self.units[serial] = Unit(self, serial)
+        self.node.add_copy(serial, self._peer if mirrored else None, record, self.now_ns)
         self._carry_out()
 
     def add_peer(self) -> None:
         """Begin to keep a link."""
-        self.node.add_peer(self._peer, self._now)
+        self.node.add_peer(self._peer, self.now_ns)
         self._machine.later(TICK_NS, self._tick)
 
     def command(self, serial: str, name: str, arguments: dict[str, Any]) -> str | None:
         """Carry out a decision; return why not."""
-        refusal = self.node.command(serial, name, arguments, self._now)
+        refusal = self.node.command(serial, name, arguments, self.now_ns)
         self._carry_out()
         return refusal
 
@@ -72,17 +77,49 @@ class Engine:
 
     def host(self, serial: str, call: str, arguments: tuple[Any, ...], reply: Reply) -> int:
         """Begin a host's command (``host_read``, ``host_write``, ...); return its number."""
-        self._count += 1
-        number = self._count
-        self._replies[number] = reply
-        getattr(self.node, call)(serial, number, *arguments, self._now)
+        number = self.enlist(reply)
+        self.again(serial, number, call, arguments)
         self._carry_out()
         return number
+
+    def enlist(self, reply: Reply) -> int:
+        """Give a host's command its number."""
+        self._count += 1
+        self._replies[self._count] = reply
+        return self._count
+
+    def again(self, serial: str, number: int, call: str, arguments: tuple[Any, ...]) -> None:
+        """Give a command that has a number to the core."""
+        getattr(self.node, call)(serial, number, *arguments, self.now_ns)
+
+    def guarded(self, serial: str, asked: Guarded, reply: Reply) -> int:
+        """Begin a command that reservations concern; return its number."""
+        number = self.units[serial].begin(asked, reply)
+        self._carry_out()
+        return number
+
+    def units_of(self, serial: str) -> list[Unit]:
+        """Return a VDisk's units, of both nodes while they mirror."""
+        mirroring = self.node.status(serial)["mode"] == "mirroring"
+        daemons = [machine.daemon for machine in self._world.machines] if mirroring else []
+        return [self.units[serial], *(daemon.engine.units[serial] for daemon in daemons if daemon is not None)]
+
+    def answer(self, number: int, how: str, what: Any) -> None:
+        """Answer a command that the core knows no more."""
+        reply = self._replies.pop(number, None)
+        if reply is not None:
+            reply(how, what)
+
+    def withdraw(self, serial: str, number: int, how: str) -> None:
+        """End a command that has not begun with an answer of this node's own."""
+        self.node.cancel(serial, number, self.now_ns)
+        self.answer(number, how, None)
 
     def cancel(self, serial: str, number: int) -> None:
         """Give up a host's command: its session is gone."""
         if self._replies.pop(number, None) is not None:
-            self.node.cancel(serial, number, self._now)
+            self.node.cancel(serial, number, self.now_ns)
+            self.units[serial].ended(number)
             self._carry_out()
 
     # --- the link ---
@@ -101,20 +138,20 @@ class Engine:
         elif data == "finish":
             self._open(session)
         elif session is self._link:
-            self.node.receive(self._peer, data, self._now)
+            self.node.receive(self._peer, data, self.now_ns)
         self._carry_out()
 
     def _open(self, session: Session) -> None:
         if self._link is not None and self._link is not session:
             self._close("reset")
         self._link = session
-        self._opened_ns = self._now
-        self.node.link_up(self._peer, session.key, self._now)
+        self._opened_ns = self.now_ns
+        self.node.link_up(self._peer, session.key, self.now_ns)
 
     def _ended(self, session: Session) -> None:
         if session is self._dialing:
             self._dialing = None
-            self._redial_ns = self._now + 200 * MS
+            self._redial_ns = self.now_ns + 200 * MS
         if session is self._link:
             self._close("reset")
 
@@ -124,18 +161,18 @@ class Engine:
             return
         session.close(self._machine.index)
         self._loss = reason
-        self._redial_ns = self._now + 200 * MS + self._world.rng.randrange(300) * MS
-        self.node.link_down(self._peer, self._now)
+        self._redial_ns = self.now_ns + 200 * MS + self._world.rng.randrange(300) * MS
+        self.node.link_down(self._peer, self.now_ns)
 
     def datagram(self, data: bytes) -> None:
         """Take a heartbeat or its answer."""
-        answer = self.node.beat(self._peer, data, self._now)
+        answer = self.node.beat(self._peer, data, self.now_ns)
         if answer is not None:
             self._world.network.datagram(self._peer, answer)
         self._carry_out()
 
     def _tick(self) -> None:
-        for _, beat in self.node.tick(self._now):
+        for _, beat in self.node.tick(self.now_ns):
             self._world.network.datagram(self._peer, beat)
         self._carry_out()
         self._tend_link()
@@ -145,14 +182,16 @@ class Engine:
     def _tend_link(self) -> None:
         if self._link is not None:
             heard = max(self.node.last_heard(self._peer) or 0, self._opened_ns)
-            if self._now - heard > SILENCE_NS:
+            if self.now_ns - heard > SILENCE_NS:
                 self._close("silent")
-        if self._dialing is not None and self._now >= self._deadline_ns:
+        if self._dialing is not None and self.now_ns >= self._deadline_ns:
             self._dialing.close(self._machine.index)
             self._dialing = None
-        elif self._link is None and self._dialing is None and self._machine.index == 0 and self._now >= self._redial_ns:
+        elif (
+            self._link is None and self._dialing is None and self._machine.index == 0 and self.now_ns >= self._redial_ns
+        ):
             self._dialing = self._world.network.open_session()
-            self._deadline_ns = self._now + OPEN_NS
+            self._deadline_ns = self.now_ns + OPEN_NS
             self._dialing.send(self._peer, "hello")
 
     # --- actions ---
@@ -169,6 +208,11 @@ class Engine:
             self._start_disk(action)
         elif kind == "complete":
             self._complete(action)
+        elif kind == "record":
+            note("record %s%s", action[3], " drain" if action[4] else "")
+            self.units[action[1]].record(action[2], action[3], drain=action[4])
+        elif kind == "turn":
+            self.units[action[1]].turn(action[2])
         elif kind == "send":
             note("send %s%s", action[3], "" if self._link else " (no link)")
             if self._link is not None:
@@ -208,13 +252,18 @@ class Engine:
     def _disk_done(self, serial: str, number: int, kind: str, outcome: Any) -> None:
         if kind in {"persist", "flush"}:
             self._machine.note("disk %s done", kind)
-        self.node.disk_done(serial, number, outcome, self._now)
+        self.node.disk_done(serial, number, outcome, self.now_ns)
         self._carry_out()
 
     def _complete(self, action: tuple[Any, ...]) -> None:
         _, serial, number, how, what = action
+        if how == "done":
+            if self.units[serial].settled(number):
+                return
+            self.units[serial].answered(number)
         reply = self._replies.pop(number, None)
         if how != "not-ready":
             self._world.checks.answered(self._machine.index, serial)
         if reply is not None:
             reply(how, what)
+        self.units[serial].ended(number)

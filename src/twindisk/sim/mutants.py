@@ -33,7 +33,7 @@ class ForgottenDirtyWords(Mutant):
 
     def action(self, node: int, action: Action) -> Action:
         """Forget the bitmap's words."""
-        return (*action[:6], action[6], []) if _is_disk(action, "persist") else action
+        return (*action[:7], [], *action[8:]) if _is_disk(action, "persist") else action
 
 
 class ForgottenActivityLog(Mutant):
@@ -94,6 +94,30 @@ class ForgottenOutdated(Mutant):
         return action
 
 
+class ForgottenRecord(Mutant):
+    """The shared record is never made durable."""
+
+    def action(self, node: int, action: Action) -> Action:
+        """Forget the record."""
+        return (*action[:8], None) if _is_disk(action, "persist") else action
+
+
+class IgnoredDrain(Mutant):
+    """A change of the shared record does not wait for the commands that it forbids."""
+
+    def action(self, node: int, action: Action) -> Action:
+        """Forget that something is to end first."""
+        return (*action[:4], False) if action[0] == "record" else action
+
+
+class StaleRecord(Mutant):
+    """Node B never hears of changes of the shared record."""
+
+    def action(self, node: int, action: Action) -> Action:
+        """Tell an empty record."""
+        return (*action[:3], b"", False) if action[0] == "record" and node == 1 else action
+
+
 MUTANTS: Final[dict[str, type[Mutant]]] = {
     "none": Mutant,
     "forgotten-dirty-words": ForgottenDirtyWords,
@@ -103,4 +127,7 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "early-answer": EarlyAnswer,
     "ignored-lease": IgnoredLease,
     "forgotten-outdated": ForgottenOutdated,
+    "forgotten-record": ForgottenRecord,
+    "ignored-drain": IgnoredDrain,
+    "stale-record": StaleRecord,
 }

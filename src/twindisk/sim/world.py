@@ -9,13 +9,16 @@ from twindisk.brain.phases import Phase
 from twindisk.sim.checks import Checks
 from twindisk.sim.clock import MS, SECOND, Clock
 from twindisk.sim.daemon import checks_of
-from twindisk.sim.disk import BLOCK, Disk, Record
+from twindisk.sim.disk import BLOCK, Disk
+from twindisk.sim.disk import Record as DiskRecord
 from twindisk.sim.faults import Faults
 from twindisk.sim.fences import Fences
+from twindisk.sim.fencing_initiator import FencingWorker, Record, bound_writes, check_log
 from twindisk.sim.initiator import PREFILL, Recorder, Worker, block_of
 from twindisk.sim.machine import Machine
 from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
+from twindisk.sim.reservations import encode
 from twindisk.sim.trace import Failed, Trace
 
 _CHECKS: Final = (
@@ -65,6 +68,9 @@ class World:
         self.network.ends = list(self.machines)
         names = [f"i{at}{worker}" for at in range(2) for worker in range(self.rng.randint(1, 2))]
         self.workers = [Worker(self, name) for name in names]
+        self.fencing = Record()
+        count = 3 if random.Random(f"{seed} fencers").random() < 0.5 else 0
+        self.fencers = [FencingWorker(self, f"f{number}", self.fencing) for number in range(count)]
         self.faults = Faults(self)
         self.trace.note("**", "seed %s checks %s size %s", seed, checks, self.size_bytes)
 
@@ -128,7 +134,7 @@ class World:
             if fresh:
                 # The mirror was just made: node 0 holds the data, node 1 is blank.
                 facts.update({"current": 78, "base": 77} if node == 0 else {"current": 0, "epoch": 0})
-            disk = Disk(self.clock, self.rng, Record(facts, [], {}))
+            disk = Disk(self.clock, self.rng, DiskRecord(facts, [], {}))
             for place in self.places if node == 0 or not fresh else ():
                 disk.prefill(place, block_of(PREFILL))
             if node == 0:
@@ -164,13 +170,18 @@ class World:
             self.clock.after(self.rng.randrange(500) * MS, machine.start)
         for worker in self.workers:
             worker.start()
+        for fencer in self.fencers:
+            fencer.start()
         self.faults.plan()
         self.clock.run_until(self.faults.end_ns)
         for _ in range(2 if self.rng.random() < 0.3 else 1):
             self._settle()
             self.checks.equal()
             self._read_all()
+            for serial in self.vdisks:
+                bound_writes(serial, self.fencing, self._logs(serial)[0])
             self.checks.histories()
+            self._check_logs()
             if self.rng.random() < 0.5:
                 self._lose_both()
 
@@ -220,7 +231,19 @@ class World:
         return True
 
     def _idle(self) -> bool:
-        return all(worker.attempt is None or worker.attempt.over for worker in self.workers)
+        busy = any(worker.busy for worker in self.fencers)
+        return not busy and all(worker.attempt is None or worker.attempt.over for worker in self.workers)
+
+    def _check_logs(self) -> None:
+        seen = {(block, value) for block, value, _, _ in self.recorder.reads}
+        for serial in self.vdisks:
+            check_log(serial, self.fencing, self._logs(serial), seen)
+
+    def _logs(self, serial: str) -> list[bytes]:
+        """Return the record and what is in force, of both nodes."""
+        engines = [machine.daemon.engine for machine in self.machines if machine.daemon is not None]
+        found = [(engine.node.shared(serial), encode(engine.units[serial].log)) for engine in engines]
+        return [log for logs in found for log in logs]
 
     def _read_all(self) -> None:
         """Read every block through both disks, as the last operations of the histories."""

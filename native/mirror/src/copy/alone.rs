@@ -1,5 +1,6 @@
 //! Going on without the peer: wait out its lease, mark it outdated durably, then serve.
 
+use super::gate::Then;
 use super::persist::Ticket;
 use super::{Copy, Mode};
 use crate::dirty_bitmap::DirtyBitmap;
@@ -113,10 +114,7 @@ impl Copy {
                     return false;
                 }
                 self.enter(Mode::Alone);
-                let released = self.release_held();
-                if !back {
-                    self.report(Report::Alone { released });
-                }
+                self.close_gate(if back { Then::Release } else { Then::TellAlone });
                 true
             }
         }

@@ -9,6 +9,7 @@
 //! the two durably names every difference.
 
 use super::alone::GoingAlone;
+use super::gate::Then;
 use super::persist::Ticket;
 use super::resync::{Resync, TargetSync};
 use super::{Copy, Direction, DiskUse, Mode};
@@ -18,6 +19,7 @@ use crate::frame::WORDS_MAX;
 use crate::message::{Body, Terms};
 use crate::ops::{DiskDone, DiskOp};
 use crate::report::{AttachPlan, CommandError, Report, Sync};
+use crate::shared_record::SharedRecord;
 
 /// After so long an attach that came to nothing is given up.
 const LIMIT_NS: u64 = 5_000_000_000;
@@ -57,6 +59,7 @@ enum Stage {
 pub struct Early {
     pub(super) words: Vec<(u64, u64)>,
     pub(super) terms: Option<(u64, Terms)>,
+    pub(super) record: Option<SharedRecord>,
 }
 
 impl Attaching {
@@ -236,6 +239,7 @@ impl Copy {
             }
         }
         self.say_words(plan.epoch, &words);
+        self.say_record(plan.epoch);
         self.send(plan.epoch, 0, Body::AttachReady(terms(plan)));
     }
 
@@ -243,7 +247,9 @@ impl Copy {
         let Some((epoch, theirs)) = self.early.terms.take() else {
             return false;
         };
+        let record = self.early.record.take();
         let fits = epoch == plan.epoch
+            && record.is_some()
             && theirs.role != plan.role
             && theirs.sync == plan.sync.mirrored()
             && theirs.local_seq == plan.remote_seq
@@ -252,8 +258,10 @@ impl Copy {
             self.send(plan.epoch, 0, Body::AttachRefused);
             self.attach_refused();
         } else if plan.role == Role::Master {
-            self.merge(plan);
+            self.merge(plan, record.unwrap_or_default());
         } else {
+            // Before anything that says that this copy is current: a persist stores the record first.
+            self.set_record(record.unwrap_or_default());
             let words = std::mem::take(&mut self.early.words);
             self.active.clear();
             self.persisting.want();
@@ -267,7 +275,11 @@ impl Copy {
     }
 
     /// Master: make durable all in which the copies may differ, and that the peer is outdated.
-    fn merge(&mut self, plan: AttachPlan) {
+    fn merge(&mut self, plan: AttachPlan, record: SharedRecord) {
+        // Equal copies differ at most by a change of the record that nobody has an answer to: the later one counts.
+        if plan.sync == Sync::None && record.version() > self.shared.record.version() {
+            self.set_record(record);
+        }
         let words = std::mem::take(&mut self.early.words);
         let allocated = self
             .attaching()
@@ -297,6 +309,7 @@ impl Copy {
     fn go(&mut self, plan: AttachPlan) {
         let words = self.dirty.clone();
         self.say_words(plan.epoch, &words);
+        self.say_record(plan.epoch);
         self.send(plan.epoch, 0, Body::AttachGo(terms(plan)));
         let direction = match plan.sync {
             Sync::None => Direction::InSync,
@@ -314,12 +327,16 @@ impl Copy {
             role: plan.role,
             sync: plan.sync,
         });
-        if plan.role == Role::Master {
-            self.resume_changes();
-        } else {
-            self.release_held();
-            self.say(0, Body::Resumed);
-        }
+        self.close_gate(match plan.role {
+            Role::Master => Then::Resume,
+            Role::Slave => Then::TellResumed,
+        });
+        self.resuming = plan.role == Role::Master;
+    }
+
+    fn say_record(&mut self, epoch: u64) {
+        let record = self.shared.record.clone();
+        self.send(epoch, 0, Body::RecordIs(record));
     }
 
     fn say_words(&mut self, epoch: u64, words: &DirtyBitmap) {

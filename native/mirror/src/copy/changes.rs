@@ -47,6 +47,8 @@ impl Copy {
             }
             TaskKind::HostReadAfar { .. }
             | TaskKind::HostAsk { .. }
+            | TaskKind::HostTurn { .. }
+            | TaskKind::PeerTurn { .. }
             | TaskKind::Flush { .. }
             | TaskKind::PeerFlush { .. } => {}
         }
@@ -226,7 +228,10 @@ impl Copy {
             TaskKind::Chunk { .. } => self.chunk_read(id, done),
             TaskKind::PeerHash { .. } => self.chunk_compared(id, done),
             TaskKind::PeerChunk { .. } => self.chunk_taken(id),
-            TaskKind::HostReadAfar { .. } | TaskKind::HostAsk { .. } => {}
+            TaskKind::HostReadAfar { .. }
+            | TaskKind::HostAsk { .. }
+            | TaskKind::HostTurn { .. }
+            | TaskKind::PeerTurn { .. } => {}
         }
     }
 

@@ -3,11 +3,39 @@
 //! Facts are told once they are durable, in the modes in which an attach could begin, and anew whenever they change.
 
 use super::attach::Early;
-use super::{Copy, Mode};
+use super::{Copy, Mode, Surroundings};
+use crate::dirty_bitmap::DirtyBitmap;
+use crate::facts::Role;
+use crate::ids::PeerId;
 use crate::message::Body;
+use crate::ops::NotReady;
 use crate::report::{FactsPair, Report, ToldFacts};
 
 impl Copy {
+    /// The VDisk got a peer, or lost it: hold the I/O of a copy that serves until told anew, and forget what was known of
+    /// another peer.
+    pub fn set_peer(&mut self, peer: Option<PeerId>, around: Surroundings) {
+        self.around = around;
+        self.forget_peer_words();
+        if self.readiness().is_none() {
+            self.abandon();
+            self.enter(Mode::Held);
+        } else {
+            self.stop_serving(NotReady::Transitioning);
+        }
+        self.peer = peer;
+        let inconsistent = self.facts.inconsistent;
+        self.facts.settle(self.facts.current);
+        self.facts.inconsistent = inconsistent;
+        self.unbroken = false;
+        self.facts.role = Role::Master;
+        self.dirty = DirtyBitmap::default();
+        self.active.clear();
+        self.facts_changed();
+        self.persisting.want_bitmap_reset();
+        self.pump();
+    }
+
     /// Tell the peer our facts when it should know them and does not; report both sides' when both are known.
     pub(super) fn tell_facts(&mut self) {
         let tellable = matches!(self.mode, Mode::Closed(_) | Mode::Held | Mode::Alone);

@@ -34,7 +34,7 @@ impl Copy {
         match self.mode {
             Mode::Closed(why) => Fate::Refuse(why),
             Mode::Single | Mode::Alone => {
-                if self.stale == 0 && self.draining.is_none() {
+                if self.stale == 0 && self.draining.is_none() && !self.gated() {
                     Fate::Start
                 } else {
                     Fate::Hold
@@ -45,7 +45,7 @@ impl Copy {
                     self.lease_over = true;
                     return Fate::Hold;
                 }
-                if self.draining.is_some() || (self.resuming && !afresh) {
+                if self.draining.is_some() || self.gated() || (self.resuming && !afresh) {
                     Fate::Hold
                 } else {
                     Fate::Start
@@ -65,6 +65,8 @@ impl Copy {
                 self.start_allocation(host, offset, len_bytes);
             }
             HostOp::Flush => self.start_flush(Some(host)),
+            HostOp::Settle => self.start_settle(host),
+            HostOp::Turn { tag } => self.start_turn(host, tag),
             HostOp::Change { change, fua } => self.start_change(host, change, fua),
             HostOp::Update { update, fua } => self.start_update(host, update, fua),
         }
@@ -166,6 +168,10 @@ impl Copy {
             .iter()
             .find(|(_, task)| task.kind.host() == Some(host))
             .map(|(&id, _)| id);
+        self.withdraw_settle(host);
+        if task.is_some_and(|task| self.withdraw_turn(host, task)) {
+            return;
+        }
         let begun = task
             .and_then(|id| self.tasks.get(&id))
             .is_some_and(|task| task.kind.begun());

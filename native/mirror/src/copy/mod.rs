@@ -17,11 +17,13 @@ mod changes;
 mod facts_exchange;
 mod failure;
 mod flush;
+mod gate;
 mod host;
 mod leave;
 mod mode;
 mod persist;
 mod resync;
+mod shared;
 mod status;
 mod task;
 mod update;
@@ -85,6 +87,7 @@ pub struct Copy {
     waiting_room: Vec<u64>,
     dirty: DirtyBitmap,
     persisting: Persisting,
+    shared: shared::Shared,
     disk: HashMap<DiskId, DiskUse>,
     stale: usize,
     drain_flushed: bool,
@@ -137,6 +140,7 @@ impl Copy {
             waiting_room: Vec::new(),
             dirty,
             persisting: Persisting::default(),
+            shared: shared::Shared::loaded(spec.shared),
             disk: HashMap::new(),
             stale: 0,
             drain_flushed: false,
@@ -281,30 +285,6 @@ impl Copy {
         Ok(())
     }
 
-    /// The VDisk got a peer, or lost it: hold the I/O of a copy that serves until told anew, and forget what was known of
-    /// another peer.
-    pub fn set_peer(&mut self, peer: Option<PeerId>, around: Surroundings) {
-        self.around = around;
-        self.forget_peer_words();
-        if self.readiness().is_none() {
-            self.abandon();
-            self.enter(Mode::Held);
-        } else {
-            self.stop_serving(NotReady::Transitioning);
-        }
-        self.peer = peer;
-        let inconsistent = self.facts.inconsistent;
-        self.facts.settle(self.facts.current);
-        self.facts.inconsistent = inconsistent;
-        self.unbroken = false;
-        self.facts.role = Role::Master;
-        self.dirty = DirtyBitmap::default();
-        self.active.clear();
-        self.facts_changed();
-        self.persisting.want_bitmap_reset();
-        self.pump();
-    }
-
     /// The VDisk has grown.
     pub fn set_size(&mut self, size_bytes: u64) {
         self.size_bytes = size_bytes;
@@ -318,8 +298,11 @@ impl Copy {
                 self.granted(task);
             }
             self.start_persist();
-            let moved =
-                self.step_attach() || self.step_alone() || self.step_drain() || self.step_resync();
+            let moved = self.step_attach()
+                || self.step_alone()
+                || self.step_drain()
+                || self.step_resync()
+                || self.step_shared();
             if !moved && self.ready.is_empty() {
                 break;
             }
@@ -333,6 +316,7 @@ impl Copy {
         self.resync_flushed = false;
         self.rejoin = None;
         self.resuming = false;
+        self.shared.gate = None;
         match self.mode {
             Mode::Mirroring(Direction::Target(_)) => self.unbroken = false,
             Mode::Single | Mode::Mirroring(_) | Mode::Alone => self.unbroken = true,
@@ -365,6 +349,7 @@ impl Copy {
         }
         self.tasks.clear();
         self.peer_tasks.clear();
+        self.shared.abandon();
         self.locks.clear();
         self.ready.clear();
         self.waiting_active.clear();
@@ -436,7 +421,7 @@ impl Copy {
             _ => return Err(CommandError::WrongMode),
         }
         self.enter(Mode::Single);
-        self.release_held();
+        self.close_gate(gate::Then::Release);
         Ok(())
     }
 

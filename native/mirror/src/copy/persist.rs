@@ -90,6 +90,7 @@ impl Copy {
             active,
             bitmap_reset: std::mem::take(&mut persisting.reset),
             bitmap: std::mem::take(&mut persisting.words).into_iter().collect(),
+            shared: std::mem::take(&mut self.shared.unsaved).then(|| self.shared.record.clone()),
         };
         self.disk_op(DiskUse::Persist, DiskOp::Persist(Box::new(persist)));
     }

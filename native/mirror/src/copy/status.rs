@@ -54,6 +54,8 @@ pub struct CopyStatus {
     pub held: u64,
     /// Tasks under way.
     pub tasks: u64,
+    /// Version of the shared record.
+    pub record_version: u64,
     /// Counters.
     pub counters: Counters,
 }
@@ -101,6 +103,7 @@ impl Copy {
             active: self.active.len() as u64,
             held: self.held.len() as u64,
             tasks: self.tasks.len() as u64,
+            record_version: self.shared.record.version(),
             counters: self.counters,
         }
     }

@@ -60,6 +60,14 @@ pub enum TaskKind {
     PeerApply { peer_id: u64, change: Change },
     /// Master: a read that the Slave cannot do itself.
     PeerRead { peer_id: u64 },
+    /// A host changes the shared record; `computing`: its caller was asked for the change.
+    HostTurn {
+        host: HostId,
+        tag: u64,
+        computing: bool,
+    },
+    /// Master: a host of the Slave's changes the shared record.
+    PeerTurn { peer_id: u64 },
     /// Make answered changes durable on every copy that counts; for a host or for the activity log.
     Flush {
         host: Option<HostId>,
@@ -87,6 +95,7 @@ impl TaskKind {
             Self::HostUpdate { .. } | Self::HostAsk { .. } | Self::PeerUpdate { .. } => "update",
             Self::PeerRequest { .. } | Self::PeerApply { .. } => "mirror write",
             Self::Flush { .. } | Self::PeerFlush { .. } => "flush",
+            Self::HostTurn { .. } | Self::PeerTurn { .. } => "record",
             Self::Chunk { .. } | Self::PeerHash { .. } => "resync read",
             Self::PeerChunk { .. } => "resync write",
         }
@@ -101,7 +110,8 @@ impl TaskKind {
             | Self::HostChange { host, .. }
             | Self::HostUpdate { host, .. }
             | Self::HostAsk { host, .. }
-            | Self::HostRequest { host, .. } => Some(*host),
+            | Self::HostRequest { host, .. }
+            | Self::HostTurn { host, .. } => Some(*host),
             Self::Flush { host, .. } => *host,
             _ => None,
         }
@@ -128,6 +138,7 @@ impl TaskKind {
                 | Self::HostUpdate { .. }
                 | Self::HostAsk { .. }
                 | Self::HostRequest { .. }
+                | Self::HostTurn { .. }
                 | Self::Flush { host: Some(_), .. }
         )
     }

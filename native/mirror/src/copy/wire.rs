@@ -25,6 +25,7 @@ impl Copy {
             Body::AttachReady(terms) | Body::AttachGo(terms) => {
                 self.early.terms = Some((epoch, terms))
             }
+            Body::RecordIs(record) => self.early.record = Some(record),
             Body::AttachRefused => self.attach_refused(),
             Body::Leave => self.left_by_peer(),
             Body::LeaveSeen => self.leave_seen(),
@@ -43,7 +44,8 @@ impl Copy {
         match body {
             Body::Applied => self.applied_by_peer(id),
             // While draining nothing new is begun: the Slave asks again of whoever is Master then.
-            Body::Request(change) if self.draining.is_none() => {
+            // A change of the record may wait for the Slave's commands, so while there is one they go on.
+            Body::Request(change) if self.draining.is_none() || self.record_busy() => {
                 let (offset, len_bytes) = (change.offset, change.len_bytes);
                 self.last_change_ns = self.around.now_ns;
                 let kind = TaskKind::PeerRequest {
@@ -54,10 +56,12 @@ impl Copy {
                 self.peer_tasks.insert(id, task);
                 self.lock(task, true);
             }
-            Body::Ask(update) if self.draining.is_none() => self.asked_by_peer(id, update),
+            Body::Ask(update) if self.draining.is_none() || self.record_busy() => {
+                self.asked_by_peer(id, update);
+            }
             Body::Unlock => self.unlocked_by_peer(id),
             Body::Resumed => self.resumed_by_peer(),
-            Body::Read { offset, len_bytes } if self.draining.is_none() => {
+            Body::Read { offset, len_bytes } if self.draining.is_none() || self.record_busy() => {
                 let task =
                     self.add_task(offset, len_bytes.into(), TaskKind::PeerRead { peer_id: id });
                 self.lock(task, false);
@@ -65,6 +69,10 @@ impl Copy {
             Body::ChunkSame | Body::ChunkTaken => self.chunk_settled(id),
             Body::ChunkDiffers => self.chunk_differs(id),
             Body::ResyncEnded => self.resync_ended(id),
+            Body::RecordAsk
+            | Body::RecordUpdate { .. }
+            | Body::RecordPass
+            | Body::RecordApplied => self.slave_says_of_record(id, body),
             other => self.either_says(id, &other),
         }
     }
@@ -114,6 +122,9 @@ impl Copy {
             }
             Body::ResyncEnd { generation } => self.resync_offered_end(id, generation),
             Body::Switch { epoch } => self.switched_by_peer(epoch),
+            Body::RecordTurn | Body::RecordApply { .. } | Body::RecordDone => {
+                self.master_says_of_record(id, body);
+            }
             other => self.either_says(id, &other),
         }
     }

@@ -9,6 +9,7 @@ use crate::message::{Body, Message, Terms};
 use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::payload::crc32c_of;
 use crate::report::{Sync, ToldFacts};
+use crate::shared_record::{RECORD_MAX_BYTES, SharedRecord};
 
 /// Take the next whole message from what was received; `None`: more bytes are needed.
 ///
@@ -120,6 +121,39 @@ pub(super) fn body(
         63 => Body::Ask(or(offset, payload).ok_or(malformed)?),
         64 => Body::Resolved(write(offset, payload).ok_or(malformed)?),
         65 => bare(Body::Refused { offset })?,
+        50..=57 => record_body(kind, offset, len_bytes, payload)?,
+        _ => return Err(FrameError::Kind(kind)),
+    })
+}
+
+/// What is said of the shared record.
+fn record_body(kind: u8, offset: u64, len_bytes: u32, payload: Bytes) -> Result<Body, FrameError> {
+    let malformed = FrameError::Payload(kind);
+    let bare = |body| {
+        if payload.is_empty() {
+            Ok(body)
+        } else {
+            Err(malformed)
+        }
+    };
+    Ok(match kind {
+        50 => Body::RecordIs(SharedRecord::decode(payload).ok_or(malformed)?),
+        51 => bare(Body::RecordAsk)?,
+        52 => bare(Body::RecordTurn)?,
+        53 if payload.len() <= RECORD_MAX_BYTES && len_bytes <= 1 => Body::RecordUpdate {
+            tag: offset,
+            drain: len_bytes == 1,
+            bytes: payload,
+        },
+        53 => return Err(malformed),
+        54 => bare(Body::RecordPass)?,
+        55 if len_bytes <= 1 => Body::RecordApply {
+            record: SharedRecord::decode(payload).ok_or(malformed)?,
+            drain: len_bytes == 1,
+        },
+        55 => return Err(malformed),
+        56 => bare(Body::RecordApplied)?,
+        57 => bare(Body::RecordDone)?,
         _ => return Err(FrameError::Kind(kind)),
     })
 }

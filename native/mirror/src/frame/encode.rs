@@ -196,6 +196,30 @@ fn parts(body: &Body) -> Parts {
             offset: *epoch,
             ..Parts::bare(42)
         },
+        other => record_parts(other),
+    }
+}
+
+/// What is said of the shared record.
+fn record_parts(body: &Body) -> Parts {
+    match body {
+        Body::RecordIs(record) => Parts::with(50, record.encode()),
+        Body::RecordAsk => Parts::bare(51),
+        Body::RecordTurn => Parts::bare(52),
+        Body::RecordUpdate { tag, drain, bytes } => Parts {
+            offset: *tag,
+            len_bytes: u32::from(*drain),
+            payload: bytes.clone().into(),
+            ..Parts::bare(53)
+        },
+        Body::RecordPass => Parts::bare(54),
+        Body::RecordApply { record, drain } => Parts {
+            len_bytes: u32::from(*drain),
+            ..Parts::with(55, record.encode())
+        },
+        Body::RecordApplied => Parts::bare(56),
+        Body::RecordDone => Parts::bare(57),
+        other => unreachable!("{other:?} has parts of its own"),
     }
 }
 

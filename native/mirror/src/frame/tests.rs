@@ -10,6 +10,7 @@ use crate::ids::Serial;
 use crate::message::{Body, Message, Terms};
 use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::report::{Sync, ToldFacts};
+use crate::shared_record::SharedRecord;
 
 fn all_bodies() -> Vec<Body> {
     let change = Change {
@@ -82,6 +83,29 @@ fn all_bodies() -> Vec<Body> {
     ]
 }
 
+fn record_bodies() -> Vec<Body> {
+    let record = SharedRecord::default()
+        .changed(15, Bytes::from_static(b"before"))
+        .expect("six bytes have room");
+    vec![
+        Body::RecordIs(record.clone()),
+        Body::RecordAsk,
+        Body::RecordTurn,
+        Body::RecordUpdate {
+            tag: 14,
+            drain: true,
+            bytes: Bytes::from_static(b"table"),
+        },
+        Body::RecordPass,
+        Body::RecordApply {
+            record,
+            drain: true,
+        },
+        Body::RecordApplied,
+        Body::RecordDone,
+    ]
+}
+
 fn bodies_of_updates() -> Vec<Body> {
     let fill = Change {
         offset: 1 << 41,
@@ -114,6 +138,11 @@ fn bodies_of_updates() -> Vec<Body> {
     ]
 }
 
+fn every_body() -> impl Iterator<Item = Body> {
+    let more = bodies_of_updates().into_iter().chain(record_bodies());
+    all_bodies().into_iter().chain(more)
+}
+
 fn bytes_of(message: &Message) -> BytesMut {
     let (header, payload) = encode(message);
     let mut out = BytesMut::from(&header[..]);
@@ -123,7 +152,7 @@ fn bytes_of(message: &Message) -> BytesMut {
 
 #[test]
 fn every_message_survives_the_wire_in_any_pieces() {
-    for body in all_bodies().into_iter().chain(bodies_of_updates()) {
+    for body in every_body() {
         let message = Message {
             serial: Serial([0x6e; 16]),
             epoch: 1,
@@ -143,7 +172,7 @@ fn every_message_survives_the_wire_in_any_pieces() {
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    for body in all_bodies().into_iter().chain(bodies_of_updates()) {
+    for body in every_body() {
         let whole = bytes_of(&Message {
             serial: Serial([1; 16]),
             epoch: 1,

@@ -39,6 +39,7 @@ pub fn status<'py>(py: Python<'py>, status: &CopyStatus) -> PyResult<Bound<'py, 
     dict.set_item("active", status.active)?;
     dict.set_item("held", status.held)?;
     dict.set_item("tasks", status.tasks)?;
+    dict.set_item("record_version", status.record_version)?;
     dict.set_item("resynced_bytes", status.counters.resynced_bytes)?;
     Ok(dict)
 }
@@ -75,6 +76,16 @@ pub fn action<'py>(py: Python<'py>, node: &Node, action: Action) -> PyResult<Bou
                 }
             }
         }
+        Action::Record {
+            serial,
+            id,
+            bytes,
+            drain,
+        } => {
+            let serial = format!("{serial:?}");
+            ("record", serial, id, PyBytes::new(py, &bytes), drain).into_pyobject(py)
+        }
+        Action::Turn { serial, host } => ("turn", format!("{serial:?}"), host.0).into_pyobject(py),
         Action::Send { peer, message } => {
             let words = format!("{:?}", Brief(&message));
             let (header, payload) = frame::encode(&message);
@@ -172,7 +183,13 @@ fn disk_action<'py>(
         DiskOp::Persist(persist) => {
             let facts = facts(py, &persist.facts)?;
             let (active, reset, bitmap) = (persist.active, persist.bitmap_reset, persist.bitmap);
-            ("disk", serial, id, "persist", facts, active, reset, bitmap).into_pyobject(py)
+            let shared = persist
+                .shared
+                .map(|shared| PyBytes::new(py, &shared.encode()));
+            (
+                "disk", serial, id, "persist", facts, active, reset, bitmap, shared,
+            )
+                .into_pyobject(py)
         }
         DiskOp::Ranges { offset, len_bytes } => {
             ("disk", serial, id, "ranges", offset, len_bytes).into_pyobject(py)

@@ -16,7 +16,7 @@ use twindisk_runtime::invalid;
 use twindisk_runtime::mirror::heart::Heart;
 use twindisk_runtime::mirror::{
     AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, Facts, HostId, HostOp,
-    Node, PeerId, Serial, Update, UpdateKind, frame,
+    Node, PeerId, RecordChange, Serial, SharedRecord, Update, UpdateKind, frame,
 };
 
 use crate::{arguments, dicts, errors};
@@ -90,6 +90,7 @@ impl SimNode {
             facts: facts_from(record)?,
             active: get(record, "active")?,
             bitmap: get(record, "bitmap")?,
+            shared: shared_from(record)?,
         };
         let serial = spec.serial;
         self.node.add_copy(spec, now_ns);
@@ -181,6 +182,53 @@ impl SimNode {
     /// A host flushes.
     fn host_flush(&mut self, serial: &str, number: u64, now_ns: u64) -> PyResult<()> {
         self.host(serial, number, HostOp::Flush, now_ns)
+    }
+
+    /// A host asks for the shared record.
+    fn host_settle(&mut self, serial: &str, number: u64, now_ns: u64) -> PyResult<()> {
+        self.host(serial, number, HostOp::Settle, now_ns)
+    }
+
+    /// A host wants to change the shared record; `tag` names the change.
+    fn host_turn(&mut self, serial: &str, number: u64, tag: u64, now_ns: u64) -> PyResult<()> {
+        self.host(serial, number, HostOp::Turn { tag }, now_ns)
+    }
+
+    /// What a host's turn came to; None: no change. False: the turn was lost.
+    fn turn_computed(
+        &mut self,
+        serial: &str,
+        number: u64,
+        data: Option<&[u8]>,
+        drain: bool,
+        now_ns: u64,
+    ) -> PyResult<bool> {
+        let change = data.map(|data| RecordChange {
+            bytes: Bytes::copy_from_slice(data),
+            drain,
+        });
+        let serial = serial_of(serial)?;
+        Ok(self
+            .node
+            .turn_computed(serial, HostId(number), change, now_ns))
+    }
+
+    /// A version of the shared record is in force.
+    fn record_taken(&mut self, serial: &str, number: u64, now_ns: u64) -> PyResult<()> {
+        self.node.record_taken(serial_of(serial)?, number, now_ns);
+        Ok(())
+    }
+
+    /// Whether a host's command is held.
+    fn holds(&self, serial: &str, number: u64) -> PyResult<bool> {
+        Ok(self.node.holds(serial_of(serial)?, HostId(number)))
+    }
+
+    /// The shared record's bytes.
+    fn shared<'py>(&self, py: Python<'py>, serial: &str) -> PyResult<Bound<'py, PyBytes>> {
+        let copy = self.node.copy(serial_of(serial)?);
+        let record = copy.ok_or_else(|| wrong("unknown VDisk"))?.shared_record();
+        Ok(PyBytes::new(py, record.bytes()))
     }
 
     /// A host's session is gone.
@@ -374,6 +422,14 @@ fn parsed<T>(argument: Result<T, twindisk_runtime::EngineError>) -> PyResult<T> 
 fn get<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, key: &str) -> PyResult<T> {
     let value = dict.get_item(key)?.ok_or_else(|| wrong(key))?;
     value.extract().map_err(|_| wrong(key))
+}
+
+fn shared_from(dict: &Bound<'_, PyDict>) -> PyResult<SharedRecord> {
+    let bytes = get::<Vec<u8>>(dict, "shared")?;
+    if bytes.is_empty() {
+        return Ok(SharedRecord::default());
+    }
+    SharedRecord::decode(bytes.into()).ok_or_else(|| wrong("shared"))
 }
 
 fn facts_from(dict: &Bound<'_, PyDict>) -> PyResult<Facts> {

@@ -172,12 +172,18 @@ proptest! {
         let mut unit = sized(size_bytes);
         unit.set_access(state, None);
         for (cdb, sent) in commands {
-            let step = unit.execute(NEXUS, &cdb, lun, &[Bytes::from(sent.clone())]);
+            let data_out = [Bytes::from(sent.clone())];
+            let mut step = unit.execute(NEXUS, &cdb, lun, &data_out);
+            if step == Step::Settle {
+                step = unit.execute_settled(NEXUS, &cdb, lun, &data_out);
+            }
             match step {
                 Step::Io(request) => {
                     prop_assert!(state.is_active());
                     check(&unit, &request, sent.len());
                 }
+                Step::Turn => drop(unit.reserve(NEXUS, &cdb, &data_out)),
+                Step::Settle => prop_assert!(false, "settled already"),
                 Step::Done(response) => {
                     prop_assert_eq!(response.sense.is_some(), response.status == Status::CheckCondition);
                     prop_assert!(response.data.is_empty() || response.status == Status::Good);

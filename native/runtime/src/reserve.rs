@@ -1,0 +1,146 @@
+//! Reservations between the logical unit, which knows what they mean, and the mirror core, which keeps them on both nodes.
+//!
+//! Rules:
+//!
+//! * A command that the reservations forbid is refused only once the mirror core has said that they are known as they are.
+//! * A command that was held while the reservations changed is looked at again before it goes on.
+//! * PREEMPT AND ABORT: on each node the preempted sessions' commands that have not begun are answered TASK ABORTED, the others are
+//!   waited for. Commands that wait for their turn have not begun, so turns never wait for each other.
+
+use bytes::Bytes;
+use twindisk_mirror::{HostId, HostOp, RecordChange, Serial};
+use twindisk_scsi::{Reserved, Response, Step};
+
+use crate::engine::Engine;
+use crate::plan::plan;
+use crate::request::Work;
+
+/// Commands that have to end before reservations count as in force.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    serial: Serial,
+    /// To be given back to the mirror core.
+    record: u64,
+    left: Vec<HostId>,
+}
+
+impl Engine {
+    /// The mirror core's word: these are the reservations of both nodes.
+    pub(crate) fn record(&mut self, serial: Serial, record: u64, bytes: &Bytes, drain: bool) {
+        let Some(&place) = self.core.places.get(&serial) else {
+            return;
+        };
+        let lost = self.core.vdisks[place].unit.set_reservations(bytes);
+        let mut left = Vec::new();
+        for id in self.core.requests.ids(|request| request.vdisk == place) {
+            let held = self.core.node.holds(serial, id);
+            let Some(request) = self.core.requests.get_mut(id) else {
+                continue;
+            };
+            let unit = &self.core.vdisks[place].unit;
+            let turn = match request.work {
+                Work::Turn { computed, .. } => Some(computed),
+                _ => None,
+            };
+            let waits = held || turn.is_some();
+            if drain && lost.contains(&request.nexus) && turn != Some(true) {
+                if waits {
+                    self.take_back(serial, id, Response::task_aborted());
+                } else {
+                    left.push(id);
+                }
+            } else if held && request.work == Work::Io && unit.forbids(request.nexus, &request.cdb)
+            {
+                self.take_back(serial, id, Response::reservation_conflict());
+            }
+        }
+        self.drains.retain(|drain| drain.serial != serial);
+        self.drains.push(Drain {
+            serial,
+            record,
+            left,
+        });
+        self.finish_drains();
+    }
+
+    /// End a command that has not begun.
+    fn take_back(&mut self, serial: Serial, id: HostId, response: Response) {
+        self.core.node.cancel(serial, id, self.core.now_ns);
+        self.answer(id, response);
+    }
+
+    /// A command has ended.
+    pub(crate) fn drains_see(&mut self, ended: HostId) {
+        for drain in &mut self.drains {
+            drain.left.retain(|id| *id != ended);
+        }
+        self.finish_drains();
+    }
+
+    fn finish_drains(&mut self) {
+        while let Some(index) = self.drains.iter().position(|drain| drain.left.is_empty()) {
+            let Drain { serial, record, .. } = self.drains.remove(index);
+            let now_ns = self.core.now_ns;
+            self.core.node.record_taken(serial, record, now_ns);
+        }
+    }
+
+    /// The mirror core's word: a command may change the reservations now.
+    pub(crate) fn turn(&mut self, serial: Serial, host: HostId) {
+        let now_ns = self.core.now_ns;
+        let Some(request) = self.core.requests.get_mut(host) else {
+            self.core.node.turn_computed(serial, host, None, now_ns);
+            return;
+        };
+        let Work::Turn { data_out, computed } = &mut request.work else {
+            return;
+        };
+        let unit = &self.core.vdisks[request.vdisk].unit;
+        match unit.reserve(request.nexus, &request.cdb, data_out) {
+            Reserved::Change { bytes, drain } => {
+                let bytes = bytes.into();
+                let change = Some(RecordChange { bytes, drain });
+                let node = &mut self.core.node;
+                *computed = node.turn_computed(serial, host, change, now_ns);
+            }
+            Reserved::Done(response) => {
+                if self.core.node.turn_computed(serial, host, None, now_ns) {
+                    self.answer(host, response);
+                }
+            }
+        }
+    }
+
+    /// The reservations are known as they are: carry out a command whose answer depends on them.
+    pub(crate) fn settled(&mut self, serial: Serial, host: HostId) {
+        let Some(request) = self.core.requests.get_mut(host) else {
+            return;
+        };
+        let Work::Settle { data_out } = std::mem::replace(&mut request.work, Work::Io) else {
+            return;
+        };
+        let vdisk = &mut self.core.vdisks[request.vdisk];
+        let step = vdisk
+            .unit
+            .execute_settled(request.nexus, &request.cdb, 0, &data_out);
+        let op = match step {
+            Step::Done(response) => return self.answer(host, response),
+            Step::Io(io) => {
+                vdisk.counters.count(&io);
+                let plan = plan(io, data_out);
+                request.todo = plan.todo;
+                request.answer = plan.answer;
+                plan.first
+            }
+            Step::Settle => HostOp::Settle,
+            Step::Turn => {
+                let computed = false;
+                request.work = Work::Turn { data_out, computed };
+                HostOp::Turn {
+                    tag: self.core.tags.fresh(),
+                }
+            }
+        };
+        self.core.node.host(serial, host, op, self.core.now_ns);
+    }
+}

@@ -1,0 +1,277 @@
+//! The registrations and the reservation of one VDisk, and their bytes (docs/formats/reservations.md).
+
+use super::nexus::{InitiatorPort, Nexus};
+
+/// Most bytes that a table may take; a registration that has no room is refused.
+pub(crate) const TABLE_MAX_BYTES: usize = 60 << 10;
+const MAGIC: [u8; 4] = *b"TDPR";
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 20;
+const APTPL: u8 = 1;
+const HELD: u8 = 2;
+const BY: u8 = 4;
+
+/// Type of a reservation (SPC-4 table 64).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Others may not write.
+    WriteExclusive = 1,
+    /// Others may neither read nor write.
+    ExclusiveAccess = 3,
+    /// Who is not registered may not write.
+    WriteExclusiveRegistrants = 5,
+    /// Who is not registered may neither read nor write.
+    ExclusiveAccessRegistrants = 6,
+    /// The same as 5, held by everybody who is registered.
+    WriteExclusiveAll = 7,
+    /// The same as 6, held by everybody who is registered.
+    ExclusiveAccessAll = 8,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::WriteExclusive,
+        Self::ExclusiveAccess,
+        Self::WriteExclusiveRegistrants,
+        Self::ExclusiveAccessRegistrants,
+        Self::WriteExclusiveAll,
+        Self::ExclusiveAccessAll,
+    ];
+
+    /// The type with this code.
+    #[must_use]
+    pub fn of(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == code)
+    }
+
+    /// Held by all who are registered.
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        matches!(self, Self::WriteExclusiveAll | Self::ExclusiveAccessAll)
+    }
+
+    /// Lets all who are registered in.
+    #[must_use]
+    pub fn admits_registrants(self) -> bool {
+        !matches!(self, Self::WriteExclusive | Self::ExclusiveAccess)
+    }
+
+    /// Keeps others from reading too.
+    #[must_use]
+    pub fn forbids_reads(self) -> bool {
+        matches!(
+            self,
+            Self::ExclusiveAccess | Self::ExclusiveAccessRegistrants | Self::ExclusiveAccessAll
+        )
+    }
+}
+
+/// What the latest change was, so that each node can tell its initiators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A registration or a reservation was made, or changed in a way that concerns nobody else.
+    Quiet = 0,
+    /// The reservation was released.
+    Released = 1,
+    /// Everything was cleared.
+    Cleared = 2,
+    /// Registrations, perhaps the reservation, were preempted.
+    Preempted = 3,
+}
+
+/// A registered nexus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Registration {
+    pub(crate) nexus: Nexus,
+    /// Not 0.
+    pub(crate) key: u64,
+}
+
+/// Who holds the reservation; for the types held by all: who made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    pub(crate) kind: Kind,
+    pub(crate) holder: Nexus,
+}
+
+/// All that PERSISTENT RESERVE OUT has come to. The default is a VDisk that nobody has registered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub(crate) generation: u32,
+    pub(crate) aptpl: bool,
+    /// In the order of registration, each nexus once.
+    pub(crate) registrations: Vec<Registration>,
+    pub(crate) reservation: Option<Reservation>,
+    pub(crate) cause: Cause,
+    /// Who made the latest change.
+    pub(crate) by: Option<Nexus>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            aptpl: false,
+            registrations: Vec::new(),
+            reservation: None,
+            cause: Cause::Quiet,
+            by: None,
+        }
+    }
+}
+
+/// Bytes that are no table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reservations cannot be read")]
+pub struct TableError;
+
+impl Table {
+    /// The key that a nexus registered.
+    pub(crate) fn key_of(&self, nexus: &Nexus) -> Option<u64> {
+        let registered = self.registrations.iter().find(|one| one.nexus == *nexus);
+        registered.map(|one| one.key)
+    }
+
+    /// True when the nexus holds the reservation, alone or with others.
+    pub(crate) fn is_holder(&self, nexus: &Nexus) -> bool {
+        self.reservation.as_ref().is_some_and(|reservation| {
+            if reservation.kind.is_all() {
+                self.key_of(nexus).is_some()
+            } else {
+                reservation.holder == *nexus
+            }
+        })
+    }
+
+    /// As it is kept and sent.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let mut out = MAGIC.to_vec();
+        out.push(VERSION);
+        out.push(
+            flag(self.aptpl, APTPL)
+                | flag(self.reservation.is_some(), HELD)
+                | flag(self.by.is_some(), BY),
+        );
+        let kind = self.reservation.as_ref().map_or(0, |held| held.kind as u8);
+        out.extend([kind, self.cause as u8]);
+        out.extend(self.generation.to_le_bytes());
+        out.extend((self.registrations.len() as u32).to_le_bytes());
+        out.extend([0; 4]);
+        for registration in &self.registrations {
+            out.extend(registration.key.to_le_bytes());
+            encode_nexus(&registration.nexus, &mut out);
+        }
+        let holder = self.reservation.iter().map(|held| &held.holder);
+        for nexus in holder.chain(&self.by) {
+            encode_nexus(nexus, &mut out);
+        }
+        let checksum = crc32c::crc32c(&out);
+        out[16..20].copy_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// The inverse of [`Self::encode`]; no bytes at all are the default.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let head = bytes.first_chunk::<HEADER_BYTES>().ok_or(TableError)?;
+        let word =
+            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let checksum = crc32c::crc32c(&head[..16]);
+        let checksum = crc32c::crc32c_append(checksum, &[0; 4]);
+        let checksum = crc32c::crc32c_append(checksum, &bytes[HEADER_BYTES..]);
+        let flags = head[5];
+        if head[..4] != MAGIC
+            || head[4] != VERSION
+            || checksum != word(16)
+            || flags & !(APTPL | HELD | BY) != 0
+        {
+            return Err(TableError);
+        }
+        let mut rest = &bytes[HEADER_BYTES..];
+        let mut registrations = Vec::new();
+        for _ in 0..word(12) {
+            let key = u64::from_le_bytes(take(&mut rest)?);
+            let nexus = decode_nexus(&mut rest)?;
+            registrations.push(Registration { nexus, key });
+        }
+        let reservation = if flags & HELD == 0 {
+            None
+        } else {
+            let holder = decode_nexus(&mut rest)?;
+            let kind = Kind::of(head[6]).ok_or(TableError)?;
+            Some(Reservation { kind, holder })
+        };
+        let by = (flags & BY != 0)
+            .then(|| decode_nexus(&mut rest))
+            .transpose()?;
+        let table = Self {
+            generation: word(8),
+            aptpl: flags & APTPL != 0,
+            registrations,
+            reservation,
+            cause: cause_of(head[7]).ok_or(TableError)?,
+            by,
+        };
+        if rest.is_empty() && table.is_sound() {
+            Ok(table)
+        } else {
+            Err(TableError)
+        }
+    }
+
+    /// The invariants: keys are not 0, each nexus is registered once, the holder is registered.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut seen = std::collections::BTreeSet::new();
+        self.registrations
+            .iter()
+            .all(|one| one.key != 0 && seen.insert(&one.nexus))
+            && self.reservation.as_ref().is_none_or(|held| {
+                held.kind.is_all() && !seen.is_empty() || seen.contains(&held.holder)
+            })
+    }
+}
+
+fn cause_of(code: u8) -> Option<Cause> {
+    [
+        Cause::Quiet,
+        Cause::Released,
+        Cause::Cleared,
+        Cause::Preempted,
+    ]
+    .into_iter()
+    .find(|cause| *cause as u8 == code)
+}
+
+fn encode_nexus(nexus: &Nexus, out: &mut Vec<u8>) {
+    let name = nexus.initiator.name();
+    out.extend(nexus.target.to_le_bytes());
+    out.extend(nexus.initiator.isid());
+    out.push(u8::try_from(name.len()).expect("names have at most 223 bytes"));
+    out.extend(name.as_bytes());
+}
+
+fn decode_nexus(rest: &mut &[u8]) -> Result<Nexus, TableError> {
+    let target = u16::from_le_bytes(take(rest)?);
+    let isid = take(rest)?;
+    let [length] = take(rest)?;
+    let (name, behind) = rest.split_at_checked(length.into()).ok_or(TableError)?;
+    *rest = behind;
+    let name = std::str::from_utf8(name).map_err(|_| TableError)?;
+    let initiator = InitiatorPort::new(name, isid).ok_or(TableError)?;
+    Ok(Nexus { initiator, target })
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], TableError> {
+    let (taken, behind) = rest.split_first_chunk::<N>().ok_or(TableError)?;
+    *rest = behind;
+    Ok(*taken)
+}

@@ -1,0 +1,82 @@
+"""An initiator port that registers, reserves and preempts; what it meets is told in words."""
+
+import struct
+from typing import Self
+
+from twindisk.demo.node import Node
+from twindisk.demo.pair import Pair, iqn
+from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions, StatusError
+
+REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT, IGNORE, MOVE = range(8)
+GOOD, CHECK, CONFLICT = "good", "check", "conflict"
+_CONFLICT_STATUS = 0x18
+_TRIES = 10
+
+
+class Port:
+    """One initiator port, logged in at one node."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.attentions: list[tuple[int, int]] = []
+        """Unit attentions that it met, oldest first, without those of a node's state."""
+
+    @classmethod
+    async def log_in(cls, pair: Pair, node: Node, number: int) -> Self:
+        """Log in as the port of this number."""
+        options = SessionOptions(initiator=f"iqn.2024-01.invalid.twindisk:port{number}", isid_number=number)
+        return cls(await Session.connect(node.place.portal, iqn(pair.vdisk), options))
+
+    async def run(self, block: bytes, *, data_out: bytes = b"", data_in_bytes: int = 0) -> tuple[str, bytes]:
+        """Run a command past unit attentions; return its status in a word, and its data."""
+        for _ in range(_TRIES):
+            try:
+                return GOOD, await self.session.command(block, data_out=data_out, data_in_bytes=data_in_bytes)
+            except CheckConditionError as error:
+                if error.sense.key is not SenseKey.UNIT_ATTENTION:
+                    return CHECK, b""
+                if (error.sense.code, error.sense.qualifier) != (0x2A, 0x06):
+                    self.attentions.append((error.sense.code, error.sense.qualifier))
+            except StatusError as error:
+                return (CONFLICT if error.status == _CONFLICT_STATUS else f"status {error.status:#x}"), b""
+        message = "unit attentions without end"
+        raise AssertionError(message)
+
+    async def out(self, action: int, kind: int = 0, key: int = 0, action_key: int = 0, flags: int = 0) -> str:
+        """PERSISTENT RESERVE OUT; return its status."""
+        parameters = struct.pack(">QQIBxxx", key, action_key, 0, flags)
+        block = struct.pack(">BBBxxIx", 0x5F, action, kind, len(parameters))
+        return (await self.run(block, data_out=parameters))[0]
+
+    async def _ask(self, action: int) -> bytes:
+        status, data = await self.run(struct.pack(">BB5xHx", 0x5E, action, 4096), data_in_bytes=4096)
+        assert status == GOOD, status
+        return data
+
+    async def keys(self) -> list[int]:
+        """READ KEYS, in order."""
+        data = await self._ask(0)
+        return [key for (key,) in struct.iter_unpack(">Q", data[8 : 8 + int.from_bytes(data[4:8])])]
+
+    async def held(self) -> tuple[int, int] | None:
+        """READ RESERVATION: type and key."""
+        data = await self._ask(1)
+        return (data[21] & 0x0F, int.from_bytes(data[8:16])) if int.from_bytes(data[4:8]) else None
+
+    async def full_status(self) -> bytes:
+        """READ FULL STATUS."""
+        return await self._ask(3)
+
+    async def read(self) -> str:
+        """Read a block; return the status."""
+        return (await self.run(struct.pack(">BBQIxx", 0x88, 0, 0, 1), data_in_bytes=512))[0]
+
+    async def write(self) -> str:
+        """Write a block; return the status."""
+        return (await self.run(struct.pack(">BBQIxx", 0x8A, 0, 0, 1), data_out=bytes(512)))[0]
+
+
+async def clear_all(port: Port) -> None:
+    """Leave nothing registered."""
+    assert await port.out(IGNORE, action_key=99) == GOOD
+    assert await port.out(CLEAR, key=99) == GOOD
