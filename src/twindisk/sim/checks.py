@@ -141,6 +141,15 @@ class Checks:
             if len(swaps) > 1 and not split:
                 values = tuple(swap.value for swap in swaps)
                 raise Failed("P3", f"block {block % 10**9}: {expected} gave way to {values}, each by compare and write")
+        self._came_back(taken)
+
+    def _came_back(self, taken: dict[tuple[int, int], list[Swap]]) -> None:
+        """Check that what gave way to a COMPARE AND WRITE was not read after that was answered."""
+        for block, value, began_ns, _ in self._world.recorder.reads:
+            for swap in taken.get((block, value), []):
+                split = any(split.vdisk == block // 10**9 and split.at_ns >= swap.began_ns for split in self.splits)
+                if began_ns > swap.ended_ns and not split:
+                    raise Failed("P3", f"block {block % 10**9}: {value} gave way to {swap.value}, but came back")
 
     def _parts(self, block: int, operations: list[tuple[Operation, bool]]) -> list[list[Operation]]:
         """Cut a block's history at the splits; each part begins with what may have been left by the one before."""

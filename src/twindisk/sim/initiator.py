@@ -6,7 +6,7 @@ Rules:
 2. An attempt that was not answered with success may have been carried out, and may still be until a later attempt of the
    same command is answered: what happens after that would be a ghost.
 3. A command that is not answered in time costs its session: the node is told to forget it, when it hears of it.
-4. COMPARE AND WRITE compares with what the initiators saw last, and is tried once. One that ended with a miscompare is no write:
+4. COMPARE AND WRITE compares with what the initiators saw last, or with what a write leaves that is not answered, and is tried once. One that ended with a miscompare is no write:
    whoever reads its value has found a fault. A value gives way to at most one of them.
 5. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
 """
@@ -74,6 +74,8 @@ class Swap:
     expected: int
     value: int
     began_ns: int
+    ended_ns: float
+    """When it was answered; inf: it was not."""
     certain: bool
 
 
@@ -87,6 +89,8 @@ class Recorder:
     swaps: list[Swap] = field(default_factory=list)
     known: dict[int, int] = field(default_factory=dict)
     """The value that was seen or written last, by block."""
+    unanswered: dict[int, list[int]] = field(default_factory=dict)
+    """Values of the latest writes that were not answered, by block."""
     flushes: list[tuple[int, int, int]] = field(default_factory=list)
     """Flushes that were answered: VDisk's index, began, ended."""
 
@@ -151,13 +155,30 @@ class Worker:
         if chain is not None:
             attempt.chain = chain
         if kind == "compare_and_write":
-            attempt.expected = world.recorder.known.get(world.block_name(serial, first), INITIAL)
+            attempt.expected = self._guess(world.block_name(serial, first))
         self.attempt = attempt
         world.trace.note(
             self.name, "%s -> %s %s %s %s%s", kind, "AB"[self._node], serial[-1], first, values, " fua" if fua else ""
         )
         world.clock.after(world.hop_ns(), self._arrive, attempt)
         world.clock.after(world.rng.randint(4000, 7000) * MS, self._time_out, attempt)
+
+    def _guess(self, block: int) -> int:
+        """Return a value that a block may hold: the one known, or one that is being written or was not answered."""
+        recorder = self._world.recorder
+        if self._world.rng.random() < 0.5:
+            under_way = [worker.attempt for worker in self._world.workers if worker.attempt and not worker.attempt.over]
+            values = [
+                value
+                for attempt in under_way
+                if attempt.kind == "write"
+                for at, value in enumerate(attempt.values)
+                if self._world.block_name(attempt.serial, attempt.first + at) == block
+            ]
+            values += recorder.unanswered.get(block, [])
+            if values:
+                return self._world.rng.choice(values)
+        return recorder.known.get(block, INITIAL)
 
     def _arrive(self, attempt: Attempt) -> None:
         machine = self._world.machines[attempt.node]
@@ -260,17 +281,23 @@ class Worker:
                 if seen >= INITIAL:
                     recorder.known[block] = seen
             else:
-                note = Note(block, value, attempt.began_ns, ended, attempt.fua)
-                recorder.notes.append(note)
-                attempt.chain.append(note)
-                if ended != math.inf:
-                    recorder.known[block] = value
-                if attempt.expected is not None:
-                    certain = ended != math.inf
-                    recorder.swaps.append(Swap(block, attempt.expected, value, attempt.began_ns, certain))
+                self._record_change(attempt, block, value, ended)
         if attempt.kind == "write" and ended != math.inf:
             for note in attempt.chain:
                 note.bound_ns = ended
+
+    def _record_change(self, attempt: Attempt, block: int, value: int, ended: float) -> None:
+        recorder = self._world.recorder
+        note = Note(block, value, attempt.began_ns, ended, attempt.fua)
+        recorder.notes.append(note)
+        attempt.chain.append(note)
+        if ended != math.inf:
+            recorder.known[block] = value
+        elif attempt.kind == "write":
+            recorder.unanswered[block] = [*recorder.unanswered.get(block, []), value][-2:]
+        if attempt.expected is not None:
+            certain = ended != math.inf
+            recorder.swaps.append(Swap(block, attempt.expected, value, attempt.began_ns, ended, certain))
 
     def _bytes_of(self, serial: str, number: int, value: int) -> bytes:
         """Return what a block with a value holds, the opposite of :meth:`value_of`."""

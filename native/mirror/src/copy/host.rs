@@ -1,5 +1,6 @@
 //! Where a host's command goes, by mode.
 
+use super::mode::Progress;
 use super::task::{Task, TaskKind};
 use super::{Copy, Direction, Mode};
 use crate::action::Action;
@@ -142,12 +143,15 @@ impl Copy {
         count - self.held.len()
     }
 
-    /// Master, just attached: start the changes that were held, and nothing else until the Slave has sent its own.
+    /// Master, just attached: start the changes that were held, and nothing else until the Slave has sent its own. An update
+    /// whose comparison has not counted yet is a read: it might meet what the Slave is about to write again.
     pub(super) fn resume_changes(&mut self) {
         self.resuming = true;
         for id in std::mem::take(&mut self.held) {
-            let change = self.hosts.get(&id).is_some_and(|host| {
-                matches!(host.op, HostOp::Change { .. } | HostOp::Update { .. })
+            let change = self.hosts.get(&id).is_some_and(|host| match host.op {
+                HostOp::Change { .. } => true,
+                HostOp::Update { .. } => matches!(host.progress, Progress::Resolved(_)),
+                _ => false,
             });
             let fate = self.fate(change);
             self.follow(id, fate);

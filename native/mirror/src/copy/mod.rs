@@ -5,7 +5,7 @@
 //!    is given up and the commands are *held*; they start afresh once the copy may serve again. An unanswered change
 //!    may have been applied or not: starting it afresh is right in both cases, since nothing newer that overlaps it
 //!    can have been answered meanwhile. After an attach that holds because the Master lets nothing new begin until
-//!    both sides have started their held changes afresh, its own first (`resuming`).
+//!    both sides have started their held changes afresh, its own first (`resuming`). An update counts as a read there.
 //! 2. Nothing starts afresh while a disk operation of the time before is still under way (`stale`).
 //! 3. While mirroring, nothing is answered after the lease is over ([`Surroundings::serve_until_ns`]).
 //! 4. Facts are durable before anybody hears of them, and before anything that relies on them is done.
@@ -26,6 +26,8 @@ mod resync;
 mod shared;
 mod status;
 mod task;
+#[cfg(test)]
+mod tests;
 mod update;
 mod wire;
 

@@ -1,0 +1,251 @@
+//! Two nodes with a wire that loses what the test says: commands that were under way when the peer was lost.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::message::{Body, Message};
+use crate::report::FactsPair;
+use crate::{
+    Action, AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, DiskOp, Facts,
+    HostId, HostOp, HostResult, Node, Payload, PeerId, Report, Role, Serial, SharedRecord, Sync,
+    Update, UpdateKind,
+};
+
+const SERIAL: Serial = Serial([6; 16]);
+const PEER: PeerId = PeerId(0);
+const SIZE_BYTES: usize = 4 << 20;
+const NOW_NS: u64 = 1_000_000;
+const MASTER: usize = 0;
+const SLAVE: usize = 1;
+
+struct Side {
+    node: Node,
+    disk: Vec<u8>,
+    facts: Option<FactsPair>,
+    answers: Vec<(HostId, HostResult)>,
+}
+
+struct Pair {
+    sides: [Side; 2],
+    wires: [VecDeque<Message>; 2],
+    /// The first such message is lost, and everything after it.
+    lose: fn(&Body) -> bool,
+    cut: bool,
+}
+
+impl Side {
+    fn new(role: Role) -> Self {
+        let mut node = Node::new(0);
+        let spec = CopySpec {
+            serial: SERIAL,
+            size_bytes: SIZE_BYTES as u64,
+            peer: Some(PEER),
+            facts: Facts::new(7, role),
+            active: vec![],
+            bitmap: vec![],
+            shared: SharedRecord::default(),
+        };
+        node.add_copy(spec, 0);
+        Self {
+            node,
+            disk: vec![b'1'; SIZE_BYTES],
+            facts: None,
+            answers: vec![],
+        }
+    }
+
+    fn disk(&mut self, id: DiskId, op: DiskOp) {
+        let done = match op {
+            DiskOp::Read { offset, len_bytes } => {
+                let range = offset as usize..offset as usize + len_bytes as usize;
+                DiskDone::Data(Bytes::copy_from_slice(&self.disk[range]).into())
+            }
+            DiskOp::Change(change) => {
+                let ChangeKind::Write(payload) = change.kind else {
+                    panic!("only writes here");
+                };
+                let range = change.offset as usize..(change.offset + change.len_bytes) as usize;
+                self.disk[range].copy_from_slice(&payload.to_contiguous());
+                DiskDone::Done
+            }
+            DiskOp::Allocated => DiskDone::Extents(vec![]),
+            DiskOp::Ranges { .. } => DiskDone::Ranges(vec![]),
+            DiskOp::Persist(_) | DiskOp::Flush => DiskDone::Done,
+        };
+        self.node.disk_done(SERIAL, id, done, NOW_NS);
+    }
+}
+
+impl Pair {
+    /// In sync.
+    fn new() -> Self {
+        let mut pair = Self {
+            sides: [Side::new(Role::Master), Side::new(Role::Slave)],
+            wires: Default::default(),
+            lose: |_| false,
+            cut: false,
+        };
+        pair.link_up();
+        pair.attach(MASTER, Sync::None);
+        pair
+    }
+
+    fn act(&mut self, at: usize) -> bool {
+        let mut actions = vec![];
+        self.sides[at].node.take_actions(&mut actions);
+        let any = !actions.is_empty();
+        for action in actions {
+            match action {
+                Action::Disk { id, op, .. } => self.sides[at].disk(id, op),
+                Action::Complete { host, result, .. } => {
+                    self.sides[at].answers.push((host, result));
+                }
+                Action::Send { message, .. } => {
+                    self.cut |= (self.lose)(&message.body);
+                    if !self.cut {
+                        self.wires[1 - at].push_back(message);
+                    }
+                }
+                Action::Record { id, .. } => self.sides[at].node.record_taken(SERIAL, id, NOW_NS),
+                Action::Report {
+                    report: Report::PeerFacts(facts),
+                    ..
+                } => self.sides[at].facts = Some(*facts),
+                _ => {}
+            }
+        }
+        any
+    }
+
+    fn run(&mut self) {
+        loop {
+            let mut any = self.act(MASTER) | self.act(SLAVE);
+            for at in [MASTER, SLAVE] {
+                if let Some(message) = self.wires[at].pop_front() {
+                    any = true;
+                    self.sides[at].node.receive(PEER, message, NOW_NS);
+                }
+            }
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn link_up(&mut self) {
+        self.cut = false;
+        self.lose = |_| false;
+        for side in &mut self.sides {
+            side.facts = None;
+            side.node.lease(PEER, NOW_NS + 1_000_000_000, 0, NOW_NS);
+            side.node.link_up(PEER, NOW_NS);
+        }
+        self.run();
+    }
+
+    fn link_down(&mut self) {
+        self.cut = true;
+        self.wires = Default::default();
+        for side in &mut self.sides {
+            side.node.link_down(PEER, NOW_NS);
+        }
+        self.run();
+    }
+
+    /// Attach with a Master whose part in the resync is `sync`.
+    fn attach(&mut self, master: usize, sync: Sync) {
+        let facts = self
+            .sides
+            .each_ref()
+            .map(|side| side.facts.clone().expect("facts were exchanged"));
+        let epoch = 1 + facts[0].local.facts.epoch.max(facts[0].remote.facts.epoch);
+        for at in [MASTER, SLAVE] {
+            let plan = AttachPlan {
+                role: if at == master {
+                    Role::Master
+                } else {
+                    Role::Slave
+                },
+                sync: if at == master { sync } else { sync.mirrored() },
+                epoch,
+                generation: 100 + epoch,
+                local_seq: facts[at].local.seq,
+                remote_seq: facts[at].remote.seq,
+            };
+            self.command(at, Command::Attach(plan));
+        }
+        self.run();
+    }
+
+    fn command(&mut self, at: usize, command: Command) {
+        let done = self.sides[at].node.command(SERIAL, command, NOW_NS);
+        done.expect("the command fits");
+    }
+
+    fn host(&mut self, at: usize, id: u64, op: HostOp) {
+        self.sides[at].node.host(SERIAL, HostId(id), op, NOW_NS);
+        self.run();
+    }
+
+    fn answer(&self, at: usize, id: u64) -> Option<&HostResult> {
+        let mut answers = self.sides[at].answers.iter();
+        answers
+            .find(|(host, _)| *host == HostId(id))
+            .map(|(_, result)| result)
+    }
+
+    fn disks(&self) -> [char; 2] {
+        self.sides.each_ref().map(|side| char::from(side.disk[0]))
+    }
+}
+
+fn block(byte: u8) -> Payload {
+    Bytes::from(vec![byte; 512]).into()
+}
+
+fn write(byte: u8) -> HostOp {
+    let kind = ChangeKind::Write(block(byte));
+    HostOp::Change {
+        change: Change {
+            offset: 0,
+            len_bytes: 512,
+            kind,
+        },
+        fua: false,
+    }
+}
+
+fn update(kind: UpdateKind, fua: bool) -> HostOp {
+    HostOp::Update {
+        update: Update {
+            offset: 0,
+            len_bytes: 512,
+            kind,
+        },
+        fua,
+    }
+}
+
+fn compare_and_write(compare: u8, write: u8) -> HostOp {
+    let (compare, write) = (block(compare), block(write));
+    update(UpdateKind::CompareAndWrite { compare, write }, false)
+}
+
+#[test]
+fn an_update_waits_for_the_changes_that_the_slave_sends_again() {
+    let mut pair = Pair::new();
+    pair.lose = |body| matches!(body, Body::Granted);
+    pair.host(SLAVE, 1, write(b'F'));
+    assert_eq!(pair.disks(), ['F', '1'], "half done");
+    pair.host(MASTER, 2, compare_and_write(b'F', b'2'));
+    pair.link_down();
+    pair.link_up();
+    pair.attach(MASTER, Sync::Source);
+    assert_eq!(pair.answer(SLAVE, 1), Some(&HostResult::Done));
+    assert_eq!(pair.answer(MASTER, 2), Some(&HostResult::Done));
+    assert_eq!(pair.disks(), ['2', '2']);
+    pair.host(MASTER, 3, compare_and_write(b'F', b'3'));
+    let refused = HostResult::Miscompare { offset: 0 };
+    assert_eq!(pair.answer(MASTER, 3), Some(&refused));
+}
