@@ -162,7 +162,7 @@ pub enum HostResult {
         /// Offset in the range of the first byte that differs, in bytes.
         offset: u64,
     },
-    /// The peer was lost while it was at it; the change was made or not.
+    /// The change was made or not, and whoever repeats it may meet what it made: not to be repeated without a look.
     Unknown,
     /// Not served here; nothing is promised about a change that was asked for.
     NotReady(NotReady),

@@ -289,8 +289,10 @@ impl Copy {
             // Both copies have the change and it is unlocked: from here on others may change the range, so that only
             // the flush may start afresh.
             if let Some(entry) = self.hosts.get_mut(&host) {
+                if !entry.may_have_compared() {
+                    entry.progress = Progress::Fresh;
+                }
                 entry.op = HostOp::Flush;
-                entry.progress = Progress::Fresh;
             }
             self.start_flush(Some(host));
         } else {

@@ -1,16 +1,16 @@
 //! Where a host's command goes, by mode.
 
-use super::mode::Progress;
+use super::mode::{Host, Progress};
 use super::task::{Task, TaskKind};
 use super::{Copy, Direction, Mode};
 use crate::action::Action;
 use crate::ids::HostId;
 use crate::message::Body;
-use crate::ops::{Change, HostOp, HostResult};
+use crate::ops::{Change, HostOp, HostResult, NotReady};
 
 /// What becomes of a host's command in the present mode.
 enum Fate {
-    Refuse(crate::ops::NotReady),
+    Refuse(NotReady),
     Hold,
     Start,
 }
@@ -24,10 +24,22 @@ impl Copy {
 
     fn follow(&mut self, id: HostId, fate: Fate) {
         match fate {
-            Fate::Refuse(why) => self.complete(id, HostResult::NotReady(why)),
+            Fate::Refuse(why) => self.refuse(id, why),
             Fate::Hold => self.held.push_back(id),
             Fate::Start => self.start(id),
         }
+    }
+
+    /// Answer that a command is not served here. Of a comparison that may have counted the initiator must not think that it
+    /// can be repeated: it would meet its own bytes.
+    pub(super) fn refuse(&mut self, id: HostId, why: NotReady) {
+        let unknown = self.hosts.get(&id).is_some_and(Host::may_have_compared);
+        let result = if unknown {
+            HostResult::Unknown
+        } else {
+            HostResult::NotReady(why)
+        };
+        self.complete(id, result);
     }
 
     /// `afresh`: a change that was held before the copies attached.

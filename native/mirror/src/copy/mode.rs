@@ -3,7 +3,7 @@
 use super::alone::GoingAlone;
 use super::attach::Attaching;
 use super::resync::{Resync, TargetSync};
-use crate::ops::{Change, HostOp, NotReady};
+use crate::ops::{Change, HostOp, NotReady, Update, UpdateKind};
 
 /// What a copy knows of the world around it, given anew with every call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,4 +85,23 @@ pub struct Host {
     pub progress: Progress,
     /// False once its session is gone: it has begun and must end, but nobody waits.
     pub answer: bool,
+}
+
+impl Host {
+    /// True for a COMPARE AND WRITE whose comparison may have been made, here or at the Master.
+    pub fn may_have_compared(&self) -> bool {
+        match &self.op {
+            HostOp::Update {
+                update:
+                    Update {
+                        kind: UpdateKind::CompareAndWrite { .. },
+                        ..
+                    },
+                ..
+            } => !matches!(self.progress, Progress::Fresh),
+            // It was made; only its flush is left.
+            HostOp::Flush => matches!(self.progress, Progress::Resolved(_)),
+            _ => false,
+        }
+    }
 }

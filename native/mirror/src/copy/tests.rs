@@ -8,8 +8,8 @@ use crate::message::{Body, Message};
 use crate::report::FactsPair;
 use crate::{
     Action, AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, DiskOp, Facts,
-    HostId, HostOp, HostResult, Node, Payload, PeerId, Report, Role, Serial, SharedRecord, Sync,
-    Update, UpdateKind,
+    HostId, HostOp, HostResult, Node, NotReady, Payload, PeerId, Report, Role, Serial,
+    SharedRecord, Sync, Update, UpdateKind,
 };
 
 const SERIAL: Serial = Serial([6; 16]);
@@ -24,6 +24,7 @@ struct Side {
     disk: Vec<u8>,
     facts: Option<FactsPair>,
     answers: Vec<(HostId, HostResult)>,
+    fail_changes: bool,
 }
 
 struct Pair {
@@ -52,6 +53,7 @@ impl Side {
             disk: vec![b'1'; SIZE_BYTES],
             facts: None,
             answers: vec![],
+            fail_changes: false,
         }
     }
 
@@ -61,6 +63,7 @@ impl Side {
                 let range = offset as usize..offset as usize + len_bytes as usize;
                 DiskDone::Data(Bytes::copy_from_slice(&self.disk[range]).into())
             }
+            DiskOp::Change(_) if self.fail_changes => DiskDone::Failed(5),
             DiskOp::Change(change) => {
                 let ChangeKind::Write(payload) = change.kind else {
                     panic!("only writes here");
@@ -183,6 +186,11 @@ impl Pair {
         done.expect("the command fits");
     }
 
+    fn stop(&mut self, at: usize) {
+        self.command(at, Command::StopServing(NotReady::Standby));
+        self.run();
+    }
+
     fn host(&mut self, at: usize, id: u64, op: HostOp) {
         self.sides[at].node.host(SERIAL, HostId(id), op, NOW_NS);
         self.run();
@@ -248,4 +256,67 @@ fn an_update_waits_for_the_changes_that_the_slave_sends_again() {
     pair.host(MASTER, 3, compare_and_write(b'F', b'3'));
     let refused = HostResult::Miscompare { offset: 0 };
     assert_eq!(pair.answer(MASTER, 3), Some(&refused));
+}
+
+const STANDBY: HostResult = HostResult::NotReady(NotReady::Standby);
+
+#[test]
+fn a_comparison_that_may_have_counted_ends_unknown_when_its_node_stops() {
+    // Through the Slave: the Master made it, or was asked at least.
+    let mut pair = Pair::new();
+    pair.lose = |body| matches!(body, Body::Resolved(_));
+    pair.host(SLAVE, 1, compare_and_write(b'1', b'2'));
+    assert_eq!(pair.disks(), ['2', '1']);
+    pair.link_down();
+    pair.stop(SLAVE);
+    assert_eq!(pair.answer(SLAVE, 1), Some(&HostResult::Unknown));
+
+    // Through the Master: both have it.
+    let mut pair = Pair::new();
+    pair.lose = |body| matches!(body, Body::Applied);
+    pair.host(MASTER, 1, compare_and_write(b'1', b'2'));
+    assert_eq!(pair.disks(), ['2', '2']);
+    pair.link_down();
+    pair.stop(MASTER);
+    assert_eq!(pair.answer(MASTER, 1), Some(&HostResult::Unknown));
+}
+
+#[test]
+fn a_comparison_that_only_lacks_its_flush_ends_unknown_when_its_node_stops() {
+    for at in [MASTER, SLAVE] {
+        let mut pair = Pair::new();
+        pair.lose = |body| matches!(body, Body::Flushed);
+        let (compare, write) = (block(b'1'), block(b'2'));
+        let op = update(UpdateKind::CompareAndWrite { compare, write }, true);
+        pair.host(at, 1, op);
+        assert_eq!(pair.disks(), ['2', '2']);
+        pair.link_down();
+        pair.stop(at);
+        assert_eq!(pair.answer(at, 1), Some(&HostResult::Unknown));
+    }
+}
+
+#[test]
+fn a_comparison_ends_unknown_when_its_node_stops_after_its_disk_failed() {
+    let mut pair = Pair::new();
+    pair.sides[MASTER].fail_changes = true;
+    pair.host(MASTER, 1, compare_and_write(b'1', b'2'));
+    pair.host(MASTER, 2, compare_and_write(b'2', b'3'));
+    assert_eq!(pair.disks(), ['1', '2'], "the Slave has it");
+    pair.stop(MASTER);
+    assert_eq!(pair.answer(MASTER, 1), Some(&HostResult::Unknown));
+    assert_eq!(pair.answer(MASTER, 2), Some(&STANDBY), "never begun");
+}
+
+#[test]
+fn what_can_be_repeated_ends_not_ready_when_its_node_stops() {
+    let or = update(UpdateKind::Or(block(b'2')), false);
+    for op in [write(b'2'), or] {
+        let mut pair = Pair::new();
+        pair.lose = |body| matches!(body, Body::Granted);
+        pair.host(SLAVE, 1, op);
+        pair.link_down();
+        pair.stop(SLAVE);
+        assert_eq!(pair.answer(SLAVE, 1), Some(&STANDBY));
+    }
 }

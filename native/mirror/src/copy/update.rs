@@ -11,6 +11,8 @@
 //!    find its own bytes. Since it held its lock until everything was given up, it starts before what waited for it.
 //! 2. Who asked the Master and lost it without an answer does not know whether the comparison was made. Serving without that Master
 //!    it compares again, for its own copy has nothing of it; attached as a Slave it answers that the outcome is unknown.
+//! 3. A node that stops serving answers the same, never NOT READY, of a comparison that may have been made: repeated through the
+//!    other node it would find its own bytes.
 
 use super::mode::Progress;
 use super::task::{Task, TaskKind};
