@@ -128,7 +128,12 @@ class Worker:
         first = rng.choice(places)
         count = rng.randint(1, 3)
         count = next(n for n in range(count, 0, -1) if all(first + i in places for i in range(n)))
-        if chance < 0.1:
+        rivals = self._writes_under_way()
+        if chance < 0.1 and rivals and rng.random() < 0.5:
+            rival = rng.choice(rivals)
+            self._node = 1 - rival.node
+            self._send("compare_and_write", rival.serial, rival.first + rng.randrange(len(rival.values)), 1)
+        elif chance < 0.1:
             self._send("compare_and_write", serial, first, 1)
         elif chance < 0.5:
             self._send("write", serial, first, count)
@@ -163,15 +168,17 @@ class Worker:
         world.clock.after(world.hop_ns(), self._arrive, attempt)
         world.clock.after(world.rng.randint(4000, 7000) * MS, self._time_out, attempt)
 
+    def _writes_under_way(self) -> list[Attempt]:
+        attempts = [worker.attempt for worker in self._world.workers]
+        return [attempt for attempt in attempts if attempt and attempt.kind == "write" and not attempt.over]
+
     def _guess(self, block: int) -> int:
         """Return a value that a block may hold: the one known, or one that is being written or was not answered."""
         recorder = self._world.recorder
         if self._world.rng.random() < 0.5:
-            under_way = [worker.attempt for worker in self._world.workers if worker.attempt and not worker.attempt.over]
             values = [
                 value
-                for attempt in under_way
-                if attempt.kind == "write"
+                for attempt in self._writes_under_way()
                 for at, value in enumerate(attempt.values)
                 if self._world.block_name(attempt.serial, attempt.first + at) == block
             ]
