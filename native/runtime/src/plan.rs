@@ -95,7 +95,7 @@ impl Answer {
             HostResult::Miscompare { offset } => {
                 Response::check(Sense::miscompare(u32::try_from(offset).unwrap_or(u32::MAX)))
             }
-            HostResult::Unknown => Response::check(Sense::RETRY),
+            HostResult::Unknown => Response::check(Sense::OUTCOME_UNKNOWN),
             HostResult::NotReady(state) => Response::not_serving(state_of(state)),
         };
         match self.asked_bytes {
@@ -339,6 +339,16 @@ fn cut(mut pieces: Vec<Bytes>, len_bytes: usize) -> Payload {
 mod tests {
     use super::*;
     use twindisk_mirror::NotReady;
+
+    #[test]
+    fn an_unknown_outcome_is_no_aborted_command_which_initiators_repeat() {
+        let answered = Answer::default().response(HostResult::Unknown);
+        assert_eq!(answered, Response::check(Sense::OUTCOME_UNKNOWN));
+        assert_eq!(
+            Sense::OUTCOME_UNKNOWN.to_fixed()[2..=12],
+            [0x04, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x44]
+        );
+    }
 
     #[test]
     fn a_write_is_cut_to_what_its_cdb_asks_for() {

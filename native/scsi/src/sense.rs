@@ -71,6 +71,10 @@ impl Sense {
     pub const WRITE_ERROR: Self = Self::new(SenseKey::MediumError, 0x0c, 0x00);
     /// INTERNAL TARGET FAILURE.
     pub const INTERNAL_FAILURE: Self = Self::new(SenseKey::HardwareError, 0x44, 0x00);
+    /// INTERNAL TARGET FAILURE, where a command was carried out or not and must not be repeated blindly. Initiators hand this
+    /// error up: Linux's `scsi_check_sense` takes a hardware error for one of the target's (no retry of its own, and multipath does
+    /// not try another path), while an aborted command is sent again by itself; ESXi takes 44/00 for no loss of a path or device.
+    pub const OUTCOME_UNKNOWN: Self = Self::INTERNAL_FAILURE;
     /// SPACE ALLOCATION FAILED WRITE PROTECT (SBC-3 §4.7.3.6): the pool has no room for a thin VDisk's write.
     pub const SPACE_EXHAUSTED: Self = Self::new(SenseKey::HardwareError, 0x27, 0x07);
     /// LOGICAL UNIT COMMUNICATION FAILURE, as an aborted command: the initiator may try again.
