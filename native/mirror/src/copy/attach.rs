@@ -327,6 +327,9 @@ impl Copy {
             role: plan.role,
             sync: plan.sync,
         });
+        if plan.role == Role::Slave {
+            self.forget_begun();
+        }
         self.close_gate(match plan.role {
             Role::Master => Then::Resume,
             Role::Slave => Then::TellResumed,

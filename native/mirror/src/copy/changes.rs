@@ -64,11 +64,7 @@ impl Copy {
         };
         let (offset, len_bytes) = (*offset, *len_bytes);
         if matches!(self.mode, Mode::Single) {
-            if let Some(TaskKind::HostChange { begun, .. }) =
-                self.tasks.get_mut(&id).map(|task| &mut task.kind)
-            {
-                *begun = true;
-            }
+            self.note_begun(id);
             self.apply(id);
             return;
         }
@@ -85,23 +81,32 @@ impl Copy {
             self.persisting.want();
             self.waiting_active.push(id);
         }
-        let mut send = None;
-        if let Some(TaskKind::HostChange {
-            begun,
-            peer_pending,
-            change,
-            ..
-        }) = self.tasks.get_mut(&id).map(|task| &mut task.kind)
-        {
-            *begun = true;
-            send = peer_pending.then(|| change.clone());
-        }
+        let send = self.note_begun(id);
         if let Some(change) = send {
             self.say(id, Body::Apply(change));
         }
         if durable {
             self.apply(id);
         }
+    }
+
+    /// Note that a change of a host of this node has begun; what the Slave is to be told.
+    fn note_begun(&mut self, id: u64) -> Option<Change> {
+        let task = self.tasks.get(&id)?;
+        let TaskKind::HostChange {
+            host,
+            change,
+            peer_pending,
+            ..
+        } = &task.kind
+        else {
+            return None;
+        };
+        let send = peer_pending.then(|| change.clone());
+        if let Some(entry) = self.hosts.get_mut(host) {
+            entry.begun = true;
+        }
+        send
     }
 
     /// On the Master, take in the extents that a sequential writer needs next, and let the Slave do so at once.
@@ -293,6 +298,7 @@ impl Copy {
                     entry.progress = Progress::Fresh;
                 }
                 entry.op = HostOp::Flush;
+                entry.begun = false;
             }
             self.start_flush(Some(host));
         } else {

@@ -111,7 +111,6 @@ impl Copy {
             host,
             change,
             fua,
-            begun: false,
             local_pending: true,
             peer_pending: matches!(self.mode, Mode::Mirroring(_)),
         }
@@ -179,37 +178,35 @@ impl Copy {
     /// Forget a command whose session is gone, unless it has begun: then the copies may differ until it ends, or
     /// somebody may have read what it wrote.
     pub(super) fn withdraw(&mut self, host: HostId) {
-        let task = self
-            .tasks
-            .iter()
-            .find(|(_, task)| task.kind.host() == Some(host))
-            .map(|(&id, _)| id);
-        self.withdraw_settle(host);
-        if task.is_some_and(|task| self.withdraw_turn(host, task)) {
+        if let Some(entry) = self.hosts.get_mut(&host)
+            && entry.begun
+        {
+            entry.answer = false;
             return;
         }
-        let begun = task
-            .and_then(|id| self.tasks.get(&id))
-            .is_some_and(|task| task.kind.begun());
-        match task {
-            Some(_) if begun => {
-                if let Some(entry) = self.hosts.get_mut(&host) {
-                    entry.answer = false;
-                }
-                return;
-            }
-            Some(id)
-                if self
-                    .tasks
-                    .get(&id)
-                    .is_some_and(|task| task.kind.withdrawable()) =>
-            {
-                self.finish(id);
-            }
-            _ => {}
+        let task = (self.tasks.iter())
+            .find(|(_, task)| task.kind.host() == Some(host))
+            .map(|(&id, task)| (id, matches!(task.kind, TaskKind::HostChange { .. })));
+        self.withdraw_settle(host);
+        if task.is_some_and(|(id, _)| self.withdraw_turn(host, id)) {
+            return;
+        }
+        // A change that nobody has heard of yet.
+        if let Some((id, true)) = task {
+            self.finish(id);
         }
         self.hosts.remove(&host);
         self.held.retain(|held| *held != host);
+    }
+
+    /// This copy is a Slave from here on: what it had begun as Master is the new Master's to order, so that what nobody waits for
+    /// ends here.
+    pub(super) fn forget_begun(&mut self) {
+        self.hosts.retain(|_, host| host.answer);
+        for host in self.hosts.values_mut() {
+            host.begun = false;
+        }
+        self.held.retain(|id| self.hosts.contains_key(id));
     }
 
     /// Answer a host, unless its session is gone or the lease is over.

@@ -193,8 +193,9 @@ impl Copy {
             Host {
                 order,
                 op,
-                answer: true,
                 progress: Progress::Fresh,
+                begun: false,
+                answer: true,
             },
         );
         self.start_or_hold(id);

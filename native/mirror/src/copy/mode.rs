@@ -83,6 +83,9 @@ pub struct Host {
     pub op: HostOp,
     /// How far an update has come.
     pub progress: Progress,
+    /// A change that this copy orders itself, and that the peer's hosts may have read since. Stays over all attempts, until
+    /// this copy is a Slave.
+    pub begun: bool,
     /// False once its session is gone: it has begun and must end, but nobody waits.
     pub answer: bool,
 }

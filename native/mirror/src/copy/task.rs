@@ -29,7 +29,6 @@ pub enum TaskKind {
         host: HostId,
         change: Change,
         fua: bool,
-        begun: bool,
         local_pending: bool,
         peer_pending: bool,
     },
@@ -115,16 +114,6 @@ impl TaskKind {
             Self::Flush { host, .. } => *host,
             _ => None,
         }
-    }
-
-    /// True for a change that some copy may hold already because of this node.
-    pub fn begun(&self) -> bool {
-        matches!(self, Self::HostChange { begun: true, .. })
-    }
-
-    /// True for a change that nobody has heard of yet.
-    pub fn withdrawable(&self) -> bool {
-        matches!(self, Self::HostChange { begun: false, .. })
     }
 
     /// True for what a host of this node waits for.

@@ -24,6 +24,9 @@ struct Side {
     disk: Vec<u8>,
     facts: Option<FactsPair>,
     answers: Vec<(HostId, HostResult)>,
+    /// Do not carry out what is to be made durable.
+    hold_persists: bool,
+    held_persists: Vec<DiskId>,
     fail_changes: bool,
 }
 
@@ -53,12 +56,18 @@ impl Side {
             disk: vec![b'1'; SIZE_BYTES],
             facts: None,
             answers: vec![],
+            hold_persists: false,
+            held_persists: vec![],
             fail_changes: false,
         }
     }
 
     fn disk(&mut self, id: DiskId, op: DiskOp) {
         let done = match op {
+            DiskOp::Persist(_) if self.hold_persists => {
+                self.held_persists.push(id);
+                return;
+            }
             DiskOp::Read { offset, len_bytes } => {
                 let range = offset as usize..offset as usize + len_bytes as usize;
                 DiskDone::Data(Bytes::copy_from_slice(&self.disk[range]).into())
@@ -186,6 +195,16 @@ impl Pair {
         done.expect("the command fits");
     }
 
+    fn go_alone(&mut self, at: usize) {
+        let command = Command::GoAlone {
+            generation: 55,
+            epoch: 50,
+            fenced: true,
+        };
+        self.command(at, command);
+        self.run();
+    }
+
     fn stop(&mut self, at: usize) {
         self.command(at, Command::StopServing(NotReady::Standby));
         self.run();
@@ -193,6 +212,20 @@ impl Pair {
 
     fn host(&mut self, at: usize, id: u64, op: HostOp) {
         self.sides[at].node.host(SERIAL, HostId(id), op, NOW_NS);
+        self.run();
+    }
+
+    fn cancel(&mut self, at: usize, id: u64) {
+        self.sides[at].node.cancel(SERIAL, HostId(id), NOW_NS);
+        self.run();
+    }
+
+    fn release_persists(&mut self, at: usize) {
+        let side = &mut self.sides[at];
+        side.hold_persists = false;
+        for id in std::mem::take(&mut side.held_persists) {
+            side.node.disk_done(SERIAL, id, DiskDone::Done, NOW_NS);
+        }
         self.run();
     }
 
@@ -238,6 +271,17 @@ fn update(kind: UpdateKind, fua: bool) -> HostOp {
 fn compare_and_write(compare: u8, write: u8) -> HostOp {
     let (compare, write) = (block(compare), block(write));
     update(UpdateKind::CompareAndWrite { compare, write }, false)
+}
+
+fn read() -> HostOp {
+    HostOp::Read {
+        offset: 0,
+        len_bytes: 1,
+    }
+}
+
+fn byte(byte: u8) -> HostResult {
+    HostResult::Data(Bytes::from(vec![byte]).into())
 }
 
 #[test]
@@ -319,4 +363,55 @@ fn what_can_be_repeated_ends_not_ready_when_its_node_stops() {
         pair.stop(SLAVE);
         assert_eq!(pair.answer(SLAVE, 1), Some(&STANDBY));
     }
+}
+
+/// Begun at the Master, whose activity log is not durable yet; applied at the Slave and read there. The peer is lost, then the
+/// session at the Master.
+fn begun_and_forsaken(op: HostOp) -> Pair {
+    let mut pair = Pair::new();
+    pair.sides[MASTER].hold_persists = true;
+    pair.host(MASTER, 1, op);
+    pair.host(SLAVE, 2, read());
+    assert_eq!(pair.answer(SLAVE, 2), Some(&byte(b'2')));
+    assert_eq!(pair.disks(), ['1', '2']);
+    pair.link_down();
+    pair.cancel(MASTER, 1);
+    pair.release_persists(MASTER);
+    pair
+}
+
+#[test]
+fn a_change_that_was_read_at_the_slave_outlives_its_session() {
+    for op in [write(b'2'), compare_and_write(b'1', b'2')] {
+        let mut pair = begun_and_forsaken(op);
+        pair.go_alone(MASTER);
+        pair.host(MASTER, 3, read());
+        assert_eq!(pair.answer(MASTER, 3), Some(&byte(b'2')));
+        assert_eq!(pair.answer(MASTER, 1), None, "nobody waits for it");
+    }
+}
+
+#[test]
+fn a_change_whose_session_is_gone_is_dropped_where_the_peer_went_on() {
+    let mut pair = begun_and_forsaken(write(b'2'));
+    pair.go_alone(SLAVE);
+    pair.host(SLAVE, 3, write(b'3'));
+    pair.link_up();
+    pair.attach(SLAVE, Sync::Source);
+    assert_eq!(pair.disks(), ['3', '3']);
+
+    let mut pair = begun_and_forsaken(write(b'2'));
+    pair.stop(MASTER);
+    pair.go_alone(MASTER);
+    assert_eq!(pair.disks()[MASTER], '1');
+}
+
+#[test]
+fn a_change_that_nobody_heard_of_goes_with_its_session() {
+    let mut pair = Pair::new();
+    pair.link_down();
+    pair.host(MASTER, 1, write(b'2'));
+    pair.cancel(MASTER, 1);
+    pair.go_alone(MASTER);
+    assert_eq!(pair.disks()[MASTER], '1');
 }
