@@ -37,6 +37,8 @@ pub struct Attaching {
     plan: AttachPlan,
     since_ns: u64,
     was_alone: bool,
+    /// The peer's data are of another generation: it has answered hosts without this copy.
+    peer_went_on: bool,
     stage: Stage,
     /// Extents that hold data, for a full resync.
     allocated: Vec<u64>,
@@ -127,11 +129,14 @@ impl Copy {
 
     fn begin_attach(&mut self, plan: AttachPlan, since_ns: u64) {
         let was_alone = matches!(self.mode, Mode::Alone);
+        let current = self.facts.current;
+        let peer_went_on = (self.remote.as_ref()).is_none_or(|told| told.facts.current != current);
         self.abandon();
         self.enter(Mode::Attaching(Box::new(Attaching {
             plan,
             since_ns,
             was_alone,
+            peer_went_on,
             stage: Stage::Quiet,
             allocated: Vec::new(),
         })));
@@ -319,6 +324,9 @@ impl Copy {
     }
 
     fn mirror(&mut self, plan: AttachPlan, direction: Direction) {
+        let peer_went_on = self
+            .attaching()
+            .is_some_and(|attaching| attaching.peer_went_on);
         self.enter(Mode::Mirroring(direction));
         self.last_change_ns = self.around.now_ns;
         self.remote = None;
@@ -328,6 +336,9 @@ impl Copy {
             sync: plan.sync,
         });
         if plan.role == Role::Slave {
+            if peer_went_on {
+                self.refuse_overtaken();
+            }
             self.forget_begun();
         }
         self.close_gate(match plan.role {

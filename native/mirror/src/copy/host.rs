@@ -89,6 +89,9 @@ impl Copy {
         self.last_change_ns = self.around.now_ns;
         let (offset, len_bytes) = (change.offset, change.len_bytes);
         if matches!(self.mode, Mode::Mirroring(_)) && !self.is_master() {
+            if let Some(entry) = self.hosts.get_mut(&host) {
+                entry.progress = Progress::Asked;
+            }
             let ask = Body::Request(change.clone());
             let kind = TaskKind::HostRequest {
                 host,
@@ -197,6 +200,24 @@ impl Copy {
         }
         self.hosts.remove(&host);
         self.held.retain(|held| *held != host);
+    }
+
+    /// Slave of a peer that has answered hosts meanwhile: refuse the changes that it may have known of. It may have served
+    /// what they wrote, and newer changes since, which they must not overwrite.
+    pub(super) fn refuse_overtaken(&mut self) {
+        let known = |host: &Host| {
+            !matches!(host.op, HostOp::Flush)
+                && (host.begun || !matches!(host.progress, Progress::Fresh))
+        };
+        let mut overtaken: Vec<_> = (self.hosts.iter())
+            .filter(|(_, host)| known(host))
+            .map(|(&id, host)| (host.order, id))
+            .collect();
+        overtaken.sort_unstable();
+        for (_, id) in overtaken {
+            self.held.retain(|held| *held != id);
+            self.refuse(id, NotReady::Standby);
+        }
     }
 
     /// This copy is a Slave from here on: what it had begun as Master is the new Master's to order, so that what nobody waits for

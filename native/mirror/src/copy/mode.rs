@@ -63,14 +63,14 @@ pub enum DiskUse {
     Stale,
 }
 
-/// How far an update of a host has come, over all attempts.
+/// How far a change or an update of a host has come, over all attempts.
 #[derive(Debug)]
 pub enum Progress {
-    /// Nobody else has heard of it, and nothing was compared.
+    /// The Master was not asked, and nothing was compared.
     Fresh,
     /// The Master was asked.
     Asked,
-    /// It has become this change, which may be applied already.
+    /// The update has become this change, which may be applied already.
     Resolved(Change),
 }
 

@@ -415,3 +415,35 @@ fn a_change_that_nobody_heard_of_goes_with_its_session() {
     pair.go_alone(MASTER);
     assert_eq!(pair.disks()[MASTER], '1');
 }
+
+#[test]
+fn a_change_that_the_peer_may_have_served_alone_is_not_sent_again() {
+    let mut pair = Pair::new();
+    pair.lose = |body| matches!(body, Body::Granted);
+    pair.host(SLAVE, 1, write(b'F'));
+    pair.link_down();
+    pair.host(SLAVE, 2, HostOp::Flush);
+    pair.go_alone(MASTER);
+    pair.host(MASTER, 3, read());
+    assert_eq!(pair.answer(MASTER, 3), Some(&byte(b'F')));
+    pair.host(MASTER, 4, write(b'3'));
+    pair.link_up();
+    pair.attach(MASTER, Sync::Source);
+    assert_eq!(pair.disks(), ['3', '3']);
+    assert_eq!(pair.answer(SLAVE, 1), Some(&STANDBY));
+    assert_eq!(pair.answer(SLAVE, 2), Some(&HostResult::Done));
+}
+
+#[test]
+fn a_change_that_a_returned_master_had_begun_is_not_sent_again() {
+    let mut pair = Pair::new();
+    pair.lose = |body| matches!(body, Body::Applied);
+    pair.host(MASTER, 1, write(b'2'));
+    pair.link_down();
+    pair.go_alone(SLAVE);
+    pair.host(SLAVE, 2, write(b'3'));
+    pair.link_up();
+    pair.attach(SLAVE, Sync::Source);
+    assert_eq!(pair.disks(), ['3', '3']);
+    assert_eq!(pair.answer(MASTER, 1), Some(&STANDBY));
+}
