@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PREFILL: Final = 1 << 40
 """Value that every block used by initiators holds before the first write."""
 
+_STUCK_NS: Final = 100 * MS
+"""A write that has taken longer is taken to be held."""
+
 
 def block_of(value: int) -> bytes:
     """Return the bytes of a block that holds a value."""
@@ -129,8 +132,9 @@ class Worker:
         count = rng.randint(1, 3)
         count = next(n for n in range(count, 0, -1) if all(first + i in places for i in range(n)))
         rivals = self._writes_under_way()
-        if chance < 0.1 and rivals and rng.random() < 0.5:
-            rival = rng.choice(rivals)
+        stuck = [attempt for attempt in rivals if self._world.clock.now_ns - attempt.began_ns > _STUCK_NS]
+        if rivals and rng.random() < (0.3 if stuck else 0.05):
+            rival = rng.choice(stuck or rivals)
             self._node = 1 - rival.node
             self._send("compare_and_write", rival.serial, rival.first + rng.randrange(len(rival.values)), 1)
         elif chance < 0.1:
@@ -175,7 +179,7 @@ class Worker:
     def _guess(self, block: int) -> int:
         """Return a value that a block may hold: the one known, or one that is being written or was not answered."""
         recorder = self._world.recorder
-        if self._world.rng.random() < 0.5:
+        if self._world.rng.random() < 0.7:
             values = [
                 value
                 for attempt in self._writes_under_way()
