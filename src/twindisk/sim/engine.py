@@ -262,7 +262,8 @@ class Engine:
                 return
             self.units[serial].answered(number)
         reply = self._replies.pop(number, None)
-        if how != "not-ready":
+        # That an outcome is unknown says nothing about the data.
+        if how not in {"not-ready", "unknown"}:
             self._world.checks.answered(self._machine.index, serial)
         if reply is not None:
             reply(how, what)
