@@ -13,7 +13,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDL1";
-const VERSION: u8 = 1;
+/// 2: fills, updates and the shared record came in.
+const VERSION: u8 = 2;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 /// Longest mirror address in a hello.
@@ -29,7 +30,9 @@ pub enum HandshakeError {
     #[error("not a twindisk mirror link")]
     Magic,
     /// Another protocol version.
-    #[error("unknown version {0}")]
+    #[error(
+        "the peer speaks version {0} of the mirror link, this node version {VERSION}: both need the same software"
+    )]
     Version(u8),
     /// The address is not printable or too long.
     #[error("malformed mirror address")]
@@ -271,6 +274,18 @@ mod tests {
             .expect("a hello is not judged");
         let forged = listener.receive(&mut BytesMut::from(&[0; 32][..]));
         assert_eq!(forged, Err(HandshakeError::Proof));
+    }
+
+    #[test]
+    fn a_peer_of_another_version_is_refused_before_anything_is_proven() {
+        let refusal = Err(HandshakeError::Version(1));
+        let (_, mut hello) = Handshake::dial(b"secret", [1; 32], "10.0.13.150");
+        hello[4] = 1;
+        let mut listener = Handshake::listen(b"secret", [2; 32]);
+        assert_eq!(listener.receive(&mut BytesMut::from(&hello[..])), refusal);
+        let (mut dialer, _) = Handshake::dial(b"secret", [1; 32], "10.0.13.150");
+        let reply = [&MAGIC[..], &[1], &[0; 64]].concat();
+        assert_eq!(dialer.receive(&mut BytesMut::from(&reply[..])), refusal);
     }
 
     #[test]
