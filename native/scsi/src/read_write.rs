@@ -1,7 +1,7 @@
 //! READ and WRITE (SBC-3 §5.10 to §5.13, §5.32 to §5.36) and WRITE ATOMIC (16) (SBC-4 §5.44).
 //!
 //! Rule: a write takes the blocks that came, also when its CDB asks for more; the transport reports the rest as residual.
-//! A part of a block is an error, and nothing is written then.
+//! A part of a block is an error, and nothing is written then. An atomic write is made in whole or not at all: it needs all its data.
 
 use crate::cdb::Request;
 use crate::limits::{
@@ -69,7 +69,7 @@ pub(crate) fn write(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, S
     )
 }
 
-/// WRITE ATOMIC (16): every write is one change, done on both nodes or on none.
+/// WRITE ATOMIC (16): one change, done in whole on both nodes or on none.
 pub(crate) fn write_atomic(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
     let transfer = Transfer {
         lba: request.number(2, 8),
@@ -89,17 +89,19 @@ pub(crate) fn write_atomic(unit: &LogicalUnit, request: &Request<'_>) -> Result<
     if transfer.blocks % ATOMIC_BLOCKS_GRANULARITY != 0 {
         return Err(Sense::invalid_cdb_field(12, None));
     }
-    let fua = transfer.fua;
-    taken(
-        &transfer,
-        request,
-        |offset_bytes, len_bytes, asked_bytes| IoRequest::Write {
-            offset_bytes,
+    let len_bytes = transfer.len_bytes();
+    if request.data_out_bytes() < u64::from(len_bytes) {
+        return Err(Sense::DATA_OUT_TOO_SHORT);
+    }
+    Ok(match len_bytes {
+        0 => Step::Done(Response::good()),
+        len_bytes => Step::Io(IoRequest::Write {
+            offset_bytes: transfer.offset_bytes(),
             len_bytes,
-            asked_bytes,
-            fua,
-        },
-    )
+            asked_bytes: len_bytes,
+            fua: transfer.fua,
+        }),
+    })
 }
 
 /// The step of a command that writes what came of its data-out; `io` is given offset, length and the length that the CDB asks for.

@@ -89,6 +89,8 @@ fn an_atomic_write_is_made_of_physical_blocks() {
     ] {
         assert_eq!(sense(run_with(&mut unit, &cdb, &sent)), expected);
     }
+    let short = run_with(&mut unit, &atomic(16, 0, 8), &sent[..3584]);
+    assert_eq!(sense(short), (0x05, 0x0e, 0x03));
 }
 
 #[test]
