@@ -402,10 +402,13 @@ fn identify(
             Some(directory.find(name, initiator).map_err(refusal_status)?)
         }
     };
-    let admission = target.as_ref().map_or_else(
-        || directory.discovery(),
-        |target| Arc::clone(&target.admission),
-    );
+    let admission = match &target {
+        Some(target) => Arc::clone(&target.admission),
+        None => directory.discovery(),
+    };
+    if !admission.names(initiator) {
+        return Err(status::FORBIDDEN);
+    }
     let alias = find("InitiatorAlias").map(ToOwned::to_owned);
     let identity = Identity {
         kind,

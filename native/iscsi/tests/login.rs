@@ -97,6 +97,13 @@ fn faults_have_the_standards_statuses() {
             0x0203,
         ),
         (
+            login(
+                0x87,
+                "InitiatorName=iqn.2026-11.org.example:stranger\0SessionType=Discovery\0",
+            ),
+            0x0202,
+        ),
+        (
             login(0x87, &format!("{initiator_only}TargetName=iqn.later\0")),
             0x0301,
         ),

@@ -43,7 +43,7 @@ pub fn challenge() -> Challenge {
     Challenge::new([7; CHALLENGE_RANDOM_BYTES])
 }
 
-/// Knows M1 in group 2, at two portals, and M2, whose portals are left to the default.
+/// Knows M1 in group 2, at two portals, and M2, whose portals are left to the default. Discovery is for [`INITIATOR`].
 pub struct TwoTargets;
 
 impl Directory for TwoTargets {
@@ -87,7 +87,10 @@ impl Directory for TwoTargets {
     }
 
     fn discovery(&self) -> Arc<Admission> {
-        Arc::default()
+        Arc::new(Admission {
+            initiators: vec![INITIATOR.to_owned()],
+            ..Admission::default()
+        })
     }
 }
 
