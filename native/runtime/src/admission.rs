@@ -38,6 +38,19 @@ impl Engine {
         Ok(self.end_unwanted(None, &before, &admission))
     }
 
+    /// Close the connections that have not logged in.
+    pub(crate) fn end_logins_under_way(&mut self) {
+        let places: Vec<_> = (self.endpoints.iter())
+            .filter(|(_, slot)| {
+                matches!(&slot.endpoint, Endpoint::Session(session) if session.login.is_none())
+            })
+            .map(|(place, _)| place)
+            .collect();
+        for place in places {
+            self.dismiss(place);
+        }
+    }
+
     fn end_unwanted(&mut self, vdisk: Option<usize>, before: &Admission, now: &Admission) -> usize {
         if before == now {
             return 0;

@@ -246,7 +246,7 @@ impl Engine {
         self.told(place)
     }
 
-    /// Stop serving a VDisk, end its sessions and give its files back, to be closed when no worker uses them any more.
+    /// Stop serving a VDisk, end its sessions and the logins under way, which may be to it, and give its files back, to be closed when no worker uses them any more.
     ///
     /// # Errors
     /// `NotFound`.
@@ -255,6 +255,8 @@ impl Engine {
         for session in self.sessions_of(place) {
             self.dismiss(session);
         }
+        // They hold the admission of their target: a target of the same name that comes next may let in others.
+        self.end_logins_under_way();
         let vdisk = self.core.vdisks.remove(place);
         self.core.places.remove(&vdisk.serial);
         self.core.node.remove_copy(vdisk.serial);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is its result")]
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -157,6 +158,34 @@ fn a_vdisk_grows_and_stays_grown() {
         ..spec(root.path(), None)
     };
     engine.open_vdisk(grown).unwrap();
+}
+
+#[test]
+fn a_login_under_way_ends_with_the_vdisk_whose_rules_it_may_hold() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = engine();
+    open_new(&engine, root.path());
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let portal = engine.call(move |engine| engine.open_portal(any));
+    let mut login = TcpStream::connect(portal.unwrap().unwrap()).unwrap();
+    login
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    // Stays in the security stage.
+    let mut text = b"InitiatorName=iqn.2026-11.org.example:a\0".to_vec();
+    text.extend(b"TargetName=iqn.2006-06.com.quadstor.vdisk.M1\0");
+    let mut request = vec![0; 48];
+    request[0] = 0x43;
+    request[7] = u8::try_from(text.len()).unwrap();
+    text.resize(text.len().next_multiple_of(4), 0);
+    request.extend(text);
+    login.write_all(&request).unwrap();
+    let mut answer = [0; 48];
+    login.read_exact(&mut answer).unwrap();
+    assert_eq!((answer[0], answer[36]), (0x23, 0), "the login goes on");
+    engine.close_vdisk("M1").unwrap();
+    let mut rest = vec![];
+    login.read_to_end(&mut rest).unwrap();
 }
 
 #[test]
