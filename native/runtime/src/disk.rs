@@ -5,6 +5,8 @@
 //! * A read is inline only if the kernel has all of it in memory; a write goes to the page cache inline.
 //! * Flush, metadata, punching holes, listing extents and cold reads go to a worker; their completions come back through a
 //!   queue, and the engine's poll is woken.
+//! * Fills and unmaps have a lane of their own and at most [`BULK_WORKERS_MAX`] workers: metadata, flushes and reads never queue
+//!   behind them.
 //! * Operations are independent: whoever submits them keeps order (the mirror core's range locks do).
 
 use std::collections::VecDeque;
@@ -23,6 +25,8 @@ use crate::abort::AbortOnPanic;
 
 /// Worker threads of an engine.
 const WORKERS: usize = 8;
+/// Of these, so many may be at fills and unmaps.
+const BULK_WORKERS_MAX: usize = 2;
 /// Reads up to this length are tried inline, in bytes.
 const INLINE_READ_MAX_BYTES: u32 = 1 << 20;
 /// Buffer with which a range is filled.
@@ -56,29 +60,86 @@ pub struct JobDone {
     pub operation: &'static str,
 }
 
-#[derive(Default)]
+/// What waits for a worker, in two lanes.
+struct Lanes<T> {
+    first: VecDeque<T>,
+    bulk: VecDeque<T>,
+    /// Workers that are at a job of the bulk lane.
+    at_bulk: usize,
+    over: bool,
+}
+
+impl<T> Lanes<T> {
+    fn push(&mut self, job: T, bulk: bool) {
+        if bulk {
+            self.bulk.push_back(job);
+        } else {
+            self.first.push_back(job);
+        }
+    }
+
+    /// The next job, and whether it is of the bulk lane: [`Lanes::ended`] is to be called at its end then.
+    fn take(&mut self) -> Option<(T, bool)> {
+        if let Some(job) = self.first.pop_front() {
+            return Some((job, false));
+        }
+        if self.at_bulk == BULK_WORKERS_MAX {
+            return None;
+        }
+        let job = self.bulk.pop_front()?;
+        self.at_bulk += 1;
+        Some((job, true))
+    }
+
+    fn ended(&mut self, bulk: bool) {
+        self.at_bulk -= usize::from(bulk);
+    }
+}
+
 struct Queue {
-    jobs: Mutex<(VecDeque<Job>, bool)>,
+    lanes: Mutex<Lanes<Job>>,
     wake: Condvar,
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, (VecDeque<Job>, bool)> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new() -> Self {
+        let lanes = Lanes {
+            first: VecDeque::new(),
+            bulk: VecDeque::new(),
+            at_bulk: 0,
+            over: false,
+        };
+        Self {
+            lanes: Mutex::new(lanes),
+            wake: Condvar::new(),
+        }
     }
 
-    fn next(&self) -> Option<Job> {
-        let mut guard = self.lock();
+    fn lock(&self) -> MutexGuard<'_, Lanes<Job>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job is done; one that waited for its place goes to a worker that sleeps, for this one may take another job first.
+    fn ended(&self, bulk: bool) {
+        if bulk {
+            self.lock().ended(bulk);
+            self.wake.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<(Job, bool)> {
+        let mut lanes = self.lock();
         loop {
-            if let Some(job) = guard.0.pop_front() {
+            if let Some(job) = lanes.take() {
                 return Some(job);
             }
-            if guard.1 {
+            // What is left in the bulk lane is for the workers that are at it.
+            if lanes.over {
                 return None;
             }
-            guard = self
+            lanes = self
                 .wake
-                .wait(guard)
+                .wait(lanes)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -97,16 +158,17 @@ impl DiskPool {
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(waker: &Arc<Waker>) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new());
         let (sender, done) = mpsc::channel();
         let mut threads = Vec::new();
         for number in 0..WORKERS {
             let (queue, sender, waker) = (Arc::clone(&queue), sender.clone(), Arc::clone(waker));
             let work = move || {
                 let _guard = AbortOnPanic;
-                while let Some(job) = queue.next() {
+                while let Some((job, bulk)) = queue.next() {
                     let operation = name_of(&job.op);
                     let done = perform(&job.files, job.serial, job.op);
+                    queue.ended(bulk);
                     if sender
                         .send(JobDone {
                             serial: job.serial,
@@ -139,7 +201,8 @@ impl DiskPool {
 
     /// Give a job to the workers.
     pub fn submit(&self, job: Job) {
-        self.queue.lock().0.push_back(job);
+        let bulk = is_bulk(&job.op);
+        self.queue.lock().push(job, bulk);
         self.queue.wake.notify_one();
     }
 
@@ -152,13 +215,24 @@ impl DiskPool {
 
 impl Drop for DiskPool {
     fn drop(&mut self) {
-        self.queue.lock().1 = true;
+        self.queue.lock().over = true;
         self.queue.wake.notify_all();
         for thread in self.threads.drain(..) {
             // A worker that panicked has nothing left to finish.
             let _ = thread.join();
         }
     }
+}
+
+/// True for what takes long, and what nothing else of a VDisk should have to wait for.
+fn is_bulk(op: &DiskOp) -> bool {
+    matches!(
+        op,
+        DiskOp::Change(Change {
+            kind: ChangeKind::Fill(_) | ChangeKind::Unmap,
+            ..
+        })
+    )
 }
 
 /// Do an operation now if that does not block; else give it back for a worker.
@@ -291,5 +365,35 @@ pub fn name_of(op: &DiskOp) -> &'static str {
         DiskOp::Persist(_) => "persist",
         DiskOp::Allocated => "allocated",
         DiskOp::Ranges { .. } => "ranges",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_jobs_leave_workers_to_the_others() {
+        let mut lanes = Lanes {
+            first: VecDeque::new(),
+            bulk: VecDeque::new(),
+            at_bulk: 0,
+            over: false,
+        };
+        for job in 0..=BULK_WORKERS_MAX {
+            lanes.push(job, true);
+        }
+        lanes.push(100, false);
+        assert_eq!(lanes.take(), Some((100, false)), "it does not queue");
+        for job in 0..BULK_WORKERS_MAX {
+            assert_eq!(lanes.take(), Some((job, true)));
+        }
+        assert_eq!(lanes.take(), None, "the others stay free");
+        lanes.push(101, false);
+        assert_eq!(lanes.take(), Some((101, false)));
+        lanes.ended(false);
+        assert_eq!(lanes.take(), None);
+        lanes.ended(true);
+        assert_eq!(lanes.take(), Some((BULK_WORKERS_MAX, true)));
     }
 }

@@ -17,7 +17,7 @@ use crate::access::state_of;
 /// Longest range that one host operation unmaps; more is done in pieces so that other I/O gets between.
 const UNMAP_PIECE_BYTES: u64 = 256 << 20;
 /// The same of a range that is filled.
-const FILL_PIECE_BYTES: u64 = 8 << 20;
+const FILL_PIECE_BYTES: u64 = 1 << 20;
 
 /// What has to be done for one SCSI request.
 #[derive(Debug)]
