@@ -199,7 +199,7 @@ impl Session {
             }
             Step::Io(request) => {
                 vdisk.counters.count(&request);
-                held_bytes += read_bytes(&request);
+                held_bytes += io_bytes(&request);
                 (plan(request, data_out), Work::Io)
             }
             Step::Settle => (Plan::one(HostOp::Settle), Work::Settle { data_out }),
@@ -246,8 +246,8 @@ impl Session {
     }
 }
 
-/// Bytes that a request will hold once it has been read.
-fn read_bytes(request: &IoRequest) -> usize {
+/// Bytes that a request will hold beside its data-out: what it reads, and what it fills.
+fn io_bytes(request: &IoRequest) -> usize {
     match request {
         IoRequest::Read { len_bytes, .. }
         | IoRequest::Verify { len_bytes, .. }
@@ -255,10 +255,30 @@ fn read_bytes(request: &IoRequest) -> usize {
         IoRequest::CompareAndWrite { len_bytes, .. } | IoRequest::OrWrite { len_bytes, .. } => {
             *len_bytes as usize
         }
+        // The page cache holds it, until the disk has it.
+        IoRequest::WriteSame { len_bytes, .. } => {
+            usize::try_from(*len_bytes).unwrap_or(usize::MAX >> 1)
+        }
         IoRequest::Write { .. }
-        | IoRequest::WriteSame { .. }
         | IoRequest::LbaStatus(_)
         | IoRequest::Unmap(_)
         | IoRequest::Flush => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fill_counts_as_what_it_fills() {
+        for zeros in [false, true] {
+            let request = IoRequest::WriteSame {
+                offset_bytes: 512,
+                len_bytes: 16 << 20,
+                zeros,
+            };
+            assert_eq!(io_bytes(&request), 16 << 20);
+        }
     }
 }
