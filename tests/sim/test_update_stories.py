@@ -54,6 +54,8 @@ class Stage(Pair):
                 self.nodes[1 - at].receive(at, action[2], self.now_ns)
             elif action[0] == "complete":
                 self.answers[at].append((action[3], action[4]))
+            elif action[0] == "record":
+                self.nodes[at].record_taken(SERIAL, action[2], self.now_ns)
             elif action[0] == "disk":
                 self.nodes[at].disk_done(SERIAL, action[2], self._disk(at, action), self.now_ns)
         return bool(actions)
