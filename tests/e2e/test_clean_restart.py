@@ -20,7 +20,7 @@ def test_dd_goes_on_while_each_node_is_restarted(lab: Lab, tmp_path_factory: pyt
         wait_for_paths(guest, all_ready, "two paths")
         guest.run(f"mkfs.ext4 -q {DEVICE} && mount {DEVICE} /mnt", timeout_s=120)
 
-        stream = Stream(guest, 150)
+        stream = Stream(guest, 100)
         dd = stream.write("/mnt/file")
         for node, other in (pair.nodes, pair.nodes[::-1]):
             node.stop_daemon()

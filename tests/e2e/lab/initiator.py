@@ -20,6 +20,7 @@ for disk in /sys/block/sd*; do
 done
 """
 _PIECE_BYTES = 4 << 20
+PACE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,11 @@ class Stream:
         guest.put("/tmp/piece", piece)  # noqa: S108 - in the guest
 
     def write(self, file: str) -> GuestJob:
-        """Start dd, which writes the data to a file of the guest, each block for itself (``oflag=direct``)."""
-        produce = f"for number in $(seq {self._pieces}); do echo piece $number; cat /tmp/piece; done"
+        """Start dd, which writes the data to a file of the guest, each block for itself (``oflag=direct``).
+
+        It takes ``PACE_S`` for each piece at least, so that there is time to break something on a fast machine, too.
+        """
+        produce = f"for number in $(seq {self._pieces}); do echo piece $number; cat /tmp/piece; sleep {PACE_S}; done"
         return self._guest.spawn(f"{{ {produce}; }} | dd of={file} bs=1M iflag=fullblock oflag=direct conv=fsync")
 
 
