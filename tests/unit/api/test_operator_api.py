@@ -1,5 +1,6 @@
 """The operators' API: every error a problem document, every noun its routes."""
 
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from fakes.nodes import ADDRESSES, Cluster, cluster, phase, until
 from twindisk.api.problems import MEDIA_TYPE
 from twindisk.brain.phases import Phase
+from twindisk.config import NodeConfig
 from twindisk.node.context import Node
+from twindisk.node.reload import _AT_NEXT_START, _AT_ONCE
 
 
 class Api:
@@ -171,3 +174,8 @@ async def test_a_reload_of_a_wrong_file_changes_nothing(api: Api) -> None:
     assert "PoolThreshold=many" in str(problem["detail"])
     assert api.node.config == before
     assert not api.node.traps.deliveries
+
+
+def test_reload_knows_every_setting() -> None:
+    known = {*_AT_ONCE, *_AT_NEXT_START, "etc", "warnings"}
+    assert known == {field.name for field in dataclasses.fields(NodeConfig)}
