@@ -8,6 +8,7 @@ import pytest
 
 from e2e.lab.guest import Guest
 from e2e.lab.initiator import (
+    DEVICE,
     Stream,
     all_ready,
     log_in,
@@ -23,7 +24,6 @@ from e2e.lab.pair import Pair, Standing, bmcs, fence_check
 pytestmark = pytest.mark.timeout(900)
 
 PAGE = Path(__file__).parents[2] / "docs/operating/access-modes.md"
-DEVICE = "/dev/mapper/mpatha"
 SECTORS_OF_CHATTER = 2048
 """What a path may be given by others than dd: the file system's own writes in the moment in which paths swap."""
 PIECES = 30
@@ -108,5 +108,5 @@ def test_io_follows_the_master(lab: Lab, tmp_path: Path) -> None:
 
         for file in ("first", "second", "third", "fourth"):
             assert sha256(guest, f"/mnt/{file}") == stream.sha256, file
-        sums = sha256_through_each_path(guest, DEVICE, "/mnt", "second")
+        sums = sha256_through_each_path(guest, "/mnt", "second")
         assert sums == {"vm10": stream.sha256, "vm11": stream.sha256}

@@ -2,13 +2,11 @@
 
 import pytest
 
-from e2e.lab.initiator import Stream, all_ready, log_in, sha256_through_each_path, wait_for_paths
+from e2e.lab.initiator import DEVICE, Stream, all_ready, log_in, sha256_through_each_path, wait_for_paths
 from e2e.lab.lab import Lab
 from e2e.lab.pair import Pair, Standing, bmcs, fence_check
 
 pytestmark = pytest.mark.timeout(600)
-
-DEVICE = "/dev/mapper/mpatha"
 
 
 @pytest.mark.promise("P1", "P4", "P7", "P8")
@@ -34,5 +32,5 @@ def test_dd_goes_on_while_each_node_is_restarted(lab: Lab, tmp_path_factory: pyt
         result = dd.wait(240)
         assert result.status == 0, result.output
         assert all(board.resets == [] for board in boards.values()), "a clean restart fenced"
-        sums = sha256_through_each_path(guest, DEVICE, "/mnt", "file")
+        sums = sha256_through_each_path(guest, "/mnt", "file")
         assert sums == {"vm10": stream.sha256, "vm11": stream.sha256}

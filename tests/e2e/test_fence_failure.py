@@ -7,10 +7,12 @@ import pytest
 
 from e2e.lab.bmc import Mood
 from e2e.lab.initiator import (
+    DEVICE,
     Stream,
     all_ready,
     log_in,
     sectors_written,
+    settings_that_queue,
     sha256,
     sha256_through_each_path,
     wait_for_paths,
@@ -20,8 +22,6 @@ from e2e.lab.pair import Pair, Standing, bmcs, fence_check
 
 pytestmark = pytest.mark.timeout(900)
 
-DEVICE = "/dev/mapper/mpatha"
-MULTIPATH_CONF = Path(__file__).parent / "image/files/multipath.conf"
 UNANSWERED_S = 20
 
 
@@ -30,8 +30,7 @@ def test_io_waits_while_both_nodes_are_slaves_and_goes_on_when_the_cable_is_back
     with bmcs(lab, tmp_path) as power:
         pair = Pair(lab, {node.name: fence_check(node) for node in (lab.vm10, lab.vm11)}, size_gib=2)
         guest = lab.vm12
-        settings = MULTIPATH_CONF.read_text("utf-8").replace("no_path_retry 30", "no_path_retry queue")
-        guest.put("/etc/multipath.conf", settings)
+        guest.put("/etc/multipath.conf", settings_that_queue())
         guest.run("multipathd reconfigure")
         log_in(guest)
         wait_for_paths(guest, all_ready, "two paths")
@@ -64,5 +63,5 @@ def test_io_waits_while_both_nodes_are_slaves_and_goes_on_when_the_cable_is_back
         wait_for_paths(guest, all_ready, "two paths")
         assert all(node.running for node in pair.nodes)
         assert sha256(guest, "/mnt/file") == stream.sha256
-        sums = sha256_through_each_path(guest, DEVICE, "/mnt", "file")
+        sums = sha256_through_each_path(guest, "/mnt", "file")
         assert sums == {"vm10": stream.sha256, "vm11": stream.sha256}

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e.lab.initiator import Stream, all_ready, log_in, sha256, sha256_through_each_path, wait_for_paths
+from e2e.lab.initiator import DEVICE, Stream, all_ready, log_in, sha256, sha256_through_each_path, wait_for_paths
 from e2e.lab.lab import Lab
 from e2e.lab.pair import MIRROR_ADDRESSES, Pair, Standing, bmcs, fence_check
 
 pytestmark = pytest.mark.timeout(600)
 
-DEVICE = "/dev/mapper/mpatha"
 HEAD_START_MS = 4000
 """Longer than the agent takes to switch a node off on a busy machine, as docs/operating/fencing.md has it."""
 
@@ -47,5 +46,5 @@ def test_of_two_live_nodes_that_fence_each_other_the_master_wins(lab: Lab, tmp_p
         pair.wait_for({"vm10": Standing("Master", "Enabled"), "vm11": Standing("Slave", "Enabled")})
         wait_for_paths(guest, all_ready, "two paths")
         assert sha256(guest, "/mnt/file") == stream.sha256
-        sums = sha256_through_each_path(guest, DEVICE, "/mnt", "file")
+        sums = sha256_through_each_path(guest, "/mnt", "file")
         assert sums == {"vm10": stream.sha256, "vm11": stream.sha256}

@@ -1,16 +1,17 @@
 """Active-passive with manual failover: when the Master is lost I/O waits, until the operator says that the Slave is to go on."""
 
 import time
-from pathlib import Path
 
 import pytest
 
 from e2e.lab.initiator import (
+    DEVICE,
     Stream,
     all_ready,
     disks,
     log_in,
     sectors_written,
+    settings_that_queue,
     sha256,
     sha256_through_each_path,
     wait_for_paths,
@@ -20,8 +21,6 @@ from e2e.lab.pair import Pair, Standing, manual_check, standing
 
 pytestmark = pytest.mark.timeout(900)
 
-DEVICE = "/dev/mapper/mpatha"
-MULTIPATH_CONF = Path(__file__).parent / "image/files/multipath.conf"
 UNANSWERED_S = 20
 ANSWERS = 3
 
@@ -31,7 +30,7 @@ def test_dd_waits_until_the_operator_makes_the_slave_master(lab: Lab) -> None:
     pair = Pair(lab, {node.name: manual_check(node) for node in (lab.vm10, lab.vm11)}, size_gib=2)
     lab.vm10.run("twindisk vdisk set M1 --access active-passive")
     guest = lab.vm12
-    settings = MULTIPATH_CONF.read_text("utf-8").replace("no_path_retry 30", "no_path_retry queue")
+    settings = settings_that_queue()
     settings = settings.replace("multibus", "group_by_prio").replace("prio const", "prio alua")
     guest.put("/etc/multipath.conf", settings)
     guest.run("multipathd reconfigure")
@@ -69,7 +68,7 @@ def test_dd_waits_until_the_operator_makes_the_slave_master(lab: Lab) -> None:
     pair.wait_for({"vm10": Standing("Slave", "Enabled"), "vm11": Standing("Master", "Enabled")})
     wait_for_paths(guest, all_ready, "two paths")
     assert sha256(guest, "/mnt/file") == stream.sha256
-    sums = sha256_through_each_path(guest, DEVICE, "/mnt", "file")
+    sums = sha256_through_each_path(guest, "/mnt", "file")
     assert sums == {"vm10": stream.sha256, "vm11": stream.sha256}
 
 

@@ -5,12 +5,15 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from e2e.lab.channel import GuestJob
 from e2e.lab.command import eventually
 from e2e.lab.guest import Guest
 
+DEVICE = "/dev/mapper/mpatha"  # the guest's only map
 PORTALS = {"10.0.13.100": "vm10", "10.0.13.101": "vm11"}
+_MULTIPATH_CONF = Path(__file__).parent.parent / "image/files/multipath.conf"
 _GROUP = re.compile(r"policy='.*' prio=(-?\d+) status=(\w+)")
 _PATH = re.compile(r"\d+:\d+:\d+:\d+\s+(sd[a-z]+)\s+\d+:\d+\s+(.*\S)")
 _PORTAL_OF_EACH_DISK = """
@@ -31,6 +34,13 @@ class MultipathPath:
     state: str  # "active ready running"
     group_priority: int
     group_status: str  # active: I/O goes here; enabled: it could
+
+
+def settings_that_queue() -> str:
+    """Return the guest's multipath settings, changed so that I/O waits for ever when no path is left."""
+    settings = _MULTIPATH_CONF.read_text("utf-8")
+    assert "no_path_retry 30" in settings
+    return settings.replace("no_path_retry 30", "no_path_retry queue")
 
 
 def log_in(guest: Guest) -> None:
@@ -111,13 +121,13 @@ def sha256(guest: Guest, file: str) -> str:
     return guest.run(f"sha256sum {file}", timeout_s=180).output.split()[0]
 
 
-def sha256_through_each_path(guest: Guest, device: str, mount_point: str, file: str) -> dict[str, str]:
-    """Unmount a multipath device and return a file's checksum as read through each path alone, by the node's name.
+def sha256_through_each_path(guest: Guest, mount_point: str, file: str) -> dict[str, str]:
+    """Unmount the multipath device and return a file's checksum as read through each path alone, by the node's name.
 
     The map is gone afterwards.
     """
     guest.run(f"umount {mount_point}", timeout_s=120)
-    guest.run(f"multipath -f {device}")
+    guest.run(f"multipath -f {DEVICE}")
     sums = {}
     for node, disk in disks(guest).items():
         guest.run(f"blockdev --flushbufs /dev/{disk} && mount -t ext4 -o ro,noload /dev/{disk} {mount_point}")
