@@ -3,6 +3,7 @@
 Rules
 - A piece is built beside its final place and renamed: what is there is whole.
 - A piece that this process asked for stays locked (shared) until the process ends; nobody removes it meanwhile.
+- Nobody waits for the right to build: by the time it comes, the piece may be built and in use until its user ends.
 - Whoever builds a piece removes the older ones of its kind that nobody uses.
 """
 
@@ -10,9 +11,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+RETRY_S = 0.05
 
 _held: dict[Path, int] = {}
 
@@ -41,22 +45,34 @@ def piece(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     if place in _held:
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    lock = _lock(place, fcntl.LOCK_SH)
-    while not place.exists():
-        # Let go first: a lock can't be exchanged for a stronger or weaker one without a gap. Hence the loop.
-        os.close(lock)
-        with _locked(place, fcntl.LOCK_EX):
-            if not place.exists():
-                print(f"building {kind} {key}", flush=True)
-                part = _beside(place, ".part")
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir()
-                build(part)
-                part.rename(place)
-        lock = _lock(place, fcntl.LOCK_SH)
+    while (lock := _lock_of_built(place)) is None:
+        try:
+            with _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                if not place.exists():
+                    print(f"building {kind} {key}", flush=True)
+                    _build_whole(place, build)
+        except BlockingIOError:
+            time.sleep(RETRY_S)  # another process builds it, has just built it or looks whether it is there
     _held[place] = lock
     _remove_unused(place)
     return place
+
+
+def _lock_of_built(place: Path) -> int | None:
+    """Wait for whoever builds the piece; return its shared lock, None when it is not there."""
+    lock = _lock(place, fcntl.LOCK_SH)
+    if place.exists():
+        return lock
+    os.close(lock)  # a lock can't be exchanged for a stronger one without a gap: let go, and look again later
+    return None
+
+
+def _build_whole(place: Path, build: Callable[[Path], None]) -> None:
+    part = _beside(place, ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    build(part)
+    part.rename(place)
 
 
 def _remove_unused(keep: Path) -> None:

@@ -1,5 +1,6 @@
 """The parts of the end-to-end lab that need no lab: its cache of images, the frames of a guest's control port."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,23 @@ def test_an_older_piece_is_removed_once_nobody_uses_it() -> None:
 def test_a_piece_in_use_is_had_at_once_by_another_process() -> None:
     with asked_by_another_process("shared") as user, asked_by_another_process("shared") as second:
         assert wait_for(user) == wait_for(second)
+        assert user.poll() is None
+
+
+def test_a_piece_built_and_in_use_before_one_may_build_it_is_had_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = cache._lock
+    users: list[subprocess.Popen[str]] = []
+
+    def lock_after_another_has_built(place: Path, operation: int) -> int:
+        if operation & fcntl.LOCK_EX and not users:
+            users.append(asked_by_another_process("raced"))
+            wait_for(users[0])
+        return lock(place, operation)
+
+    monkeypatch.setattr(cache, "_lock", lock_after_another_has_built)
+    ours = cache.piece("kind", "raced", lambda into: None)
+    with users[0] as user:
+        assert (ours / "file").read_text() == "theirs"
         assert user.poll() is None
 
 
