@@ -74,7 +74,7 @@ fuzz: ## Run the coverage-guided fuzzers: make fuzz [RUNS=n], 0 until interrupte
 test: build deps lint test-native ## Run every check and test, the fuzzers for a few seconds among them
 	@tools/install_system_packages.sh test fuzz
 	tools/fuzz.sh 20000
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile
 
 .PHONY: e2e
 e2e: build deb ## Run the tutorial and its failures with real Linux initiators (root; builds their machines)
