@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use twindisk_scsi::{
     AccessState, Identity, InitiatorPort, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES, NexusId,
-    Reserved, Status, Step, Table,
+    StateChange, Status, Step, UnitState,
 };
 
 use crate::input::Input;
@@ -57,9 +57,9 @@ pub fn run(data: &[u8]) {
         match step {
             Step::Settle => panic!("settled already"),
             Step::Turn => {
-                if let Reserved::Change { bytes, .. } = unit.reserve(nexus, &cdb, &pieces) {
-                    assert!(Table::decode(&bytes).is_ok());
-                    unit.set_reservations(&bytes);
+                if let StateChange::To { bytes, .. } = unit.change_state(nexus, &cdb, &pieces) {
+                    assert!(UnitState::decode(&bytes).is_ok());
+                    unit.set_state(&bytes);
                 }
             }
             Step::Io(request) => check(&request, whole.len()),

@@ -1,6 +1,6 @@
 //! The shared record of a VDisk: a few bytes that both copies hold besides the data (docs/formats/shared-record.md).
 //!
-//! The mirror does not look into the bytes; SCSI keeps the reservations there. Each change has a tag that its maker chose
+//! The mirror does not look into the bytes; SCSI keeps the state of the logical unit there. Each change has a tag that its maker chose
 //! at random, and the record remembers the latest tags: so a change that was interrupted can tell whether it was made.
 
 use bytes::{Buf, Bytes};

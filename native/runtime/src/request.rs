@@ -40,12 +40,12 @@ pub struct Request {
 pub enum Work {
     /// The data.
     Io,
-    /// It is carried out once the reservations are known as they are.
+    /// It is carried out once the state that both nodes share is known as it is.
     Settle {
         /// Its data-out.
         data_out: Vec<Bytes>,
     },
-    /// It changes the reservations when it is its turn.
+    /// It changes that state when it is its turn.
     Turn {
         /// Its data-out.
         data_out: Vec<Bytes>,

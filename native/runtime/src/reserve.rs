@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use twindisk_mirror::{HostId, HostOp, RecordChange, Serial};
-use twindisk_scsi::{Reserved, Response, Step};
+use twindisk_scsi::{Response, StateChange, Step};
 
 use crate::engine::Engine;
 use crate::plan::plan;
@@ -30,7 +30,7 @@ impl Engine {
         let Some(&place) = self.core.places.get(&serial) else {
             return;
         };
-        let lost = self.core.vdisks[place].unit.set_reservations(bytes);
+        let lost = self.core.vdisks[place].unit.set_state(bytes);
         let mut left = Vec::new();
         for id in self.core.requests.ids(|request| request.vdisk == place) {
             let held = self.core.node.holds(serial, id);
@@ -96,14 +96,14 @@ impl Engine {
             return;
         };
         let unit = &self.core.vdisks[request.vdisk].unit;
-        match unit.reserve(request.nexus, &request.cdb, data_out) {
-            Reserved::Change { bytes, drain } => {
+        match unit.change_state(request.nexus, &request.cdb, data_out) {
+            StateChange::To { bytes, drain } => {
                 let bytes = bytes.into();
                 let change = Some(RecordChange { bytes, drain });
                 let node = &mut self.core.node;
                 *computed = node.turn_computed(serial, host, change, now_ns);
             }
-            Reserved::Done(response) => {
+            StateChange::None(response) => {
                 if self.core.node.turn_computed(serial, host, None, now_ns) {
                     self.answer(host, response);
                 }

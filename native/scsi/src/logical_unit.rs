@@ -9,10 +9,11 @@ use crate::cdb::Request;
 use crate::inquiry::absent;
 use crate::limits::BLOCK_BYTES;
 use crate::opcodes::{self, PERSISTENT_RESERVE_IN, REQUEST_SENSE};
-use crate::reservations::{InitiatorPort, Nexus, Nexuses, Refusal, Table, attentions};
-use crate::response::{Reserved, Response, Step};
+use crate::reservations::{InitiatorPort, Nexus, Nexuses};
+use crate::response::{Response, Step};
 use crate::sense::Sense;
 use crate::unit_attention::{Attention, UnitAttentions};
+use crate::unit_state::UnitState;
 
 /// Names one I_T nexus (SAM-5 §4.4); the caller gives each session a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,8 +45,12 @@ pub struct LogicalUnit {
     group_tag: u16,
     access_state: AccessState,
     peer_group: Option<PeerGroup>,
-    attentions: UnitAttentions,
-    nexuses: Nexuses,
+    pub(crate) attentions: UnitAttentions,
+    pub(crate) nexuses: Nexuses,
+    /// What is in force; the last that could be read.
+    pub(crate) state: UnitState,
+    /// What is in force cannot be read.
+    pub(crate) state_unreadable: bool,
 }
 
 impl LogicalUnit {
@@ -68,6 +73,8 @@ impl LogicalUnit {
             peer_group: None,
             attentions: UnitAttentions::default(),
             nexuses: Nexuses::default(),
+            state: UnitState::default(),
+            state_unreadable: false,
         })
     }
 
@@ -135,7 +142,7 @@ impl LogicalUnit {
         {
             return Err(sense);
         }
-        let forbidden = self.nexuses.forbid(nexus, request.cdb);
+        let forbidden = self.forbids(nexus, request.cdb);
         if !settled && (forbidden || command.opcode == PERSISTENT_RESERVE_IN) {
             return Ok(Step::Settle);
         }
@@ -162,57 +169,6 @@ impl LogicalUnit {
     pub fn name_nexus(&mut self, nexus: NexusId, initiator: InitiatorPort) {
         let target = self.group_tag;
         self.nexuses.open(nexus, Nexus { initiator, target });
-    }
-
-    /// The reservations in force.
-    pub(crate) fn reservations(&self) -> &Table {
-        self.nexuses.table()
-    }
-
-    /// True when the reservation in force forbids a command to a session.
-    #[must_use]
-    pub fn forbids(&self, nexus: NexusId, cdb: &[u8; 16]) -> bool {
-        self.nexuses.forbid(nexus, cdb)
-    }
-
-    /// Carry out a command of which [`Self::execute`] said [`Step::Turn`], from the reservations in force, which nobody else
-    /// changes meanwhile.
-    #[must_use]
-    pub fn reserve(&self, nexus: NexusId, cdb: &[u8; 16], data_out: &[Bytes]) -> Reserved {
-        let both = [1, 2];
-        let own = [self.group_tag];
-        let targets: &[u16] = if self.peer_group.is_some() {
-            &both
-        } else {
-            &own
-        };
-        match self.nexuses.change(nexus, cdb, data_out, targets) {
-            Ok(change) => Reserved::Change {
-                bytes: change.table.encode(),
-                drain: change.drain,
-            },
-            Err(Refusal::Conflict) => Reserved::Done(Response::reservation_conflict()),
-            Err(Refusal::Check(sense)) => Reserved::Done(Response::check(sense)),
-        }
-    }
-
-    /// Put reservations in force, and let the sessions hear that they concern. The sessions that lost their registration. Bytes
-    /// that cannot be read forbid everything that reservations can forbid.
-    pub fn set_reservations(&mut self, bytes: &[u8]) -> Vec<NexusId> {
-        let Ok(table) = Table::decode(bytes) else {
-            self.nexuses.set_unreadable();
-            return Vec::new();
-        };
-        let before = self.nexuses.set_table(table);
-        let after = self.nexuses.table();
-        for (nexus, attention) in attentions(&before, after) {
-            for id in self.nexuses.ids_of(&nexus) {
-                self.attentions.raise_for(id, attention);
-            }
-        }
-        let lost = before.registrations.iter().map(|one| &one.nexus);
-        let lost = lost.filter(|nexus| after.key_of(nexus).is_none());
-        lost.flat_map(|nexus| self.nexuses.ids_of(nexus)).collect()
     }
 
     /// A session ended: forget what was pending for it.

@@ -87,6 +87,7 @@ pub(crate) const fn sparing(command: Command) -> Command {
 pub(crate) const REQUEST_SENSE: u8 = 0x03;
 /// PERSISTENT RESERVE IN, which tells what may be changed on the other node.
 pub(crate) const PERSISTENT_RESERVE_IN: u8 = 0x5e;
+pub(crate) const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
 /// INQUIRY, which a LUN without a logical unit answers too.
 pub(crate) const INQUIRY: u8 = 0x12;
 

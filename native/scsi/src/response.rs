@@ -220,18 +220,18 @@ pub enum Step {
     /// The answer depends on the reservations: once the VDisk serves and they are known to be as they are here, call
     /// [`crate::LogicalUnit::execute_settled`].
     Settle,
-    /// The command changes the reservations: when it is its turn, call [`crate::LogicalUnit::reserve`].
+    /// The command changes what both nodes agree on: when it is its turn, call [`crate::LogicalUnit::change_state`].
     Turn,
 }
 
-/// What [`crate::LogicalUnit::reserve`] came to.
+/// What [`crate::LogicalUnit::change_state`] came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reserved {
+pub enum StateChange {
     /// The command is finished and changed nothing.
-    Done(Response),
-    /// GOOD, once these bytes are the reservations of both nodes.
-    Change {
-        /// For [`crate::LogicalUnit::set_reservations`].
+    None(Response),
+    /// GOOD, once these bytes are the state of both nodes.
+    To {
+        /// For [`crate::LogicalUnit::set_state`].
         bytes: Vec<u8>,
         /// What the change forbids is to end first, on both nodes.
         drain: bool,

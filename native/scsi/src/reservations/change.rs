@@ -4,6 +4,7 @@ use super::nexus::{InitiatorPort, Nexus};
 use super::parameters::{Action, Parameters};
 use super::table::{Cause, Kind, Reservation, TABLE_MAX_BYTES, Table};
 use crate::sense::Sense;
+use crate::unit_state::Section;
 
 /// Why a command changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,6 +43,11 @@ pub(crate) fn class(cdb: &[u8; 16]) -> Option<Class> {
     })
 }
 
+/// True for a command that no reservation forbids to anybody.
+pub(crate) fn is_free(cdb: &[u8; 16]) -> bool {
+    class(cdb) == Some(Class::Free)
+}
+
 /// True when the reservation forbids the command to the nexus. What is not known counts as a write.
 pub(crate) fn forbids(table: &Table, nexus: Option<&Nexus>, cdb: &[u8; 16]) -> bool {
     let Some(held) = &table.reservation else {

@@ -2,7 +2,8 @@
 //!
 //! Rules
 //! 1. All of it is pure: a [`Table`] and a command come in, the next [`Table`] or a refusal goes out. Who orders the changes and
-//!    keeps them is the caller's concern; it hands the table to the logical unit of each node.
+//!    keeps them is the caller's concern; the table is a section of the [state](crate::unit_state) that it hands to the logical unit
+//!    of each node.
 //! 2. An I_T nexus is an initiator port (iSCSI name and ISID) and a target port; the two nodes of a pair are the two target
 //!    ports of one logical unit, with the relative identifiers 1 and 2.
 //! 3. A registration is never 0, and a reservation is held by registered nexuses only.
@@ -21,10 +22,12 @@ mod tests;
 
 pub(crate) use attentions::attentions;
 pub(crate) use change::{Change, Refusal};
+pub(crate) use conflicts::{forbids, is_free};
 pub use nexus::{InitiatorPort, Nexus};
 pub(crate) use nexuses::Nexuses;
 pub(crate) use report::persistent_reserve_in;
-pub use table::{Kind, Table, TableError};
+pub use table::Kind;
+pub(crate) use table::Table;
 
 use crate::cdb::Request;
 use crate::logical_unit::LogicalUnit;

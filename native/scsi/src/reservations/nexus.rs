@@ -71,6 +71,35 @@ pub struct Nexus {
     pub target: u16,
 }
 
+impl Nexus {
+    /// Append it as the state of both nodes has it (docs/formats/unit-state.md).
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let name = self.initiator.name();
+        out.extend(self.target.to_le_bytes());
+        out.extend(self.initiator.isid());
+        out.push(u8::try_from(name.len()).expect("names have at most 223 bytes"));
+        out.extend(name.as_bytes());
+    }
+
+    /// Read one at the start of `rest`, which moves behind it.
+    pub(crate) fn decode(rest: &mut &[u8]) -> Option<Self> {
+        let target = u16::from_le_bytes(take(rest)?);
+        let isid = take(rest)?;
+        let [length] = take(rest)?;
+        let (name, behind) = rest.split_at_checked(length.into())?;
+        *rest = behind;
+        let initiator = InitiatorPort::new(std::str::from_utf8(name).ok()?, isid)?;
+        Some(Self { initiator, target })
+    }
+}
+
+/// The bytes at the start of `rest`, which moves behind them.
+pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, behind) = rest.split_first_chunk::<N>()?;
+    *rest = behind;
+    Some(*taken)
+}
+
 /// What a TransportID in a parameter list names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TransportId {

@@ -1,43 +1,23 @@
-//! One node's side of the reservations: the table in force, and the sessions that it concerns.
+//! One node's sessions, by the names that registrations know them by.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::change::{Refusal, Scene, change};
-use super::conflicts::{Class, class, forbids};
 use super::parameters::Parameters;
 use super::{Change, InitiatorPort, Nexus, Table};
 use crate::cdb::Request;
 use crate::logical_unit::NexusId;
 use crate::sense::Sense;
 
-/// The table in force and the sessions' nexuses.
+/// The sessions' nexuses.
 #[derive(Debug, Default)]
 pub(crate) struct Nexuses {
-    table: Table,
-    /// The table that should be in force cannot be read.
-    unreadable: bool,
     names: BTreeMap<NexusId, Nexus>,
 }
 
 impl Nexuses {
-    /// The table in force.
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
-    }
-
-    /// Put a table in force; the one before.
-    pub(crate) fn set_table(&mut self, table: Table) -> Table {
-        self.unreadable = false;
-        std::mem::replace(&mut self.table, table)
-    }
-
-    /// Whatever is in force cannot be read: forbid everything that a reservation could forbid.
-    pub(crate) fn set_unreadable(&mut self) {
-        self.unreadable = true;
-    }
-
     /// Name a session's nexus.
     pub(crate) fn open(&mut self, id: NexusId, nexus: Nexus) {
         self.names.insert(id, nexus);
@@ -59,25 +39,15 @@ impl Nexuses {
         self.names.iter().filter_map(same)
     }
 
-    /// True when the reservation in force forbids the command.
-    pub(crate) fn forbid(&self, id: NexusId, cdb: &[u8; 16]) -> bool {
-        if self.unreadable {
-            return class(cdb) != Some(Class::Free);
-        }
-        self.table.reservation.is_some() && forbids(&self.table, self.name(id), cdb)
-    }
-
-    /// What a PERSISTENT RESERVE OUT comes to.
+    /// What a PERSISTENT RESERVE OUT makes of a table.
     pub(crate) fn change(
         &self,
+        table: &Table,
         id: NexusId,
         cdb: &[u8; 16],
         data_out: &[Bytes],
         targets: &[u16],
     ) -> Result<Change, Refusal> {
-        if self.unreadable {
-            return Err(Sense::INTERNAL_FAILURE.into());
-        }
         let parameters = Parameters::parse(&Request {
             cdb,
             data_out,
@@ -93,6 +63,6 @@ impl Nexuses {
             targets,
             known: &known,
         };
-        change(&self.table, nexus, &parameters, &scene)
+        change(table, nexus, &parameters, &scene)
     }
 }

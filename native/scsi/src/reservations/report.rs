@@ -18,7 +18,7 @@ pub(crate) fn persistent_reserve_in(
     unit: &LogicalUnit,
     request: &Request<'_>,
 ) -> Result<Step, Sense> {
-    let table = unit.reservations();
+    let table = &unit.readable_state()?.reservations;
     let data = match request.byte(1) & 0x1f {
         0 => read_keys(table),
         1 => read_reservation(table),

@@ -1,12 +1,11 @@
-//! The registrations and the reservation of one VDisk, and their bytes (docs/formats/reservations.md).
+//! The registrations and the reservation of one VDisk, and their bytes (docs/formats/unit-state.md).
 
-use super::nexus::{InitiatorPort, Nexus};
+use super::nexus::{Nexus, take};
+use crate::unit_state::Section;
 
 /// Most bytes that a table may take; a registration that has no room is refused.
 pub(crate) const TABLE_MAX_BYTES: usize = 60 << 10;
-const MAGIC: [u8; 4] = *b"TDPR";
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 20;
+const HEADER_BYTES: usize = 12;
 const APTPL: u8 = 1;
 const HELD: u8 = 2;
 const BY: u8 = 4;
@@ -98,7 +97,7 @@ pub(crate) struct Reservation {
 
 /// All that PERSISTENT RESERVE OUT has come to. The default is a VDisk that nobody has registered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     pub(crate) generation: u32,
     pub(crate) aptpl: bool,
     /// In the order of registration, each nexus once.
@@ -122,11 +121,6 @@ impl Default for Table {
     }
 }
 
-/// Bytes that are no table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the reservations cannot be read")]
-pub struct TableError;
-
 impl Table {
     /// The key that a nexus registered.
     pub(crate) fn key_of(&self, nexus: &Nexus) -> Option<u64> {
@@ -145,89 +139,6 @@ impl Table {
         })
     }
 
-    /// As it is kept and sent.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        let mut out = MAGIC.to_vec();
-        out.push(VERSION);
-        out.push(
-            flag(self.aptpl, APTPL)
-                | flag(self.reservation.is_some(), HELD)
-                | flag(self.by.is_some(), BY),
-        );
-        let kind = self.reservation.as_ref().map_or(0, |held| held.kind as u8);
-        out.extend([kind, self.cause as u8]);
-        out.extend(self.generation.to_le_bytes());
-        out.extend((self.registrations.len() as u32).to_le_bytes());
-        out.extend([0; 4]);
-        for registration in &self.registrations {
-            out.extend(registration.key.to_le_bytes());
-            encode_nexus(&registration.nexus, &mut out);
-        }
-        let holder = self.reservation.iter().map(|held| &held.holder);
-        for nexus in holder.chain(&self.by) {
-            encode_nexus(nexus, &mut out);
-        }
-        let checksum = crc32c::crc32c(&out);
-        out[16..20].copy_from_slice(&checksum.to_le_bytes());
-        out
-    }
-
-    /// The inverse of [`Self::encode`]; no bytes at all are the default.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
-        if bytes.is_empty() {
-            return Ok(Self::default());
-        }
-        let head = bytes.first_chunk::<HEADER_BYTES>().ok_or(TableError)?;
-        let word =
-            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let checksum = crc32c::crc32c(&head[..16]);
-        let checksum = crc32c::crc32c_append(checksum, &[0; 4]);
-        let checksum = crc32c::crc32c_append(checksum, &bytes[HEADER_BYTES..]);
-        let flags = head[5];
-        if head[..4] != MAGIC
-            || head[4] != VERSION
-            || checksum != word(16)
-            || flags & !(APTPL | HELD | BY) != 0
-        {
-            return Err(TableError);
-        }
-        let mut rest = &bytes[HEADER_BYTES..];
-        let mut registrations = Vec::new();
-        for _ in 0..word(12) {
-            let key = u64::from_le_bytes(take(&mut rest)?);
-            let nexus = decode_nexus(&mut rest)?;
-            registrations.push(Registration { nexus, key });
-        }
-        let reservation = if flags & HELD == 0 {
-            None
-        } else {
-            let holder = decode_nexus(&mut rest)?;
-            let kind = Kind::of(head[6]).ok_or(TableError)?;
-            Some(Reservation { kind, holder })
-        };
-        let by = (flags & BY != 0)
-            .then(|| decode_nexus(&mut rest))
-            .transpose()?;
-        let table = Self {
-            generation: word(8),
-            aptpl: flags & APTPL != 0,
-            registrations,
-            reservation,
-            cause: cause_of(head[7]).ok_or(TableError)?,
-            by,
-        };
-        if rest.is_empty() && table.is_sound() {
-            Ok(table)
-        } else {
-            Err(TableError)
-        }
-    }
-
     /// The invariants: keys are not 0, each nexus is registered once, the holder is registered.
     pub(crate) fn is_sound(&self) -> bool {
         let mut seen = std::collections::BTreeSet::new();
@@ -240,6 +151,67 @@ impl Table {
     }
 }
 
+impl Section for Table {
+    const TAG: [u8; 4] = *b"PRES";
+    const VERSION: u8 = 1;
+
+    fn encode(&self) -> Vec<u8> {
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = flag(self.aptpl, APTPL)
+            | flag(self.reservation.is_some(), HELD)
+            | flag(self.by.is_some(), BY);
+        let kind = self.reservation.as_ref().map_or(0, |held| held.kind as u8);
+        let mut out = vec![flags, kind, self.cause as u8, 0];
+        out.extend(self.generation.to_le_bytes());
+        out.extend((self.registrations.len() as u32).to_le_bytes());
+        for registration in &self.registrations {
+            out.extend(registration.key.to_le_bytes());
+            registration.nexus.encode(&mut out);
+        }
+        let holder = self.reservation.iter().map(|held| &held.holder);
+        for nexus in holder.chain(&self.by) {
+            nexus.encode(&mut out);
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (head, mut rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let &[flags, kind, cause, 0, g0, g1, g2, g3, n0, n1, n2, n3] = head else {
+            return None;
+        };
+        if flags & !(APTPL | HELD | BY) != 0 {
+            return None;
+        }
+        let mut registrations = Vec::new();
+        for _ in 0..u32::from_le_bytes([n0, n1, n2, n3]) {
+            let key = u64::from_le_bytes(take(&mut rest)?);
+            let nexus = Nexus::decode(&mut rest)?;
+            registrations.push(Registration { nexus, key });
+        }
+        let reservation = if flags & HELD == 0 {
+            None
+        } else {
+            let holder = Nexus::decode(&mut rest)?;
+            let kind = Kind::of(kind)?;
+            Some(Reservation { kind, holder })
+        };
+        let by = match flags & BY {
+            0 => None,
+            _ => Some(Nexus::decode(&mut rest)?),
+        };
+        let table = Self {
+            generation: u32::from_le_bytes([g0, g1, g2, g3]),
+            aptpl: flags & APTPL != 0,
+            registrations,
+            reservation,
+            cause: cause_of(cause)?,
+            by,
+        };
+        (rest.is_empty() && table.is_sound()).then_some(table)
+    }
+}
+
 fn cause_of(code: u8) -> Option<Cause> {
     [
         Cause::Quiet,
@@ -249,29 +221,4 @@ fn cause_of(code: u8) -> Option<Cause> {
     ]
     .into_iter()
     .find(|cause| *cause as u8 == code)
-}
-
-fn encode_nexus(nexus: &Nexus, out: &mut Vec<u8>) {
-    let name = nexus.initiator.name();
-    out.extend(nexus.target.to_le_bytes());
-    out.extend(nexus.initiator.isid());
-    out.push(u8::try_from(name.len()).expect("names have at most 223 bytes"));
-    out.extend(name.as_bytes());
-}
-
-fn decode_nexus(rest: &mut &[u8]) -> Result<Nexus, TableError> {
-    let target = u16::from_le_bytes(take(rest)?);
-    let isid = take(rest)?;
-    let [length] = take(rest)?;
-    let (name, behind) = rest.split_at_checked(length.into()).ok_or(TableError)?;
-    *rest = behind;
-    let name = std::str::from_utf8(name).map_err(|_| TableError)?;
-    let initiator = InitiatorPort::new(name, isid).ok_or(TableError)?;
-    Ok(Nexus { initiator, target })
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], TableError> {
-    let (taken, behind) = rest.split_first_chunk::<N>().ok_or(TableError)?;
-    *rest = behind;
-    Ok(*taken)
 }

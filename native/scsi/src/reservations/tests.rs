@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::conflicts::{Class, class};
 use super::*;
 use crate::command_table::COMMANDS;
-use crate::{AccessState, Identity, NexusId, PeerGroup, Reserved, Response, Status};
+use crate::unit_state::Section;
+use crate::{
+    AccessState, Identity, NexusId, PeerGroup, Response, StateChange, StateError, Status, UnitState,
+};
 
 const A: NexusId = NexusId(1);
 const B: NexusId = NexusId(2);
@@ -81,11 +84,11 @@ impl Unit {
             Step::Done(response) => return response,
             step => panic!("{step:?}"),
         }
-        match self.0.reserve(nexus, &cdb, &data) {
-            Reserved::Done(response) => response,
-            Reserved::Change { bytes, drain } => {
+        match self.0.change_state(nexus, &cdb, &data) {
+            StateChange::None(response) => response,
+            StateChange::To { bytes, drain } => {
                 assert_eq!(drain, action == ABORT);
-                self.0.set_reservations(&bytes);
+                self.0.set_state(&bytes);
                 Response::good()
             }
         }
@@ -426,17 +429,18 @@ proptest! {
             list[20] = flags;
             let nexus = NexusId(nexus + 1);
             unit.out_with(nexus, action, kind, &list);
-            let table = unit.0.reservations();
+            let table = &unit.0.state.reservations;
             prop_assert!(table.is_sound());
-            prop_assert_eq!(&Table::decode(&table.encode()).unwrap(), table);
+            prop_assert_eq!(&UnitState::decode(&unit.0.state.encode()).unwrap(), &unit.0.state);
             let held = table.reservation.is_some();
             prop_assert!(!held || !table.registrations.is_empty());
         }
     }
 
     #[test]
-    fn arbitrary_bytes_are_no_table_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 1..300)) {
-        prop_assert_eq!(Table::decode(&bytes), Err(TableError));
+    fn arbitrary_bytes_are_no_state_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 1..300)) {
+        prop_assert_eq!(UnitState::decode(&bytes), Err(StateError));
+        let _ = Table::decode(&bytes);
     }
 
     #[test]
@@ -449,25 +453,25 @@ proptest! {
             *byte = flags;
         }
         unit.out_with(A, action, kind, &list);
-        prop_assert!(unit.0.reservations().is_sound());
+        prop_assert!(unit.0.state.reservations.is_sound());
     }
 }
 
 #[test]
-fn a_damaged_table_is_noticed() {
-    let bytes = Unit::reserved(5).0.reservations().encode();
+fn a_damaged_state_is_noticed() {
+    let bytes = Unit::reserved(5).0.state.encode();
     for bit in 0..bytes.len() * 8 {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(Table::decode(&damaged), Err(TableError), "bit {bit}");
+        assert_eq!(UnitState::decode(&damaged), Err(StateError), "bit {bit}");
     }
 }
 
 #[test]
 fn what_cannot_be_read_forbids_all_that_a_reservation_could() {
     let mut unit = Unit::reserved(1);
-    let bytes = unit.0.reservations().encode();
-    assert!(unit.0.set_reservations(b"from the future").is_empty());
+    let bytes = unit.0.state.encode();
+    assert!(unit.0.set_state(b"from the future").is_empty());
     for nexus in [A, B, C] {
         assert_eq!(
             unit.run(nexus, &[0x08, 0, 0, 0, 1, 0]).status as u8,
@@ -476,6 +480,10 @@ fn what_cannot_be_read_forbids_all_that_a_reservation_could() {
         assert_eq!(unit.run(nexus, &[0x12, 0, 0, 0, 36, 0]).status as u8, GOOD);
     }
     assert_eq!(unit.out(A, CLEAR, 0, 1, 0), CHECK);
-    unit.0.set_reservations(&bytes);
+    assert_eq!(
+        unit.run(A, &[0x5e, 0, 0, 0, 0, 0, 0, 0, 8, 0]).status as u8,
+        CHECK
+    );
+    unit.0.set_state(&bytes);
     assert_eq!(unit.run(A, &[0x08, 0, 0, 0, 1, 0]).status as u8, GOOD);
 }

@@ -182,7 +182,7 @@ proptest! {
                     prop_assert!(state.is_active());
                     check(&unit, &request, sent.len());
                 }
-                Step::Turn => drop(unit.reserve(NEXUS, &cdb, &data_out)),
+                Step::Turn => drop(unit.change_state(NEXUS, &cdb, &data_out)),
                 Step::Settle => prop_assert!(false, "settled already"),
                 Step::Done(response) => {
                     prop_assert_eq!(response.sense.is_some(), response.status == Status::CheckCondition);
