@@ -66,11 +66,16 @@ class Engine:
         serial: str,
         iqn: str,
         size_bytes: int,
+        block_bytes: int,
         group_tag: int,
         peer: str | None,
         admission: Admission | None = None,
     ) -> CopyFacts:
-        """Open a copy; initiators see the target, not ready, until a serve command. ``admission`` None: everyone is let in."""
+        """Open a copy; initiators see the target, not ready, until a serve command.
+
+        ``block_bytes``: of a logical block, 512 or 4096; the same on both nodes and whenever it is opened. ``admission`` None:
+        everyone is let in.
+        """
     def close_vdisk(self, name: str) -> None:
         """Stop serving, end its sessions, close the files."""
     def set_peer(self, name: str, peer: str | None, *, group_tag: int) -> None:

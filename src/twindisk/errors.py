@@ -144,6 +144,7 @@ class InvalidProblem(StrEnum):
     SIZE = "invalid-size"
     SIZE_TOO_SMALL = "invalid-size-too-small"
     SIZE_TOO_LARGE = "invalid-size-too-large"
+    BLOCK_SIZE = "invalid-block-size"
     SHRINK = "invalid-shrink"
     SERIAL = "invalid-serial"
     IQN = "invalid-iqn"

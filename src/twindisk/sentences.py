@@ -152,6 +152,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "A VDisk of {value_size} is too small: the least is {least_size}.",
     ),
     InvalidProblem.SIZE_TOO_LARGE: (422, "Too large", "A VDisk of {value_size} is too large: the most is {most_size}."),
+    InvalidProblem.BLOCK_SIZE: (
+        422,
+        "No such block size",
+        "A VDisk has blocks of 512 or of 4096 bytes, not of {value}.",
+    ),
     InvalidProblem.SHRINK: (
         422,
         "Cannot shrink",

@@ -1,7 +1,7 @@
 """Sizes as people write them: ``10G``, ``1.5T``, ``1048576``.
 
 Units are powers of 1024 whatever the spelling (``G``, ``GB`` and ``GiB`` are the same), as the described product and its
-operators have always meant them. A VDisk consists of whole blocks of 512 bytes: a size is rounded up to the next block.
+operators have always meant them. A VDisk consists of whole blocks of 512 or 4096 bytes: a size is rounded up to the next block.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def parse_size(text: str, *, default_unit: str = "") -> int:
     return round_to_blocks(Fraction(match["number"]) * _UNIT_BYTES[unit])
 
 
-def round_to_blocks(size_bytes: Fraction | int) -> int:
+def round_to_blocks(size_bytes: Fraction | int, block_bytes: int = BLOCK_BYTES) -> int:
     """Round up to whole blocks."""
-    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+    return -(-size_bytes // block_bytes) * block_bytes
 
 
 def show_size(size_bytes: int) -> str:

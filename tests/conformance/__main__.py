@@ -1,8 +1,8 @@
-"""Run all of iscsi-test-cu against a pair: over vm10, over vm11, and over both paths to one VDisk.
+"""Run all of iscsi-test-cu against a pair: over vm10, over vm11, over both paths to one VDisk, and so to one of 4,096-byte blocks.
 
     python -m conformance [--only PATTERN] [--keep DIRECTORY]
 
-Each of the three has a VDisk of its own, so they run side by side. When all are done the copies are compared byte for
+Each of the four has a VDisk of its own, so they run side by side. When all are done the copies are compared byte for
 byte. Exits with 0 when every test did what docs/protocols/conformance.md says and the copies are equal.
 """
 
@@ -22,13 +22,14 @@ from twindisk.demo.copies import compare
 from twindisk.demo.pair import POOL, Pair, iqn
 
 SIZE_GIB: Final = "0.25"
-PATHS: Final = {"vm10": ("C10", (0,)), "vm11": ("C11", (1,)), "both": ("CBOTH", (0, 1))}
+PATHS: Final = {"vm10": ("C10", (0,)), "vm11": ("C11", (1,)), "both": ("CBOTH", (0, 1)), "4Kn": ("C4KN", (1, 0))}
 
 
 async def mirror(pair: Pair, vdisk: str) -> None:
     """Make one more VDisk, mirrored and Enabled on both nodes."""
     first, second = pair.nodes
-    await first.run("vdconfig", "-a", "-v", vdisk, "-s", SIZE_GIB, "-g", POOL)
+    block_size = "4096" if vdisk == PATHS["4Kn"][0] else "512"
+    await first.run("twindisk", "vdisk", "create", vdisk, f"{SIZE_GIB}G", "--pool", POOL, "--block-size", block_size)
     await first.run("qsync", "-s", vdisk, "-d", vdisk, "-r", second.place.mirror_address, "-g", POOL)
     one = Pair(first, second, vdisk=vdisk)
     await one.wait_enabled()

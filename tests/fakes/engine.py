@@ -90,6 +90,7 @@ class FakeOpen:
     iqn: str
     group_tag: int
     peer: str | None
+    block_bytes: int
     access: str = "active-active"
     mode: str = "transitioning"
     sync: str = "none"
@@ -225,6 +226,7 @@ class FakeEngine:
         serial: str,
         iqn: str,
         size_bytes: int,
+        block_bytes: int,
         group_tag: int,
         peer: str | None,
         admission: Admission | None = None,
@@ -233,7 +235,7 @@ class FakeEngine:
         copy = FakeCopy.load(Path(directory))
         if copy.serial != serial or copy.size_bytes != size_bytes:
             raise EngineInvalidError("the copy has another serial or size", name)
-        self.vdisks[name] = FakeOpen(name, copy, iqn, group_tag, peer)
+        self.vdisks[name] = FakeOpen(name, copy, iqn, group_tag, peer, block_bytes)
         self.vdisks[name].admission = admission or EVERYONE
         self._exchange(name)
         return copy.facts()

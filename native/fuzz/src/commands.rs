@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use twindisk_scsi::{
-    AccessState, Identity, InitiatorPort, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES, NexusId,
-    StateChange, Status, Step, UnitState,
+    AccessState, BlockSize, Identity, InitiatorPort, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES,
+    NexusId, StateChange, Status, Step, UnitState,
 };
 
 use crate::input::Input;
 
-const BLOCKS: u64 = 4096;
+const SIZE_BYTES: u64 = 2 << 20;
 const STATES: [AccessState; 5] = [
     AccessState::Optimized,
     AccessState::NonOptimized,
@@ -24,7 +24,12 @@ pub fn run(data: &[u8]) {
         serial: [0x6e; 16],
         revision: *b"0001",
     };
-    let mut unit = LogicalUnit::new(identity, BLOCKS * 512, 1, AccessState::Optimized)
+    // The last byte, so that no other byte of an input means something else than before.
+    let block = match data.last() {
+        Some(byte) if byte & 1 == 1 => BlockSize::B4096,
+        _ => BlockSize::B512,
+    };
+    let mut unit = LogicalUnit::new(identity, SIZE_BYTES, block, 1, AccessState::Optimized)
         .expect("the size is larger than a block");
     let nexuses = [NexusId(1), NexusId(2)];
     for nexus in nexuses {
@@ -45,7 +50,7 @@ pub fn run(data: &[u8]) {
         let cdb: [u8; 16] = input.array();
         let mut list = input.piece(2048).to_vec();
         if control & 8 != 0 {
-            list.resize(list.len().next_multiple_of(512), 0);
+            list.resize(list.len().next_multiple_of(block.bytes() as usize), 0);
         }
         let middle = list.len() / 2;
         let whole = Bytes::from(list);
@@ -62,7 +67,7 @@ pub fn run(data: &[u8]) {
                     unit.set_state(&bytes);
                 }
             }
-            Step::Io(request) => check(&request, whole.len()),
+            Step::Io(request) => check(&request, whole.len(), block),
             Step::Done(response) => {
                 assert_eq!(
                     response.sense.is_some(),
@@ -74,12 +79,12 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn check(request: &IoRequest, sent: usize) {
+fn check(request: &IoRequest, sent: usize, block: BlockSize) {
     let inside = |offset: u64, length: u64| {
         length > 0
             && offset
                 .checked_add(length)
-                .is_some_and(|end| end <= BLOCKS * 512)
+                .is_some_and(|end| end <= SIZE_BYTES)
     };
     #[allow(
         unreachable_patterns,
@@ -134,7 +139,7 @@ fn check(request: &IoRequest, sent: usize) {
             zeros,
         } => {
             assert!(inside(*offset_bytes, *len_bytes));
-            assert!(*zeros || sent >= 512);
+            assert!(*zeros || sent as u64 == block.bytes());
         }
         IoRequest::Unmap(ranges) => {
             assert!(!ranges.is_empty());

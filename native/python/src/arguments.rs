@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use pyo3::FromPyObject;
 use twindisk_runtime::mirror::{NotReady, Role, Serial, Sync};
-use twindisk_runtime::{AccessMode, Admission, Credential, EngineError, Secret, invalid};
+use twindisk_runtime::{
+    AccessMode, Admission, BlockSize, Credential, EngineError, Secret, invalid,
+};
 
 type Parsed<T> = Result<T, EngineError>;
 
@@ -27,6 +29,11 @@ pub fn serial(digits: &str) -> Parsed<Serial> {
         *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
     }
     Ok(Serial(bytes))
+}
+
+/// Bytes of a logical block: 512 or 4096.
+pub fn block(bytes: u64) -> Parsed<BlockSize> {
+    BlockSize::of(bytes).ok_or_else(|| invalid("the block size is neither 512 nor 4096"))
 }
 
 /// `master` or `slave`.

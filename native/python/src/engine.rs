@@ -7,7 +7,9 @@ use pyo3::types::{PyDict, PyList};
 use twindisk_runtime::mirror::{AttachPlan, Command};
 use twindisk_runtime::{Handle, Settings, VdiskSpec, invalid};
 
-use crate::arguments::{AdmissionDict, access, address, admission, role, serial, state, sync};
+use crate::arguments::{
+    AdmissionDict, access, address, admission, block, role, serial, state, sync,
+};
 use crate::dicts;
 use crate::errors::{detached, exception};
 
@@ -133,7 +135,7 @@ impl Engine {
     }
 
     /// Open a copy; initiators see the target, not ready, until a serve command.
-    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, group_tag, peer, admission = None))]
+    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, block_bytes, group_tag, peer, admission = None))]
     #[allow(clippy::too_many_arguments)]
     fn open_vdisk<'py>(
         &self,
@@ -143,12 +145,14 @@ impl Engine {
         serial: &str,
         iqn: String,
         size_bytes: u64,
+        block_bytes: u64,
         group_tag: u16,
         peer: Option<String>,
         admission: Option<AdmissionDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let told = detached(py, || {
             let serial = self::serial(serial)?;
+            let block = self::block(block_bytes)?;
             let admission = self::admission(admission)?;
             let directory = directory.into();
             self.handle.open_vdisk(VdiskSpec {
@@ -157,6 +161,7 @@ impl Engine {
                 serial,
                 iqn,
                 size_bytes,
+                block,
                 group_tag,
                 peer,
                 admission,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use twindisk_iscsi::Admission;
 use twindisk_mirror::report::ToldFacts;
 use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial, SharedRecord};
-use twindisk_scsi::{AccessState, Identity, LogicalUnit};
+use twindisk_scsi::{AccessState, BlockSize, Identity, LogicalUnit};
 use twindisk_store::{CopyFiles, CopyRecord, Opened};
 
 use crate::access::AccessMode;
@@ -33,6 +33,8 @@ pub struct VdiskSpec {
     pub iqn: String,
     /// Its size in bytes.
     pub size_bytes: u64,
+    /// The length of its logical blocks.
+    pub block: BlockSize,
     /// Tag of this node's target port group.
     pub group_tag: u16,
     /// The peer's mirror address; None: not mirrored.
@@ -201,22 +203,7 @@ impl Engine {
         crate::admission::check(&spec.admission).map_err(about)?;
         let shared = shared_of(opened.shared).map_err(about)?;
         let peer = self.peer_id_of(spec.peer.as_deref()).map_err(about)?;
-        let identity = Identity {
-            serial: spec.serial.0,
-            revision: REVISION,
-        };
-        let unit = LogicalUnit::new(
-            identity,
-            spec.size_bytes,
-            spec.group_tag,
-            AccessState::Transitioning,
-        )
-        .map_err(|_| {
-            about(EngineError::new(
-                Kind::Invalid,
-                "the VDisk is smaller than a block",
-            ))
-        })?;
+        let unit = unit_of(&spec).map_err(about)?;
         let place = self.core.vdisks.insert(Vdisk {
             name: spec.name,
             iqn: spec.iqn,
@@ -363,6 +350,22 @@ impl Engine {
         self.show_state(place);
         Ok(())
     }
+}
+
+/// What initiators are to see, before it serves.
+fn unit_of(spec: &VdiskSpec) -> Result<LogicalUnit> {
+    let identity = Identity {
+        serial: spec.serial.0,
+        revision: REVISION,
+    };
+    LogicalUnit::new(
+        identity,
+        spec.size_bytes,
+        spec.block,
+        spec.group_tag,
+        AccessState::Transitioning,
+    )
+    .map_err(|_| EngineError::new(Kind::Invalid, "the VDisk is smaller than a block"))
 }
 
 fn refused(error: CommandError, vdisk: &str) -> EngineError {

@@ -46,4 +46,4 @@ pub use event::{EngineEvent, EventQueue, VdiskEvent};
 pub use handle::{Handle, invalid};
 pub use twindisk_iscsi::{Admission, AdmissionFault, Credential, Secret};
 pub use twindisk_mirror as mirror;
-pub use twindisk_scsi::AccessState;
+pub use twindisk_scsi::{AccessState, BlockSize};

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use twindisk_mirror::{Change, ChangeKind, HostOp, HostResult, Payload, Update, UpdateKind};
-use twindisk_scsi::{BLOCK_BYTES, Compare, IoRequest, LbaStatus, Response, Sense};
+use twindisk_scsi::{Compare, IoRequest, LbaStatus, Response, Sense};
 
 use crate::access::state_of;
 
@@ -18,6 +18,8 @@ use crate::access::state_of;
 const UNMAP_PIECE_BYTES: u64 = 256 << 20;
 /// The same of a range that is filled.
 const FILL_PIECE_BYTES: u64 = 1 << 20;
+/// What a range is filled with for zeros; every block is as long or several times as long.
+const ZEROS_BYTES: usize = 512;
 
 /// What has to be done for one SCSI request.
 #[derive(Debug)]
@@ -182,8 +184,8 @@ pub fn plan(request: IoRequest, data_out: Vec<Bytes>) -> Plan {
             let expected = match compare {
                 None => Expected::Readable,
                 Some(Compare::Data) => Expected::Bytes(cut(data_out, len_bytes as usize)),
-                Some(Compare::Block) => {
-                    Expected::Repeated(cut(data_out, BLOCK_BYTES as usize).to_contiguous())
+                Some(Compare::Block { len_bytes }) => {
+                    Expected::Repeated(cut(data_out, len_bytes as usize).to_contiguous())
                 }
             };
             let answer = Answer::expecting(expected);
@@ -231,9 +233,9 @@ fn plain_or_update(request: IoRequest, data_out: Vec<Bytes>) -> Vec<HostOp> {
             zeros,
         } => {
             let block = if zeros {
-                Bytes::from_static(&[0; BLOCK_BYTES as usize]).into()
+                Bytes::from_static(&[0; ZEROS_BYTES]).into()
             } else {
-                cut(data_out, BLOCK_BYTES as usize)
+                Payload::from_pieces(data_out)
             };
             fill_pieces((offset_bytes, len_bytes), block).collect()
         }
@@ -449,11 +451,15 @@ mod tests {
         assert_eq!(verify(Some(Compare::Data), &ones, &ones), Response::good());
         assert_eq!(verify(Some(Compare::Data), &ones, &other), miscompare(700));
         assert_eq!(
-            verify(Some(Compare::Block), &ones[..512], &ones),
+            verify(Some(Compare::Block { len_bytes: 512 }), &ones[..512], &ones),
             Response::good()
         );
         assert_eq!(
-            verify(Some(Compare::Block), &ones[..512], &other),
+            verify(
+                Some(Compare::Block { len_bytes: 512 }),
+                &ones[..512],
+                &other
+            ),
             miscompare(700 - 512)
         );
     }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use twindisk_runtime::mirror::{AttachPlan, Command, Role, Serial, Sync};
 use twindisk_runtime::{
-    AccessMode, AccessState, Admission, EngineEvent, Handle, Kind, Settings, VdiskEvent, VdiskSpec,
+    AccessMode, AccessState, Admission, BlockSize, EngineEvent, Handle, Kind, Settings, VdiskEvent,
+    VdiskSpec,
 };
 
 const SERIAL: Serial = Serial([0x6e; 16]);
@@ -31,6 +32,7 @@ fn spec(directory: &Path, peer: Option<&str>) -> VdiskSpec {
         serial: SERIAL,
         iqn: "iqn.2006-06.com.quadstor.vdisk.M1".to_owned(),
         size_bytes: SIZE_BYTES,
+        block: BlockSize::B512,
         group_tag: 1,
         peer: peer.map(str::to_owned),
         admission: Admission::default(),

@@ -1,7 +1,6 @@
 //! COMPARE AND WRITE (SBC-3 §5.2) and ORWRITE (16) (SBC-3 §5.7): reads and writes in one.
 
 use crate::cdb::Request;
-use crate::limits::{BLOCK_BYTES, COMPARE_BLOCKS_MAX};
 use crate::logical_unit::LogicalUnit;
 use crate::read_write::{check_protection, checked};
 use crate::response::{IoRequest, Response, Step};
@@ -12,15 +11,16 @@ pub(crate) fn compare_and_write(unit: &LogicalUnit, request: &Request<'_>) -> Re
     check_protection(request)?;
     let (lba, blocks) = (request.number(2, 8), request.number(13, 1));
     unit.check_range(lba, blocks)?;
-    if blocks > COMPARE_BLOCKS_MAX || request.data_out_bytes() != 2 * blocks * BLOCK_BYTES {
+    let (block, block_bytes) = (unit.block(), unit.block().bytes());
+    if blocks > block.compare_blocks_max() || request.data_out_bytes() != 2 * blocks * block_bytes {
         return Err(Sense::invalid_cdb_field(13, None));
     }
     Ok(if blocks == 0 {
         Step::Done(Response::good())
     } else {
         Step::Io(IoRequest::CompareAndWrite {
-            offset_bytes: lba * BLOCK_BYTES,
-            len_bytes: (blocks * BLOCK_BYTES) as u32,
+            offset_bytes: lba * block_bytes,
+            len_bytes: (blocks * block_bytes) as u32,
             fua: request.bit(1, 3),
         })
     })

@@ -6,7 +6,6 @@
 //!    no more, and the initiator goes on behind it.
 
 use crate::cdb::Request;
-use crate::limits::BLOCK_BYTES;
 use crate::logical_unit::LogicalUnit;
 use crate::response::{IoRequest, Response, Step};
 use crate::sense::Sense;
@@ -25,6 +24,8 @@ pub struct LbaStatus {
     pub offset_bytes: u64,
     /// Its length, whole blocks, never 0.
     pub len_bytes: u64,
+    /// Length of a block.
+    pub(crate) block_bytes: u64,
     /// Bytes that the initiator has room for.
     pub(crate) allocation_length: u64,
 }
@@ -44,8 +45,8 @@ impl LbaStatus {
                 list.extend_from_slice(&[status, 0, 0, 0]);
             }
         };
-        let mut at = self.offset_bytes / BLOCK_BYTES;
-        let end = at + self.len_bytes / BLOCK_BYTES;
+        let mut at = self.offset_bytes / self.block_bytes;
+        let end = at + self.len_bytes / self.block_bytes;
         for (start, stop) in self.mapped(data) {
             push(at, start, DEALLOCATED);
             push(start, stop, MAPPED);
@@ -62,8 +63,8 @@ impl LbaStatus {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for (offset, length) in data {
             let (first, end) = (
-                offset / BLOCK_BYTES,
-                (offset + length).div_ceil(BLOCK_BYTES),
+                offset / self.block_bytes,
+                (offset + length).div_ceil(self.block_bytes),
             );
             match runs.last_mut() {
                 Some(last) if last.1 >= first => last.1 = last.1.max(end),
@@ -78,9 +79,11 @@ impl LbaStatus {
 pub(crate) fn get_lba_status(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
     let lba = request.number(2, 8);
     unit.check_range(lba, 1)?;
+    let block_bytes = unit.block().bytes();
     Ok(Step::Io(IoRequest::LbaStatus(LbaStatus {
-        offset_bytes: lba * BLOCK_BYTES,
-        len_bytes: ((unit.blocks() - lba) * BLOCK_BYTES).min(LOOK_BYTES),
+        offset_bytes: lba * block_bytes,
+        len_bytes: ((unit.blocks() - lba) * block_bytes).min(LOOK_BYTES),
+        block_bytes,
         allocation_length: request.number(10, 4),
     })))
 }

@@ -37,7 +37,7 @@ mod write_same;
 
 pub use alua::{AccessState, PeerGroup};
 pub use lba_status::LbaStatus;
-pub use limits::{BLOCK_BYTES, MAX_TRANSFER_BYTES};
+pub use limits::{BlockSize, MAX_TRANSFER_BYTES};
 pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
 pub use reservations::{InitiatorPort, Kind, Nexus};
 pub use response::{Compare, IoRequest, Response, StateChange, Status, Step};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::alua::{AccessState, PeerGroup};
 use crate::cdb::Request;
 use crate::inquiry::absent;
-use crate::limits::BLOCK_BYTES;
+use crate::limits::BlockSize;
 use crate::opcodes::{self, PERSISTENT_RESERVE_IN, REQUEST_SENSE};
 use crate::reservations::{InitiatorPort, Nexus, Nexuses};
 use crate::response::{Response, Step};
@@ -30,16 +30,19 @@ pub struct Identity {
 
 /// A size with no room for one logical block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a VDisk of {size_bytes} bytes has no room for a block of {BLOCK_BYTES} bytes")]
+#[error("a VDisk of {size_bytes} bytes has no room for a block of {block_bytes} bytes")]
 pub struct SizeTooSmall {
     /// The size that was refused.
     pub size_bytes: u64,
+    /// Bytes of a block.
+    pub block_bytes: u64,
 }
 
 /// One VDisk's logical unit (LUN 0 of its target). Pure: no I/O, no clock.
 #[derive(Debug)]
 pub struct LogicalUnit {
     identity: Identity,
+    block: BlockSize,
     /// Never 0.
     blocks: u64,
     group_tag: u16,
@@ -61,12 +64,14 @@ impl LogicalUnit {
     pub fn new(
         identity: Identity,
         size_bytes: u64,
+        block: BlockSize,
         group_tag: u16,
         access_state: AccessState,
     ) -> Result<Self, SizeTooSmall> {
-        let blocks = blocks_of(size_bytes)?;
+        let blocks = blocks_of(size_bytes, block)?;
         Ok(Self {
             identity,
+            block,
             blocks,
             group_tag,
             access_state,
@@ -220,7 +225,13 @@ impl LogicalUnit {
         &self.identity
     }
 
-    /// Blocks of [`BLOCK_BYTES`] that are offered.
+    /// The length of a block.
+    #[must_use]
+    pub fn block(&self) -> BlockSize {
+        self.block
+    }
+
+    /// Blocks that are offered.
     #[must_use]
     pub fn blocks(&self) -> u64 {
         self.blocks
@@ -231,7 +242,7 @@ impl LogicalUnit {
     /// # Errors
     /// [`SizeTooSmall`] when no block fits; nothing is changed then.
     pub fn set_size_bytes(&mut self, size_bytes: u64) -> Result<(), SizeTooSmall> {
-        let blocks = blocks_of(size_bytes)?;
+        let blocks = blocks_of(size_bytes, self.block)?;
         if self.blocks != blocks {
             self.blocks = blocks;
             self.attentions.raise(Attention::CapacityChanged, None);
@@ -253,9 +264,13 @@ fn is_lun_0(lun: u64) -> bool {
     lun == 0 || lun == 0x4000_0000_0000_0000
 }
 
-fn blocks_of(size_bytes: u64) -> Result<u64, SizeTooSmall> {
-    match size_bytes / BLOCK_BYTES {
-        0 => Err(SizeTooSmall { size_bytes }),
+fn blocks_of(size_bytes: u64, block: BlockSize) -> Result<u64, SizeTooSmall> {
+    let block_bytes = block.bytes();
+    match size_bytes / block_bytes {
+        0 => Err(SizeTooSmall {
+            size_bytes,
+            block_bytes,
+        }),
         blocks => Ok(blocks),
     }
 }

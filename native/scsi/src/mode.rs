@@ -1,7 +1,7 @@
 //! MODE SENSE (SPC-4 §6.11, §6.12) and the mode pages (SPC-4 §7.5, SBC-3 §6.5). Nothing can be changed or saved.
 
+use crate::capacity::block_length;
 use crate::cdb::Request;
-use crate::limits::BLOCK_BYTES;
 use crate::logical_unit::LogicalUnit;
 use crate::response::{Response, Step};
 use crate::sense::Sense;
@@ -98,10 +98,14 @@ fn pages(request: &Request<'_>) -> Result<Vec<u8>, Sense> {
 /// SBC-3 §6.5.2.2.
 fn short_descriptor(unit: &LogicalUnit) -> Vec<u8> {
     let blocks = u32::try_from(unit.blocks()).unwrap_or(u32::MAX);
-    [blocks.to_be_bytes(), (BLOCK_BYTES as u32).to_be_bytes()].concat()
+    [blocks.to_be_bytes(), block_length(unit)].concat()
 }
 
 /// SBC-3 §6.5.2.3.
 fn long_descriptor(unit: &LogicalUnit) -> Vec<u8> {
-    [unit.blocks().to_be_bytes(), BLOCK_BYTES.to_be_bytes()].concat()
+    [
+        unit.blocks().to_be_bytes(),
+        unit.block().bytes().to_be_bytes(),
+    ]
+    .concat()
 }

@@ -4,9 +4,7 @@
 //! A part of a block is an error, and nothing is written then. An atomic write is made in whole or not at all: it needs all its data.
 
 use crate::cdb::Request;
-use crate::limits::{
-    ATOMIC_BLOCKS_GRANULARITY, ATOMIC_BLOCKS_MAX, BLOCK_BYTES, TRANSFER_BLOCKS_MAX,
-};
+use crate::limits::BlockSize;
 use crate::logical_unit::LogicalUnit;
 use crate::response::{IoRequest, Response, Step};
 use crate::sense::Sense;
@@ -18,14 +16,15 @@ pub(crate) struct Transfer {
     pub(crate) fua: bool,
     /// Where the CDB has the number of blocks.
     length_at: u16,
+    block: BlockSize,
 }
 
 impl Transfer {
     pub(crate) fn offset_bytes(&self) -> u64 {
-        self.lba * BLOCK_BYTES
+        self.lba * self.block.bytes()
     }
 
-    /// Refuse a range outside the disk or longer than `blocks_max`, which is [`TRANSFER_BLOCKS_MAX`] or less.
+    /// Refuse a range outside the disk or longer than `blocks_max`, which is MAXIMUM TRANSFER LENGTH or less.
     pub(crate) fn check(&self, unit: &LogicalUnit, blocks_max: u64) -> Result<(), Sense> {
         unit.check_range(self.lba, self.blocks)?;
         if self.blocks > blocks_max {
@@ -36,7 +35,8 @@ impl Transfer {
 
     /// Bytes that the CDB asks for; checked before.
     pub(crate) fn len_bytes(&self) -> u32 {
-        u32::try_from(self.blocks * BLOCK_BYTES).expect("the length is at most MAX_TRANSFER_BYTES")
+        u32::try_from(self.blocks * self.block.bytes())
+            .expect("the length is at most MAX_TRANSFER_BYTES")
     }
 }
 
@@ -76,17 +76,19 @@ pub(crate) fn write_atomic(unit: &LogicalUnit, request: &Request<'_>) -> Result<
         blocks: request.number(12, 2),
         fua: request.bit(1, 3),
         length_at: 12,
+        block: unit.block(),
     };
     check_protection(request)?;
-    transfer.check(unit, ATOMIC_BLOCKS_MAX)?;
+    transfer.check(unit, unit.block().atomic_blocks_max())?;
     // ATOMIC BOUNDARY: none are supported.
     if request.number(10, 2) != 0 {
         return Err(Sense::invalid_cdb_field(10, None));
     }
-    if transfer.lba % ATOMIC_BLOCKS_GRANULARITY != 0 {
+    let granularity = unit.block().physical_blocks();
+    if transfer.lba % granularity != 0 {
         return Err(Sense::invalid_cdb_field(2, None));
     }
-    if transfer.blocks % ATOMIC_BLOCKS_GRANULARITY != 0 {
+    if transfer.blocks % granularity != 0 {
         return Err(Sense::invalid_cdb_field(12, None));
     }
     let len_bytes = transfer.len_bytes();
@@ -113,7 +115,7 @@ pub(crate) fn taken(
     let asked_bytes = transfer.len_bytes();
     let came = request.data_out_bytes().min(asked_bytes.into());
     let len_bytes = u32::try_from(came).expect("it is no more than what the CDB asks for");
-    Ok(if came % BLOCK_BYTES != 0 {
+    Ok(if came % transfer.block.bytes() != 0 {
         Step::Done(Response::check(Sense::DATA_OUT_TOO_SHORT).moving(asked_bytes.into()))
     } else if len_bytes == 0 {
         Step::Done(Response::good().moving(asked_bytes.into()))
@@ -124,8 +126,8 @@ pub(crate) fn taken(
 
 /// The range of a READ, WRITE or VERIFY, checked.
 pub(crate) fn checked(unit: &LogicalUnit, request: &Request<'_>) -> Result<Transfer, Sense> {
-    let transfer = parse(request)?;
-    transfer.check(unit, TRANSFER_BLOCKS_MAX)?;
+    let transfer = parse(request, unit.block())?;
+    transfer.check(unit, unit.block().transfer_blocks_max())?;
     Ok(transfer)
 }
 
@@ -139,7 +141,7 @@ pub(crate) fn check_protection(request: &Request<'_>) -> Result<(), Sense> {
 }
 
 /// The fields. The operation code's group (its top three bits) gives the CDB's length.
-fn parse(request: &Request<'_>) -> Result<Transfer, Sense> {
+fn parse(request: &Request<'_>, block: BlockSize) -> Result<Transfer, Sense> {
     let (lba, blocks, length_at) = match request.byte(0) >> 5 {
         0 => {
             let blocks = if request.byte(4) == 0 {
@@ -152,6 +154,7 @@ fn parse(request: &Request<'_>) -> Result<Transfer, Sense> {
                 blocks,
                 fua: false,
                 length_at: 4,
+                block,
             });
         }
         4 => (request.number(2, 8), request.number(10, 4), 10),
@@ -164,5 +167,6 @@ fn parse(request: &Request<'_>) -> Result<Transfer, Sense> {
         blocks,
         fua: request.bit(1, 3),
         length_at,
+        block,
     })
 }

@@ -128,7 +128,10 @@ pub enum Compare {
     /// With as many bytes of data-out.
     Data,
     /// Each block with the first block of data-out.
-    Block,
+    Block {
+        /// Length of a block.
+        len_bytes: u32,
+    },
 }
 
 /// Disk I/O that a command needs. Every range lies inside the disk, in bytes; lengths are never 0.
@@ -193,7 +196,7 @@ pub enum IoRequest {
         /// Force unit access.
         fua: bool,
     },
-    /// Write the block that is data-out to each block of the range.
+    /// Write the block that is data-out, all of it, to each block of the range.
     WriteSame {
         /// First byte.
         offset_bytes: u64,

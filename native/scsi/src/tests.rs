@@ -2,6 +2,7 @@
 
 mod commands;
 mod fuzz;
+mod native_4k;
 mod pages;
 mod state;
 mod verify;
@@ -9,7 +10,8 @@ mod verify;
 use bytes::Bytes;
 
 use crate::{
-    AccessState, Compare, Identity, IoRequest, LogicalUnit, NexusId, Response, Sense, Status, Step,
+    AccessState, BlockSize, Compare, Identity, IoRequest, LogicalUnit, NexusId, Response, Sense,
+    Status, Step,
 };
 
 const NEXUS: NexusId = NexusId(1);
@@ -24,11 +26,16 @@ fn unit() -> LogicalUnit {
 }
 
 fn sized(size_bytes: u64) -> LogicalUnit {
+    blocked(size_bytes, BlockSize::B512)
+}
+
+fn blocked(size_bytes: u64, block: BlockSize) -> LogicalUnit {
     let identity = Identity {
         serial: SERIAL,
         revision: *b"0001",
     };
-    let mut unit = LogicalUnit::new(identity, size_bytes, 2, AccessState::Optimized).unwrap();
+    let mut unit =
+        LogicalUnit::new(identity, size_bytes, block, 2, AccessState::Optimized).unwrap();
     unit.open_nexus(NEXUS);
     assert_eq!(sense(run(&mut unit, &[0x00])), (0x06, 0x29, 0x00));
     unit

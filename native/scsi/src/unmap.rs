@@ -1,7 +1,7 @@
 //! UNMAP (SBC-3 §5.28). All descriptors are checked before anything is done.
 
 use crate::cdb::Request;
-use crate::limits::{BLOCK_BYTES, UNMAP_BLOCKS_MAX, UNMAP_DESCRIPTORS_MAX};
+use crate::limits::UNMAP_DESCRIPTORS_MAX;
 use crate::logical_unit::LogicalUnit;
 use crate::response::{IoRequest, Response, Step};
 use crate::sense::Sense;
@@ -37,6 +37,7 @@ fn descriptors(unit: &LogicalUnit, parameters: &[u8]) -> Result<Vec<(u64, u64)>,
     if list.len() / DESCRIPTOR_BYTES > UNMAP_DESCRIPTORS_MAX {
         return Err(Sense::invalid_parameter(2));
     }
+    let block_bytes = unit.block().bytes();
     let mut ranges = Vec::new();
     let mut total = 0;
     for (index, descriptor) in list.chunks_exact(DESCRIPTOR_BYTES).enumerate() {
@@ -52,13 +53,13 @@ fn descriptors(unit: &LogicalUnit, parameters: &[u8]) -> Result<Vec<(u64, u64)>,
         ));
         unit.check_range(lba, blocks)?;
         total += blocks;
-        if total > UNMAP_BLOCKS_MAX {
+        if total > unit.block().unmap_blocks_max() {
             return Err(Sense::invalid_parameter(
                 (HEADER_BYTES + index * DESCRIPTOR_BYTES + 8) as u16,
             ));
         }
         if blocks > 0 {
-            ranges.push((lba * BLOCK_BYTES, blocks * BLOCK_BYTES));
+            ranges.push((lba * block_bytes, blocks * block_bytes));
         }
     }
     Ok(ranges)

@@ -1,7 +1,6 @@
 //! VERIFY (SBC-3 §5.29 to §5.31), WRITE AND VERIFY (§5.38 to §5.40) and PRE-FETCH (§5.8, §5.9).
 
 use crate::cdb::Request;
-use crate::limits::BLOCK_BYTES;
 use crate::logical_unit::LogicalUnit;
 use crate::read_write::{checked, taken};
 use crate::response::{Compare, IoRequest, Response, Step};
@@ -19,7 +18,10 @@ pub(crate) fn verify(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, 
     let (compare, needed) = match byte_check(request) {
         0b00 => (None, 0),
         0b01 => (Some(Compare::Data), u64::from(len_bytes)),
-        0b11 => (Some(Compare::Block), BLOCK_BYTES),
+        0b11 => {
+            let len_bytes = unit.block().bytes() as u32;
+            (Some(Compare::Block { len_bytes }), len_bytes.into())
+        }
         _ => return Err(Sense::invalid_cdb_field(1, Some(2))),
     };
     if len_bytes == 0 {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::inquiry::{PRODUCT, VENDOR};
-use crate::limits;
+use crate::limits::{BlockSize, UNMAP_DESCRIPTORS_MAX};
 use crate::logical_unit::LogicalUnit;
 
 const PAGES: [u8; 6] = [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2];
@@ -26,7 +26,7 @@ pub(crate) fn page(unit: &LogicalUnit, code: u8) -> Option<Vec<u8>> {
         0x00 => PAGES.to_vec(),
         0x80 => serial_digits(unit).into_bytes(),
         0x83 => designators(unit),
-        0xb0 => block_limits(),
+        0xb0 => block_limits(unit.block()),
         0xb1 => characteristics(),
         0xb2 => provisioning(),
         _ => return None,
@@ -70,22 +70,23 @@ fn designators(unit: &LogicalUnit) -> Vec<u8> {
     list
 }
 
-fn block_limits() -> Vec<u8> {
+fn block_limits(block: BlockSize) -> Vec<u8> {
     let mut body = vec![0; 0x3c];
     let mut put = |page_offset: usize, bytes: &[u8]| {
         body[page_offset - 4..page_offset - 4 + bytes.len()].copy_from_slice(bytes)
     };
-    put(5, &[limits::COMPARE_BLOCKS_MAX as u8]);
-    put(6, &limits::PHYSICAL_BLOCKS.to_be_bytes());
-    put(8, &(limits::TRANSFER_BLOCKS_MAX as u32).to_be_bytes());
-    put(12, &limits::TRANSFER_BLOCKS_OPTIMAL.to_be_bytes());
-    put(20, &(limits::UNMAP_BLOCKS_MAX as u32).to_be_bytes());
-    put(24, &(limits::UNMAP_DESCRIPTORS_MAX as u32).to_be_bytes());
-    put(28, &u32::from(limits::PHYSICAL_BLOCKS).to_be_bytes());
+    let number = |number: u64| (number as u32).to_be_bytes();
+    let granularity = number(block.physical_blocks());
+    put(5, &[block.compare_blocks_max() as u8]);
+    put(6, &granularity[2..]);
+    put(8, &number(block.transfer_blocks_max()));
+    put(12, &number(block.transfer_blocks_optimal()));
+    put(20, &number(block.unmap_blocks_max()));
+    put(24, &number(UNMAP_DESCRIPTORS_MAX as u64));
+    put(28, &granularity);
     put(32, &0x8000_0000_u32.to_be_bytes()); // UGAVALID, alignment 0
-    put(36, &limits::WRITE_SAME_BLOCKS_MAX.to_be_bytes());
-    let granularity = (limits::ATOMIC_BLOCKS_GRANULARITY as u32).to_be_bytes();
-    put(44, &(limits::ATOMIC_BLOCKS_MAX as u32).to_be_bytes());
+    put(36, &block.write_same_blocks_max().to_be_bytes());
+    put(44, &number(block.atomic_blocks_max()));
     put(48, &granularity); // ATOMIC ALIGNMENT
     put(52, &granularity);
     body

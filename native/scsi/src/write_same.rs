@@ -1,7 +1,6 @@
 //! WRITE SAME (10, 16) (SBC-3 §5.43, §5.44).
 
 use crate::cdb::Request;
-use crate::limits::{BLOCK_BYTES, WRITE_SAME_BLOCKS_MAX};
 use crate::logical_unit::LogicalUnit;
 use crate::read_write::check_protection;
 use crate::response::{IoRequest, Step};
@@ -30,18 +29,19 @@ pub(crate) fn write_same(unit: &LogicalUnit, request: &Request<'_>) -> Result<St
     };
     unit.check_range(lba, told.max(1))?;
     let blocks = if told == 0 { unit.blocks() - lba } else { told };
-    if blocks > WRITE_SAME_BLOCKS_MAX {
+    if blocks > unit.block().write_same_blocks_max() {
         return Err(Sense::invalid_cdb_field(length_at, None));
     }
+    let block_bytes = unit.block().bytes();
     let zeros = if no_data_out {
         true
-    } else if request.data_out_bytes() == BLOCK_BYTES {
+    } else if request.data_out_bytes() == block_bytes {
         let parts = request.data_out;
         parts.iter().all(|part| part.iter().all(|byte| *byte == 0))
     } else {
         return Err(Sense::DATA_OUT_TOO_SHORT);
     };
-    let (offset_bytes, len_bytes) = (lba * BLOCK_BYTES, blocks * BLOCK_BYTES);
+    let (offset_bytes, len_bytes) = (lba * block_bytes, blocks * block_bytes);
     Ok(Step::Io(if request.bit(1, 3) && zeros {
         IoRequest::Unmap(vec![(offset_bytes, len_bytes)])
     } else {

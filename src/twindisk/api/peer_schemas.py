@@ -39,6 +39,7 @@ class MirrorOffer(_Strict):
     serial: str
     iqn: str
     size_bytes: int = Field(gt=0)
+    block_bytes: int = Field(description="Of a logical block.")
     group_tag: int = Field(ge=1, le=2, description="The receiver's target port group.")
     access: AccessMode
     admission: Sealed

@@ -119,6 +119,7 @@ class VDiskView(_Answer):
     serial: str
     iqn: str
     size_bytes: int
+    block_bytes: int = Field(description="Of a logical block: 512 or 4096.")
     lun: int = 0
     group_tag: int
     status: str
@@ -142,6 +143,7 @@ class VDiskNew(_Request):
     serial: str | None = None
     iqn: str | None = None
     access: AccessMode = AccessMode.ACTIVE_ACTIVE
+    block_bytes: int = Field(default=512, description="Of a logical block: 512 or 4096. It never changes.")
 
 
 class VDiskChange(_Request):

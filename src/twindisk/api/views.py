@@ -150,6 +150,7 @@ def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
         serial=vdisk.serial,
         iqn=vdisk.iqn,
         size_bytes=vdisk.size_bytes,
+        block_bytes=vdisk.block_bytes,
         group_tag=vdisk.group_tag,
         status=status,
         phase=_phase(node, vdisk.name),

@@ -72,7 +72,9 @@ VDISKS: list[Column[VDiskView]] = [
 ]
 
 VDISK: list[Column[VDiskView]] = [
-    *VDISKS[:4],
+    *VDISKS[:3],
+    ("Block size", lambda vdisk: vdisk.block_bytes),
+    VDISKS[3],
     ("Serial number", lambda vdisk: vdisk.serial),
     ("iSCSI name", lambda vdisk: vdisk.iqn),
     ("Access", lambda vdisk: vdisk.access.value),

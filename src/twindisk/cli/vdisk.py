@@ -10,6 +10,7 @@ from twindisk.cli.output import Shell, command
 from twindisk.node.records import AccessMode
 from twindisk.sizes import parse_size, show_size
 
+BLOCK_SIZE = click.Choice(["512", "4096"])
 ACCESS = click.Choice([mode.value for mode in AccessMode])
 
 
@@ -48,13 +49,34 @@ def show(shell: Shell, name: str) -> None:
     show_default=True,
     help="How initiators are to use both paths once it is mirrored; see: twindisk vdisk set --help.",
 )
+@click.option(
+    "--block-size",
+    type=BLOCK_SIZE,
+    default="512",
+    show_default=True,
+    help="Bytes of a logical block: 512 on physical blocks of 4096 (512e), or 4096 (4Kn). It never changes.",
+)
 @command
 def create(
-    shell: Shell, name: str, size: str, pool: str | None, iqn: str | None, serial: str | None, access: str
+    shell: Shell,
+    name: str,
+    size: str,
+    pool: str | None,
+    iqn: str | None,
+    serial: str | None,
+    access: str,
+    block_size: str,
 ) -> None:
     """Create a VDisk. SIZE is in bytes, or such as 10G or 1.5T (powers of 1024)."""
-    mode = AccessMode(access)
-    new = VDiskNew(name=name, size=parse_size(size), pool=pool, iqn=iqn, serial=serial, access=mode)
+    new = VDiskNew(
+        name=name,
+        size=parse_size(size),
+        pool=pool,
+        iqn=iqn,
+        serial=serial,
+        access=AccessMode(access),
+        block_bytes=int(block_size),
+    )
     made = shell.client.create_vdisk(new)
     shell.done(f"VDisk {name} created: {show_size(made.size_bytes)} in pool {made.pool}, {made.iqn}", made)
 

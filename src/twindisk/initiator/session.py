@@ -29,7 +29,6 @@ from twindisk.initiator.errors import (
     StatusError,
 )
 
-BLOCK_BYTES = 512
 _LOGIN_TIMEOUT_S = 5.0
 _UNIT_ATTENTIONS_MAX = 8
 
@@ -45,6 +44,8 @@ class SessionOptions:
     initial_r2t: bool = False
     isid_number: int | None = None
     """24 bits of the ISID; the same ones and the same name are the same initiator port. None: at random."""
+    block_bytes: int = 512
+    """Of the disk's logical blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,19 +182,21 @@ class Session:
         return answers.Capacity.parse(await self.command(cdb.read_capacity_16(), data_in_bytes=32))
 
     async def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """READ (16); both numbers are multiples of 512."""
-        block = cdb.read_16(offset_bytes // BLOCK_BYTES, length_bytes // BLOCK_BYTES)
+        """READ (16); both numbers are whole blocks."""
+        size = self._options.block_bytes
+        block = cdb.read_16(offset_bytes // size, length_bytes // size)
         return await self.command(block, data_in_bytes=length_bytes)
 
     async def write(self, offset_bytes: int, data: bytes, *, force_unit_access: bool = False) -> None:
-        """WRITE (16); offset and length are multiples of 512."""
-        blocks = len(data) // BLOCK_BYTES
-        block = cdb.write_16(offset_bytes // BLOCK_BYTES, blocks, force_unit_access=force_unit_access)
+        """WRITE (16); offset and length are whole blocks."""
+        size = self._options.block_bytes
+        block = cdb.write_16(offset_bytes // size, len(data) // size, force_unit_access=force_unit_access)
         await self.command(block, data_out=data)
 
     async def compare_and_write(self, offset_bytes: int, compare: bytes, write: bytes) -> None:
         """COMPARE AND WRITE of whole blocks; raises :class:`CheckConditionError` with MISCOMPARE when the disk holds something else."""
-        block = cdb.compare_and_write(offset_bytes // BLOCK_BYTES, len(write) // BLOCK_BYTES)
+        size = self._options.block_bytes
+        block = cdb.compare_and_write(offset_bytes // size, len(write) // size)
         await self.command(block, data_out=compare + write)
 
     async def flush(self) -> None:
@@ -201,8 +204,9 @@ class Session:
         await self.command(cdb.synchronize_cache_16())
 
     async def unmap(self, ranges: list[tuple[int, int]]) -> None:
-        """UNMAP of ``(offset_bytes, length_bytes)`` ranges, multiples of 512."""
-        parameters = cdb.unmap_parameters([(at // BLOCK_BYTES, size // BLOCK_BYTES) for at, size in ranges])
+        """UNMAP of ``(offset_bytes, length_bytes)`` ranges, whole blocks."""
+        block_bytes = self._options.block_bytes
+        parameters = cdb.unmap_parameters([(at // block_bytes, size // block_bytes) for at, size in ranges])
         await self.command(cdb.unmap(len(parameters)), data_out=parameters)
 
     async def reset_logical_unit(self) -> int:

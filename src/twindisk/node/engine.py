@@ -56,6 +56,7 @@ class EnginePort(Protocol):
         serial: str,
         iqn: str,
         size_bytes: int,
+        block_bytes: int,
         group_tag: int,
         peer: str | None,
         admission: Admission | None = None,

@@ -3,7 +3,7 @@
 Rules:
 
 * The blank copy is opened as a restart would open it: mirrored, holding nothing, so that it can only become a target.
-* A VDisk that is here already is given up for it only when it is the same VDisk (serial, size, IQN, pool), is mirrored
+* A VDisk that is here already is given up for it only when it is the same VDisk (serial, size, block size, IQN, pool), is mirrored
   with nobody else, does not serve alone, and has no initiator.
 * Only the peer that a VDisk is mirrored with may ask anything about it.
 """
@@ -40,7 +40,8 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
     """
     links.own_address(node)
     check_name(offer.remote, "VDisk")
-    serial, iqn, size_bytes = check_serial(offer.serial), check_iqn(offer.iqn), vdisks.check_size(offer.size_bytes)
+    serial, iqn = check_serial(offer.serial), check_iqn(offer.iqn)
+    size_bytes = vdisks.check_size(offer.size_bytes, vdisks.check_block(offer.block_bytes))
     admission = access.unsealed(node, serial, offer.admission)
     pool = pools.find(node, offer.remote_pool).name
     present = node.state.vdisk(offer.remote)
@@ -58,7 +59,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
         size_bytes=size_bytes,
         group_tag=offer.group_tag,
     )
-    fresh = replace(fresh, access=offer.access, admission=admission)
+    fresh = replace(fresh, access=offer.access, admission=admission, block_bytes=offer.block_bytes)
     await links.ensure(node, sender)
     try:
         if present is not None:
@@ -133,6 +134,7 @@ def _check_same(node: Node, present: VDisk, offer: MirrorOffer) -> None:
     for what, ours, theirs in (
         ("serial number", present.serial, offer.serial),
         ("size", str(present.size_bytes), str(offer.size_bytes)),
+        ("block size", str(present.block_bytes), str(offer.block_bytes)),
         ("pool", present.pool, offer.remote_pool),
         ("iSCSI name", present.iqn, offer.iqn),
     ):

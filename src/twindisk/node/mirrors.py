@@ -91,6 +91,7 @@ async def add(node: Node, new: NewMirror) -> Mirror:
         serial=vdisk.serial,
         iqn=vdisk.iqn,
         size_bytes=vdisk.size_bytes,
+        block_bytes=vdisk.block_bytes,
         group_tag=3 - vdisk.group_tag,
         access=vdisk.access,
         admission=access.sealed(node, vdisk),

@@ -93,7 +93,7 @@ class VDisk:
     ``pool``: the pool of its disk. ``directory``: where the copy's files lie. ``group_tag``: its target port group and
     portal group tag, 1 where it was created and 2 at the peer. ``withheld``: the peer ended the mirror of this
     copy; it is kept, not served under the identity that the other copy serves. ``access`` and ``admission``: the same on both
-    nodes while they mirror (:mod:`twindisk.node.access`).
+    nodes while they mirror (:mod:`twindisk.node.access`). ``block_bytes``: of a logical block, 512 or 4096; never changes.
     """
 
     name: str
@@ -107,6 +107,7 @@ class VDisk:
     withheld: bool = False
     access: AccessMode = AccessMode.ACTIVE_ACTIVE
     admission: Admission = Admission()
+    block_bytes: int = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # admission: which initiators are let in, as JSON; '' is everyone.
         "ALTER TABLE vdisks ADD COLUMN admission TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # block_bytes: of a logical block; never changes.
+        "ALTER TABLE vdisks ADD COLUMN block_bytes INTEGER NOT NULL DEFAULT 512 CHECK (block_bytes IN (512, 4096))",
+    ),
 )
 
 

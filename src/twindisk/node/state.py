@@ -39,7 +39,7 @@ VDISKS_FOLDER = "vdisks"
 
 _VDISK = """
     SELECT v.name, d.pool, v.disk, d.path, v.serial, v.iqn, v.size_bytes, v.group_tag, v.withheld,
-        v.access, v.admission
+        v.access, v.admission, v.block_bytes
     FROM vdisks v JOIN disks d ON d.id = v.disk
 """
 
@@ -149,7 +149,7 @@ class State:
     def add_vdisk(self, vdisk: VDisk) -> None:
         """Add a VDisk on its disk."""
         self._connection.execute(
-            "INSERT INTO vdisks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO vdisks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 vdisk.name,
                 vdisk.disk,
@@ -161,6 +161,7 @@ class State:
                 _now_s(),
                 vdisk.access.value,
                 _admission_text(vdisk),
+                vdisk.block_bytes,
             ),
         )
 
@@ -270,7 +271,7 @@ def _check(connection: sqlite3.Connection, directory: Path) -> None:
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:
-    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld, access, admission = row
+    name, pool, disk, path, serial, iqn, size_bytes, group_tag, withheld, access, admission, block_bytes = row
     directory = Path(path) / VDISKS_FOLDER / name
     return VDisk(
         name,
@@ -284,6 +285,7 @@ def _vdisk(row: tuple[Any, ...]) -> VDisk:
         withheld=bool(withheld),
         access=AccessMode(access),
         admission=Admission.from_json(admission) if admission else Admission(),
+        block_bytes=block_bytes,
     )
 
 

@@ -4,7 +4,7 @@ Rules:
 
 * Files first, then the database row, then the engine and the brain: a crash in between leaves files that nobody names,
   never a VDisk without files. Files that nobody names are moved aside before a new copy takes their place.
-* Sizes are whole 512-byte blocks from 1 MiB to 64 TiB. VDisks are thin: one may be larger than its disk, with a warning.
+* Sizes are whole logical blocks from 1 MiB to 64 TiB. VDisks are thin: one may be larger than its disk, with a warning.
 * A mirrored VDisk is never removed, and its serial never changes; end the mirror first.
 """
 
@@ -37,10 +37,11 @@ from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_generation, new_serial
 from twindisk.node.records import AccessMode, VDisk
 from twindisk.node.state import VDISKS_FOLDER
-from twindisk.sizes import round_to_blocks
+from twindisk.sizes import BLOCK_BYTES, round_to_blocks
 
 SIZE_MIN_BYTES = 1 << 20
 SIZE_MAX_BYTES = 64 << 40
+BLOCK_SIZES = (512, 4096)
 SPACE_MIN_BYTES = 64 << 20
 """A disk with less free space than this gets no new VDisk: not even the metadata of a busy one would fit for long."""
 LOST_FOLDER = "lost"
@@ -56,6 +57,7 @@ class NewVDisk:
     serial: str | None = None
     iqn: str | None = None
     access: AccessMode = AccessMode.ACTIVE_ACTIVE
+    block_bytes: int = BLOCK_BYTES
 
 
 def find(node: Node, name: str) -> VDisk:
@@ -73,13 +75,13 @@ async def create(node: Node, new: NewVDisk) -> VDisk:
     RefusedError(POOL_EMPTY, NO_SPACE), EngineError.
     """
     check_name(new.name, "VDisk")
-    size_bytes = check_size(new.size_bytes)
+    size_bytes = check_size(new.size_bytes, check_block(new.block_bytes))
     pool = pools.default(node, new.pool)
     serial = check_serial(new.serial) if new.serial else new_serial()
     iqn = check_iqn(new.iqn) if new.iqn else IQN_PREFIX + new.name
     check_free(node, new.name, serial, iqn)
     vdisk = place(node, name=new.name, pool=pool, serial=serial, iqn=iqn, size_bytes=size_bytes, group_tag=1)
-    vdisk = replace(vdisk, access=new.access)
+    vdisk = replace(vdisk, access=new.access, block_bytes=new.block_bytes)
     await make_copy(node, vdisk, blank=False)
     node.state.add_vdisk(vdisk)
     await open_new(node, vdisk, peer=None)
@@ -115,7 +117,7 @@ async def grow(node: Node, name: str, size_bytes: int) -> VDisk:
     Raises InvalidError(SHRINK, SIZE_TOO_LARGE), RefusedError(RESIZE_ON_SLAVE, RESIZE_MIRRORED), EngineError.
     """
     vdisk = find(node, name)
-    size_bytes = check_size(size_bytes)
+    size_bytes = check_size(size_bytes, vdisk.block_bytes)
     if size_bytes < vdisk.size_bytes:
         raise InvalidError(InvalidProblem.SHRINK, vdisk=name, value=size_bytes, size_bytes=vdisk.size_bytes)
     mirror, known = node.state.mirror(name), node.brain_vdisk(name)
@@ -146,13 +148,20 @@ async def release(node: Node, name: str) -> VDisk:
     return released
 
 
-def check_size(size_bytes: int) -> int:
+def check_block(block_bytes: int) -> int:
+    """Return the bytes of a logical block. Raises InvalidError(BLOCK_SIZE)."""
+    if block_bytes not in BLOCK_SIZES:
+        raise InvalidError(InvalidProblem.BLOCK_SIZE, value=block_bytes)
+    return block_bytes
+
+
+def check_size(size_bytes: int, block_bytes: int) -> int:
     """Return the size in whole blocks. Raises InvalidError(SIZE_TOO_SMALL, SIZE_TOO_LARGE)."""
     if size_bytes < SIZE_MIN_BYTES:
         raise InvalidError(InvalidProblem.SIZE_TOO_SMALL, value=size_bytes, least=SIZE_MIN_BYTES)
     if size_bytes > SIZE_MAX_BYTES:
         raise InvalidError(InvalidProblem.SIZE_TOO_LARGE, value=size_bytes, most=SIZE_MAX_BYTES)
-    return round_to_blocks(size_bytes)
+    return round_to_blocks(size_bytes, block_bytes)
 
 
 def check_free(node: Node, name: str, serial: str, iqn: str) -> None:
@@ -209,6 +218,7 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
             serial=vdisk.serial,
             iqn=vdisk.iqn,
             size_bytes=vdisk.size_bytes,
+            block_bytes=vdisk.block_bytes,
             group_tag=vdisk.group_tag,
             peer=None if waits else peer,
             admission=vdisk.admission.for_engine(),

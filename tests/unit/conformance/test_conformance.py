@@ -6,7 +6,7 @@ from conformance.table import table
 
 BEFORE = "    [SKIPPED] PERSISTENT RESERVE IN is not implemented.\n\n\nSuite: Read10\n"
 AFTER = "    [SKIPPED] PERSISTENT RESERVE IN is not implemented.\n\n\nRun Summary:    Type  Total\n"
-PATHS = frozenset({"vm10", "vm11", "both"})
+PATHS = frozenset({"vm10", "vm11", "both", "4Kn"})
 
 
 def test_what_is_said_outside_a_test_does_not_count() -> None:

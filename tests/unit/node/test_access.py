@@ -184,7 +184,7 @@ async def test_a_slave_asks_until_the_master_answers(pair: Pair, monkeypatch: py
     assert failed == ["M1", "M1"]
 
 
-def test_vdisks_of_an_older_database_are_active_active(tmp_path: Path) -> None:
+def test_vdisks_of_an_older_database_are_active_active_and_have_blocks_of_512_bytes(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     migrate(connection, str(tmp_path), MIGRATIONS[:1])
     connection.execute("INSERT INTO pools VALUES ('HA', 1)")
@@ -194,7 +194,7 @@ def test_vdisks_of_an_older_database_are_active_active(tmp_path: Path) -> None:
     state = State.open(tmp_path)
     old = state.vdisk("M1")
     assert old is not None
-    assert (old.access, old.group_tag) == (ACTIVE, 2)
+    assert (old.access, old.group_tag, old.block_bytes) == (ACTIVE, 2, 512)
     state.change_vdisk(replace(old, access=PASSIVE))
     state.close()
     again = State.open(tmp_path)

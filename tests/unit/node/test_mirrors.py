@@ -124,6 +124,25 @@ async def test_a_mirror_that_makes_no_sense_is_refused_and_nothing_changes(pair:
     assert phase(pair.first, "M1") is Phase.SINGLE
 
 
+async def test_the_peer_makes_its_copy_with_the_same_block_size(pair: Pair) -> None:
+    await vdisks.create(pair.first, NewVDisk("N1", 4 * MIB, pool="HA", block_bytes=4096))
+    await mirrors.add(pair.first, NewMirror("N1", VM11, "N1"))
+    assert vdisks.find(pair.second, "N1").block_bytes == 4096
+    assert pair.nodes.engines["vm11"].vdisks["N1"].block_bytes == 4096
+
+
+@pytest.mark.promise("P5", "P9")
+async def test_a_copy_of_another_block_size_is_no_copy_of_the_vdisk(pair: Pair) -> None:
+    ours = vdisks.find(pair.first, "M1")
+    other = NewVDisk("M1", 4 * MIB, pool="HA", serial=ours.serial, iqn=ours.iqn, block_bytes=4096)
+    await vdisks.create(pair.second, other)
+    with pytest.raises(PeerError) as raised:
+        await mirrors.add(pair.first, TO_VM11)
+    assert raised.value.fields["told"] == "peer-vdisk-differs"
+    assert "block size" in str(raised.value)
+    assert pair.first.state.mirrors() == pair.second.state.mirrors() == ()
+
+
 async def test_a_vdisk_has_one_mirror(pair: Pair) -> None:
     await pair.mirrored()
     for node, new in ((pair.first, TO_VM11), (pair.second, NewMirror("M1", VM10, "M1"))):

@@ -47,6 +47,30 @@ async def test_a_new_vdisk_is_served_and_is_there_after_a_restart(tmp_path: Path
         assert calls.index("open_vdisk") < calls.index("serve_single") < calls.index("open_portal")
 
 
+async def test_a_vdisk_keeps_the_block_size_that_it_was_made_with(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as nodes:
+        node = await with_pool(nodes)
+        made = await vdisks.create(node, NewVDisk("M1", 10 * MIB + 1, pool="HA", block_bytes=4096))
+        assert (made.block_bytes, made.size_bytes) == (4096, 10 * MIB + 4096)
+        assert nodes.engines["vm10"].vdisks["M1"].block_bytes == 4096
+        await nodes.stop("vm10")
+        node = await nodes.start("vm10")
+        assert node.state.vdisk("M1") == made
+        assert nodes.engines["vm10"].vdisks["M1"].block_bytes == 4096
+        assert (await vdisks.grow(node, "M1", 11 * MIB + 512)).size_bytes == 11 * MIB + 4096
+
+
+@pytest.mark.promise("P9")
+@pytest.mark.parametrize("block_bytes", [0, 511, 520, 1024, 8192])
+async def test_other_block_sizes_are_refused(tmp_path: Path, block_bytes: int) -> None:
+    async with cluster(tmp_path) as nodes:
+        node = await with_pool(nodes)
+        with pytest.raises(InvalidError) as raised:
+            await vdisks.create(node, NewVDisk("M1", MIB, pool="HA", block_bytes=block_bytes))
+        assert raised.value.problem is InvalidProblem.BLOCK_SIZE
+        assert node.state.vdisks() == ()
+
+
 @pytest.mark.promise("P9")
 @pytest.mark.parametrize(
     ("size_bytes", "problem"),

@@ -8,7 +8,8 @@ use super::*;
 use crate::command_table::COMMANDS;
 use crate::unit_state::Section;
 use crate::{
-    AccessState, Identity, NexusId, PeerGroup, Response, StateChange, StateError, Status, UnitState,
+    AccessState, BlockSize, Identity, NexusId, PeerGroup, Response, StateChange, StateError,
+    Status, UnitState,
 };
 
 const A: NexusId = NexusId(1);
@@ -38,7 +39,7 @@ impl Unit {
             revision: *b"0001",
         };
         let state = AccessState::Optimized;
-        let mut unit = LogicalUnit::new(identity, 1 << 20, 1, state).unwrap();
+        let mut unit = LogicalUnit::new(identity, 1 << 20, BlockSize::B512, 1, state).unwrap();
         let group_tag = 2;
         unit.set_access(state, Some(PeerGroup { group_tag, state }));
         for (nexus, number) in [(A, 1), (B, 2), (C, 3), (OBSERVER, 4)] {

@@ -14,7 +14,14 @@ fn fresh() -> LogicalUnit {
         serial: SERIAL,
         revision: *b"0001",
     };
-    LogicalUnit::new(identity, 1 << 30, 1, AccessState::Optimized).unwrap()
+    LogicalUnit::new(
+        identity,
+        1 << 30,
+        BlockSize::B512,
+        1,
+        AccessState::Optimized,
+    )
+    .unwrap()
 }
 
 fn as_nexus(unit: &mut LogicalUnit, nexus: u64, cdb: &[u8]) -> Step {
@@ -93,11 +100,14 @@ fn a_size_without_a_block_is_refused() {
     let mut unit = unit();
     assert_eq!(
         unit.set_size_bytes(511),
-        Err(SizeTooSmall { size_bytes: 511 })
+        Err(SizeTooSmall {
+            size_bytes: 511,
+            block_bytes: 512
+        })
     );
     assert_eq!(unit.blocks(), BLOCKS);
     let identity = unit.identity().clone();
-    assert!(LogicalUnit::new(identity, 0, 1, AccessState::Optimized).is_err());
+    assert!(LogicalUnit::new(identity, 0, BlockSize::B512, 1, AccessState::Optimized).is_err());
 }
 
 #[test]

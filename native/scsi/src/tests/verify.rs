@@ -25,7 +25,7 @@ fn verify_compares_with_what_byte_check_says() {
     for (flags, sent, compare) in [
         (0x10, 0, None),
         (0x02, 1024, Some(Compare::Data)),
-        (0x06, 512, Some(Compare::Block)),
+        (0x06, 512, Some(Compare::Block { len_bytes: 512 })),
     ] {
         let step = run_with(&mut unit, &cdb_10(0x2f, flags, 8, 2), &vec![0; sent]);
         let expected = IoRequest::Verify {

@@ -30,7 +30,15 @@ async def list_vdisks(node: RunningNode) -> list[VDiskView]:
 async def create_vdisk(node: RunningNode, new: VDiskNew) -> VDiskView:
     """Create a VDisk and serve it."""
     async with node.change():
-        wanted = vdisks.NewVDisk(new.name, new.size, pool=new.pool, serial=new.serial, iqn=new.iqn, access=new.access)
+        wanted = vdisks.NewVDisk(
+            new.name,
+            new.size,
+            pool=new.pool,
+            serial=new.serial,
+            iqn=new.iqn,
+            access=new.access,
+            block_bytes=new.block_bytes,
+        )
         return await _view(node, await vdisks.create(node, wanted))
 
 

@@ -56,7 +56,7 @@ def run(client: NodeClient, argv: list[str]) -> None:
 
 
 def _create(client: NodeClient, options: Options) -> None:
-    # -e asks for 512-byte sectors, and ours have no others.
+    # -e asks for 512-byte sectors, which is what every VDisk made here has.
     name, size = options.need("v", "name"), _size(options)
     client.create_vdisk(VDiskNew(name=name, size=size, pool=options.get("g"), iqn=options.get("i")))
 
