@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 300
 FROM ?= 0
 RUNS ?= 1000000
+MINUTES ?= 2
 NATIVE_SOURCES := Cargo.toml Cargo.lock $(shell find native -path native/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
 
 .PHONY: help
@@ -95,6 +96,11 @@ sim: build ## Simulate two nodes and their troubles: make sim SEEDS=n [FROM=s], 
 .PHONY: conformance
 conformance: build deps ## Run all of libiscsi's conformance suite against a pair: each node, and both paths together
 	PYTHONPATH=tests $(BIN)/python -m conformance
+
+.PHONY: torture
+torture: build deps ## Torture a real pair with faults drawn from a seed: make torture MINUTES=m [SEED=s]; needs root
+	@tools/install_system_packages.sh torture
+	PYTHONPATH=tests $(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/

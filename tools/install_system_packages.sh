@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Install what is missing of the system packages for the given purposes, and nothing when nothing is missing.
 #
-#   tools/install_system_packages.sh build|demo|test|fuzz|bench|e2e|deb ...
+#   tools/install_system_packages.sh build|demo|test|torture|fuzz|bench|e2e|deb ...
 #
 #   build  a Python that can make virtual environments
 #   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver
 #   test   what the tests need beyond the demo's: Debian's fence agents, openssl for the certificates of a test's BMC,
 #          and net-snmp with smilint; snmptrapd is never started as a service
+#   torture  ip(8) and nsenter(1), for the network namespaces of the torture run
 #   e2e    QEMU and what makes the machines of the end-to-end lab
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
 #   fuzz   the C++ compiler that builds libFuzzer
@@ -124,6 +125,10 @@ for purpose in "$@"; do
         command -v fence_redfish >/dev/null 2>&1 || apt_install fence-agents
         command -v openssl >/dev/null 2>&1 || apt_install openssl
         install_snmp
+        ;;
+    torture)
+        command -v ip >/dev/null 2>&1 || apt_install iproute2
+        command -v nsenter >/dev/null 2>&1 || apt_install util-linux
         ;;
     fuzz) command -v c++ >/dev/null 2>&1 || apt_install g++ ;;
     bench) install_tgt ;;

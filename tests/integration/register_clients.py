@@ -13,7 +13,7 @@ from twindisk.initiator import MultipathDisk, Session
 from twindisk.initiator.history import INITIAL, History
 
 BLOCK_BYTES = 512
-_TORN = -1
+TORN = -1
 _HEAD = struct.Struct(">8sQ")
 _MAGIC = b"register"
 
@@ -30,7 +30,7 @@ def block_value(content: bytes) -> int:
     """Return the value that a content stands for; a torn block is one that nobody wrote."""
     magic, value = _HEAD.unpack_from(content)
     claimed = value if magic == _MAGIC else INITIAL
-    return claimed if block_content(claimed) == content else _TORN
+    return claimed if block_content(claimed) == content else TORN
 
 
 @dataclass(slots=True)

@@ -6,13 +6,18 @@ Rules:
 * It never reconnects. Once the connection ends, every command in flight and every later one raises
   :class:`ConnectionLostError`; what was in flight may or may not have been carried out.
 * A command that is not answered in time ends the session: nobody knows any more what the target will still do.
+* A session that is given up with commands in flight resets its connection: what the kernel has not sent yet must not arrive later,
+  when the command was repeated on another path. Linux' initiator does so too.
 * libiscsi's context is destroyed outside of its callbacks, never inside.
 """
 
 import asyncio
 import contextlib
+import os
 import secrets
 import select
+import socket
+import struct
 from collections.abc import Callable
 from ctypes import POINTER, byref, c_uint32, cast
 from dataclasses import dataclass
@@ -371,11 +376,18 @@ class Session:
         if context is None:
             return
         self._unwatch()
+        if self._pending:
+            self._reset_when_closed(context)
         self._lib.iscsi_destroy_context(context)
         for pending in list(self._pending.values()):
             if not pending.future.done():
                 pending.future.set_exception(ConnectionLostError(self.portal))
         self._pending.clear()
+
+    def _reset_when_closed(self, context: int) -> None:
+        descriptor = self._lib.iscsi_get_fd(context)
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _nothing(_status: int, _data: int | None) -> bytes:

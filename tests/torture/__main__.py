@@ -1,0 +1,146 @@
+"""Torture a pair: ``python -m torture --minutes M [--seed S]``; see tests/torture/README.md.
+
+Exits with 0 when every round kept every promise, with 1 when one was broken; then a report is left.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from torture.faults import Faults
+from torture.machine import Machine, fence_command
+from torture.round import Load, Round, Wrong
+from torture.timeline import Timeline
+from torture.wires import Wires, enter_new_network
+from twindisk.demo.pair import Pair
+from twindisk.demo.place import NodePlace, write_configuration
+
+SIZE_GIB = "0.25"
+_SETTINGS = "FenceLimitMs=1500\n"
+
+
+def places(root: Path, wires: Wires) -> tuple[NodePlace, NodePlace]:
+    """Place the nodes on the run's cables."""
+    first, second = (
+        NodePlace(
+            name=f"vm{10 + number}",
+            portal_address=wires.clients[number].ends[1].address,
+            portal_port=3260,
+            mirror_address=wires.mirror.ends[number].address,
+            control_port=9953,
+            data_port=9955,
+            root=root / f"vm{10 + number}",
+        )
+        for number in range(2)
+    )
+    return first, second
+
+
+async def torture(root: Path, own: str, minutes: float, seed: str, timeline: Timeline) -> None:
+    """Make a pair and go on round by round until the time is over. Raises :class:`Wrong`."""
+    wires = Wires.lay(own)
+    where = places(root, wires)
+    write_configuration(where)
+    first, second = (Machine(place, network, timeline) for place, network in zip(where, wires.namespaces, strict=True))
+    machines = (first, second)
+    for machine in machines:
+        machine.bmc("works")
+        with (machine.place.etc / "ndrecv.conf").open("a") as file:
+            file.write(_SETTINGS)
+    pair = Pair(*machines)
+    keepers: list[asyncio.Task[None]] = []
+    try:
+        await pair.start()
+        await pair.configure(SIZE_GIB, fence=fence_command)
+        async with asyncio.TaskGroup() as group:
+            keepers += [
+                group.create_task(machine.keep_running(random.Random(f"{seed}/{machine.name}"))) for machine in machines
+            ]
+            await _rounds(pair, Faults(pair, machines, wires, timeline), minutes, seed, timeline)
+            for keeper in keepers:
+                keeper.cancel()
+        await pair.stop()
+    finally:
+        for machine in machines:
+            await asyncio.shield(machine.take_down(0))
+
+
+async def _rounds(pair: Pair, faults: Faults, minutes: float, seed: str, timeline: Timeline) -> None:
+    end = time.monotonic() + minutes * 60
+    load = Load(pair, seed)
+    number = 0
+    async with load.disk:
+        while number == 0 or time.monotonic() < end:
+            line = await Round(number, seed, pair, load, faults, timeline).run()
+            timeline.note("**", line)
+            print(f"[{timeline.seconds(time.monotonic()):6.1f} s] {line}", flush=True)
+            number += 1
+    total = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.counts.items()))
+    print(
+        f"{number} rounds, {load.operations} commands, {faults.counts.total()} faults ({total}): every promise was kept"
+    )
+
+
+def first_wrong(error: BaseException) -> BaseException:
+    """Return what a group of tasks failed of."""
+    while isinstance(error, BaseExceptionGroup):
+        error = next((one for one in error.exceptions if isinstance(one, Wrong)), error.exceptions[0])
+    return error
+
+
+def report(error: BaseException, kept: Path, root: Path, seed: str, timeline: Timeline) -> Path:
+    """Leave everything that tells what happened; return the page to read first."""
+    if kept.exists():
+        shutil.rmtree(kept)
+    shutil.copytree(root, kept, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "segment-*"))
+    cause = first_wrong(error)
+    story = cause.story if isinstance(cause, Wrong) else "".join(traceback.format_exception(cause))
+    page = kept / "report.txt"
+    page.write_text(
+        f"{cause}\n\nseed {seed}\n\n{story}\n\nTimeline (seconds since the beginning at {_wall(timeline)})\n\n{timeline.text()}"
+    )
+    return page
+
+
+def _wall(timeline: Timeline) -> str:
+    began = time.time() - time.monotonic() + timeline.began
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began)) + f".{int(began % 1 * 1000):03}Z"
+
+
+def main() -> int:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(
+        prog="torture", description="Torture a pair of nodes and check what initiators saw."
+    )
+    parser.add_argument("--minutes", type=float, default=2.0, help="begin no round after so many minutes")
+    parser.add_argument("--seed", help="draw the faults from this seed; without it, from one of its own")
+    parser.add_argument("--keep", type=Path, default=Path("build/torture"), help="where reports go")
+    parser.add_argument("--verbose", action="store_true", help="print the timeline as it happens")
+    arguments = parser.parse_args()
+    seed = arguments.seed or str(int.from_bytes(os.urandom(4), "big"))
+    own = enter_new_network()
+    print(f"seed {seed}", flush=True)
+    timeline = Timeline(echo=arguments.verbose)
+    root = Path(tempfile.mkdtemp(prefix="twindisk-torture-"))
+    try:
+        asyncio.run(torture(root, own, arguments.minutes, seed, timeline))
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is reported
+        page = report(error, arguments.keep / f"seed-{seed}", root, seed, timeline)
+        print(f"WRONG: {first_wrong(error)}\nseed {seed}; the report is {page}", flush=True)
+        return 1
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(root)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Brings a plan's faults over a pair, and takes them back.
+
+Every fault is a task that ends by itself or is cancelled at the round's end; either way it leaves nothing broken behind, except
+daemons that are down, which their machines start again.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from torture.machine import Machine
+from torture.plan import Fault
+from torture.timeline import Timeline
+from torture.wires import Cable, Wires
+from twindisk.demo.node import CommandFailedError
+from twindisk.demo.pair import Pair
+
+
+class Faults:
+    """All faults of a run."""
+
+    def __init__(self, pair: Pair, machines: tuple[Machine, Machine], wires: Wires, timeline: Timeline) -> None:
+        self._pair = pair
+        self._machines = machines
+        self._wires = wires
+        self._timeline = timeline
+        self._bmc: list[list[str]] = [[], []]
+        self.counts: Counter[str] = Counter()
+
+    async def bring(self, faults: list[Fault], span_s: float) -> None:
+        """Bring every fault at its time; when the span is over, take everything back."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._bring(fault)) for fault in faults]
+            await asyncio.sleep(span_s)
+            for task in tasks:
+                task.cancel()
+        for machine in self._machines:
+            machine.down_until = 0.0
+        self._timeline.note("**", "healed")
+
+    async def _bring(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at_s)
+        self.counts[fault.kind] += 1
+        self._timeline.note("**", str(fault))
+        act = getattr(self, "_" + fault.kind.replace("-", "_"))
+        await act(self._machines[fault.node], fault)
+        self._timeline.note("**", f"over: {fault}")
+
+    def _other(self, node: int) -> Machine:
+        return self._machines[1 - node]
+
+    def _mirror_way(self, fault: Fault) -> int:
+        """Return the direction of the mirror cable that a one-way cut of the fault's node loses."""
+        return fault.node if fault.way else 1 - fault.node
+
+    @contextlib.asynccontextmanager
+    async def _without(self, *cables: Cable) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for cable in cables:
+                await stack.enter_async_context(cable.without(0, 1))
+            yield
+
+    async def _kill(self, machine: Machine, fault: Fault) -> None:
+        await machine.take_down(fault.lasts_s)
+
+    async def _kill_both(self, machine: Machine, fault: Fault) -> None:
+        await machine.take_down(fault.lasts_s)
+        await self._other(fault.node).take_down(fault.lasts_s / 2)
+
+    async def _power(self, machine: Machine, fault: Fault) -> None:
+        """Lose a machine without a last word on any cable."""
+        async with self._without(self._wires.mirror, self._wires.clients[fault.node]):
+            await machine.take_down(fault.lasts_s)
+            await asyncio.sleep(fault.lasts_s)
+
+    async def _freeze(self, machine: Machine, fault: Fault) -> None:
+        await machine.freeze(fault.lasts_s)
+
+    async def _freeze_both(self, machine: Machine, fault: Fault) -> None:
+        other = self._other(fault.node)
+        await asyncio.gather(machine.freeze(fault.lasts_s), other.freeze(fault.lasts_s * 0.9))
+
+    async def _cut(self, _machine: Machine, fault: Fault) -> None:
+        async with self._wires.mirror.without(0, 1):
+            await asyncio.sleep(fault.lasts_s)
+
+    async def _cut_one_way(self, _machine: Machine, fault: Fault) -> None:
+        async with self._wires.mirror.without(self._mirror_way(fault)):
+            await asyncio.sleep(fault.lasts_s)
+
+    async def _flap(self, _machine: Machine, fault: Fault) -> None:
+        for part in (0.05, 0.3, 0.1, 0.4, 0.15):
+            async with self._wires.mirror.without(0, 1):
+                await asyncio.sleep(fault.lasts_s * part)
+            await asyncio.sleep(fault.lasts_s * part / 3)
+
+    async def _client_cut(self, _machine: Machine, fault: Fault) -> None:
+        async with self._wires.clients[fault.node].without(0, 1):
+            await asyncio.sleep(fault.lasts_s)
+
+    async def _client_cut_one_way(self, _machine: Machine, fault: Fault) -> None:
+        async with self._wires.clients[fault.node].without(fault.way):
+            await asyncio.sleep(fault.lasts_s)
+
+    async def _isolate(self, _machine: Machine, fault: Fault) -> None:
+        async with self._without(self._wires.mirror, self._wires.clients[fault.node]):
+            await asyncio.sleep(fault.lasts_s)
+
+    async def _stop(self, machine: Machine, fault: Fault) -> None:
+        await machine.stop_cleanly(fault.lasts_s)
+
+    async def _stop_both(self, machine: Machine, fault: Fault) -> None:
+        other = self._other(fault.node)
+        await asyncio.gather(machine.stop_cleanly(fault.lasts_s), other.stop_cleanly(fault.lasts_s / 2))
+
+    async def _switch(self, machine: Machine, fault: Fault) -> None:
+        try:
+            async with asyncio.timeout(20):
+                await machine.run("qsync", "-s", self._pair.vdisk, "-m", fault.detail)
+        except CommandFailedError as error:
+            machine.note(f"refused: {' '.join(error.output.split())}")
+        except TimeoutError:
+            machine.note("no answer to qsync")
+
+    async def _fencing(self, machine: Machine, fault: Fault) -> None:
+        """Let fence commands against a node go wrong."""
+        words = self._bmc[fault.node]
+        words.append(fault.detail)
+        machine.bmc(fault.detail)
+        try:
+            await asyncio.sleep(fault.lasts_s)
+        finally:
+            words.remove(fault.detail)
+            machine.bmc(words[-1] if words else "works")

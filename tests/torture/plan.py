@@ -1,0 +1,66 @@
+"""What goes wrong in a round, and when: drawn from a seed, before the round begins. Pure."""
+
+import random
+from dataclasses import dataclass
+
+WEIGHTS = {
+    "kill": 4,
+    "kill-both": 1,
+    "power": 2,
+    "freeze": 3,
+    "freeze-both": 1,
+    "cut": 3,
+    "cut-one-way": 3,
+    "flap": 1,
+    "client-cut": 2,
+    "client-cut-one-way": 1,
+    "isolate": 1,
+    "switch": 3,
+    "stop": 2,
+    "stop-both": 1,
+    "fencing": 3,
+}
+_BMC = ("fails", "hangs", "denies", "stalls", "slow")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: ``at_s`` after the round's beginning, of so much duration; ``node`` 0 or 1; ``way``: of a cut; ``detail``: more words."""
+
+    at_s: float
+    kind: str
+    node: int
+    lasts_s: float
+    way: int = 0
+    detail: str = ""
+
+    def __str__(self) -> str:
+        words = [self.kind, f"vm{10 + self.node}", f"for {self.lasts_s:.2f} s"]
+        if "one-way" in self.kind:
+            words.append("(outwards)" if self.way else "(inwards)")
+        return " ".join([*words, self.detail]).strip()
+
+
+def draw(seed: str) -> tuple[float, list[Fault]]:
+    """Draw a round: how long it lasts in seconds, and its faults in order."""
+    chance = random.Random(seed)
+    span_s = chance.uniform(8.0, 25.0)
+    kinds = chance.sample(sorted(WEIGHTS), chance.randint(3, len(WEIGHTS)))
+    weights = [WEIGHTS[kind] for kind in kinds]
+    count = chance.randint(3, 16)
+    faults = [_draw_fault(chance, chance.choices(kinds, weights)[0], span_s) for _ in range(count)]
+    return span_s, sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _draw_fault(chance: random.Random, kind: str, span_s: float) -> Fault:
+    # Short ones, shorter than the silence that counts as a loss, around it, and long ones.
+    lasts_s = chance.choice([chance.uniform(0.05, 1.0), chance.uniform(1.0, 3.0), chance.uniform(3.0, 8.0)])
+    detail = ""
+    if kind == "fencing":
+        lasts_s = chance.uniform(3.0, 12.0)
+        detail = chance.choice(_BMC)
+        if detail == "slow":
+            detail = f"slow {chance.uniform(0.1, 1.2):.2f}"
+    elif kind == "switch":
+        detail = chance.choice(["master", "slave"])
+    return Fault(chance.uniform(0, span_s), kind, chance.randrange(2), lasts_s, chance.randrange(2), detail)

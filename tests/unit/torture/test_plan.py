@@ -1,0 +1,16 @@
+from torture.plan import WEIGHTS, draw
+
+
+def test_a_seed_draws_the_same_round_again() -> None:
+    assert draw("7/3") == draw("7/3")
+    assert draw("7/3") != draw("7/4")
+
+
+def test_every_kind_of_fault_is_drawn_within_its_round() -> None:
+    kinds = set()
+    for number in range(60):
+        span_s, faults = draw(f"1/{number}")
+        kinds |= {fault.kind for fault in faults}
+        assert all(0 <= fault.at_s <= span_s for fault in faults)
+        assert faults == sorted(faults, key=lambda fault: fault.at_s)
+    assert kinds == set(WEIGHTS)
