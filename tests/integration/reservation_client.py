@@ -1,6 +1,7 @@
 """An initiator port that registers, reserves and preempts; what it meets is told in words."""
 
 import struct
+from dataclasses import dataclass
 from typing import Self
 
 from twindisk.demo.node import Node
@@ -13,6 +14,16 @@ _CONFLICT_STATUS = 0x18
 _TRIES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One row of READ FULL STATUS. ``kind``: the type that it holds, 0 if it holds nothing; ``target``: relative port, the node."""
+
+    key: int
+    kind: int
+    target: int
+    transport_id: bytes
+
+
 class Port:
     """One initiator port, logged in at one node."""
 
@@ -20,6 +31,8 @@ class Port:
         self.session = session
         self.attentions: list[tuple[int, int]] = []
         """Unit attentions that it met, oldest first, without those of a node's state."""
+        self.refused: tuple[int, int, int] | None = None
+        """Sense key, code and qualifier of the latest CHECK CONDITION that was no unit attention."""
 
     @classmethod
     async def log_in(cls, pair: Pair, node: Node, number: int) -> Self:
@@ -34,6 +47,7 @@ class Port:
                 return GOOD, await self.session.command(block, data_out=data_out, data_in_bytes=data_in_bytes)
             except CheckConditionError as error:
                 if error.sense.key is not SenseKey.UNIT_ATTENTION:
+                    self.refused = (error.sense.key, error.sense.code, error.sense.qualifier)
                     return CHECK, b""
                 if (error.sense.code, error.sense.qualifier) != (0x2A, 0x06):
                     self.attentions.append((error.sense.code, error.sense.qualifier))
@@ -46,6 +60,13 @@ class Port:
         """PERSISTENT RESERVE OUT; return its status."""
         parameters = struct.pack(">QQIBxxx", key, action_key, 0, flags)
         block = struct.pack(">BBBxxIx", 0x5F, action, kind, len(parameters))
+        return (await self.run(block, data_out=parameters))[0]
+
+    async def move(self, key: int, action_key: int, to: Registration, *, unregister: bool = False) -> str:
+        """REGISTER AND MOVE to the nexus of a registration; return its status."""
+        parameters = struct.pack(">QQxBHI", key, action_key, unregister << 1, to.target, len(to.transport_id))
+        parameters += to.transport_id
+        block = struct.pack(">BBBxxIx", 0x5F, MOVE, 0, len(parameters))
         return (await self.run(block, data_out=parameters))[0]
 
     async def _ask(self, action: int) -> bytes:
@@ -66,6 +87,16 @@ class Port:
     async def full_status(self) -> bytes:
         """READ FULL STATUS."""
         return await self._ask(3)
+
+    async def registrations(self) -> list[Registration]:
+        """READ FULL STATUS, row by row (SPC-4 §6.15.5)."""
+        data, found, at = await self.full_status(), [], 8
+        while at < 8 + int.from_bytes(data[4:8]):
+            key, holds, kind, target, length = struct.unpack_from(">QxxxxBBxxxxHI", data, at)
+            transport_id = data[at + 24 : at + 24 + length]
+            found.append(Registration(key, kind & 0x0F if holds & 1 else 0, target, transport_id))
+            at += 24 + length
+        return found
 
     async def read(self) -> str:
         """Read a block; return the status."""

@@ -26,7 +26,9 @@ pub(crate) fn class(cdb: &[u8; 16]) -> Option<Class> {
         0x1b if cdb[4] & 0xf1 == 0x01 => Class::Free,
         0x1e if cdb[4] & 0x03 == 0 => Class::Free,
         0x1b | 0x1e => Class::Writes,
-        // REPORT TARGET PORT GROUPS, SUPPORTED OPERATION CODES and TASK MANAGEMENT FUNCTIONS, TIMESTAMP and others that report
+        // REPORT SUPPORTED OPERATION CODES and TASK MANAGEMENT FUNCTIONS
+        0xa3 if matches!(action, 0x0c | 0x0d) => Class::Reads,
+        // REPORT TARGET PORT GROUPS, TIMESTAMP and others that report
         0xa3 => Class::Free,
         // READ CAPACITY (16), REPORT REFERRALS; GET LBA STATUS and STREAM STATUS
         0x9e if matches!(action, 0x10 | 0x13) => Class::Free,

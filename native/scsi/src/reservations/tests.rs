@@ -167,7 +167,7 @@ fn register_does_what_the_tables_of_spc_say() {
 
 #[test]
 fn each_type_forbids_what_the_tables_of_spc_and_sbc_say() {
-    let commands: [(&[u8], bool, bool); 7] = [
+    let commands: [(&[u8], bool, bool); 9] = [
         (&[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], true, false),
         (&[0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, true),
         (&[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, true),
@@ -175,6 +175,8 @@ fn each_type_forbids_what_the_tables_of_spc_and_sbc_say() {
         (&[0x00, 0, 0, 0, 0, 0], false, false),
         (&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, false),
         (&[0x12, 0, 0, 0, 255, 0], false, false),
+        (&[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0], false, false),
+        (&[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0], true, false),
     ];
     for kind in Kind::ALL {
         for (cdb, of_exclusive, of_write_exclusive) in commands {
