@@ -27,18 +27,19 @@ class Registration:
 class Port:
     """One initiator port, logged in at one node."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, block_bytes: int = 512) -> None:
         self.session = session
+        self._block_bytes = block_bytes
         self.attentions: list[tuple[int, int]] = []
         """Unit attentions that it met, oldest first, without those of a node's state."""
         self.refused: tuple[int, int, int] | None = None
         """Sense key, code and qualifier of the latest CHECK CONDITION that was no unit attention."""
 
     @classmethod
-    async def log_in(cls, pair: Pair, node: Node, number: int) -> Self:
-        """Log in as the port of this number."""
+    async def log_in(cls, pair: Pair, node: Node, number: int, block_bytes: int = 512) -> Self:
+        """Log in as the port of this number, to a disk of such logical blocks."""
         options = SessionOptions(initiator=f"iqn.2024-01.invalid.twindisk:port{number}", isid_number=number)
-        return cls(await Session.connect(node.place.portal, iqn(pair.vdisk), options))
+        return cls(await Session.connect(node.place.portal, iqn(pair.vdisk), options), block_bytes)
 
     async def run(self, block: bytes, *, data_out: bytes = b"", data_in_bytes: int = 0) -> tuple[str, bytes]:
         """Run a command past unit attentions; return its status in a word, and its data."""
@@ -100,11 +101,11 @@ class Port:
 
     async def read(self) -> str:
         """Read a block; return the status."""
-        return (await self.run(struct.pack(">BBQIxx", 0x88, 0, 0, 1), data_in_bytes=512))[0]
+        return (await self.run(struct.pack(">BBQIxx", 0x88, 0, 0, 1), data_in_bytes=self._block_bytes))[0]
 
     async def write(self) -> str:
         """Write a block; return the status."""
-        return (await self.run(struct.pack(">BBQIxx", 0x8A, 0, 0, 1), data_out=bytes(512)))[0]
+        return (await self.run(struct.pack(">BBQIxx", 0x8A, 0, 0, 1), data_out=bytes(self._block_bytes)))[0]
 
 
 async def clear_all(port: Port) -> None:

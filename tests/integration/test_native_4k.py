@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from integration.conftest import SIZE_GIB, running_pair
 from integration.initiator_tools import run_tool
+from integration.reservation_client import CONFLICT, GOOD, REGISTER, RESERVE, Port, clear_all
 from integration.test_qemu_img import make_image
 from twindisk.demo.pair import POOL, Pair, iqn
 from twindisk.demo.story import compare_when_idle
@@ -87,3 +88,29 @@ async def test_an_image_goes_through_one_path_and_comes_back_through_the_other(n
     compared = await run_tool("qemu-img", "compare", "-f", "raw", "-F", "raw", image, read)
     assert "Images are identical" in compared
     assert (await compare_when_idle(native)).first_difference is None
+
+
+@pytest.mark.promise("P5")
+async def test_reservations_forbid_the_same_on_a_disk_of_4096_byte_blocks(native: Pair) -> None:
+    """ProutReserve.Access*: read and write of a registered and of another initiator, on the other node."""
+    holder, registered, stranger = [
+        await Port.log_in(native, native.nodes[place], number, BLOCK) for number, place in enumerate((0, 1, 1), 1)
+    ]
+    for kind, allowed in {
+        1: (GOOD, CONFLICT, GOOD, CONFLICT),
+        3: (CONFLICT, CONFLICT, CONFLICT, CONFLICT),
+        5: (GOOD, GOOD, GOOD, CONFLICT),
+        6: (GOOD, GOOD, CONFLICT, CONFLICT),
+        7: (GOOD, GOOD, GOOD, CONFLICT),
+        8: (GOOD, GOOD, CONFLICT, CONFLICT),
+    }.items():
+        await clear_all(holder)
+        assert await holder.out(REGISTER, action_key=1) == GOOD
+        assert await registered.out(REGISTER, action_key=2) == GOOD
+        assert await holder.out(RESERVE, kind, key=1) == GOOD
+        seen = [await ask() for port in (registered, stranger) for ask in (port.read, port.write)]
+        assert seen == list(allowed), kind
+        assert [await holder.read(), await holder.write()] == [GOOD, GOOD]
+    await clear_all(holder)
+    for port in (holder, registered, stranger):
+        await port.session.close()
