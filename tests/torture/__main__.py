@@ -16,61 +16,29 @@ import traceback
 from pathlib import Path
 
 from torture.faults import Faults
-from torture.machine import Machine, fence_command
+from torture.machine import fence_command
+from torture.pair import tortured_pair
 from torture.round import Load, Round, Wrong
 from torture.timeline import Timeline
-from torture.wires import Wires, enter_new_network
+from torture.wires import enter_new_network
 from twindisk.demo.pair import Pair
-from twindisk.demo.place import NodePlace, write_configuration
 
 SIZE_GIB = "0.25"
 _SETTINGS = "FenceLimitMs=1500\n"
 
 
-def places(root: Path, wires: Wires) -> tuple[NodePlace, NodePlace]:
-    """Place the nodes on the run's cables."""
-    first, second = (
-        NodePlace(
-            name=f"vm{10 + number}",
-            portal_address=wires.clients[number].ends[1].address,
-            portal_port=3260,
-            mirror_address=wires.mirror.ends[number].address,
-            control_port=9953,
-            data_port=9955,
-            root=root / f"vm{10 + number}",
-        )
-        for number in range(2)
-    )
-    return first, second
-
-
 async def torture(root: Path, own: str, minutes: float, seed: str, timeline: Timeline) -> None:
     """Make a pair and go on round by round until the time is over. Raises :class:`Wrong`."""
-    wires = Wires.lay(own)
-    where = places(root, wires)
-    write_configuration(where)
-    first, second = (Machine(place, network, timeline) for place, network in zip(where, wires.namespaces, strict=True))
-    machines = (first, second)
-    for machine in machines:
-        machine.bmc("works")
-        with (machine.place.etc / "ndrecv.conf").open("a") as file:
-            file.write(_SETTINGS)
-    pair = Pair(*machines)
-    keepers: list[asyncio.Task[None]] = []
-    try:
-        await pair.start()
+    async with tortured_pair(root, own, timeline, _SETTINGS) as (pair, machines, wires):
         await pair.configure(SIZE_GIB, fence=fence_command)
         async with asyncio.TaskGroup() as group:
-            keepers += [
+            keepers = [
                 group.create_task(machine.keep_running(random.Random(f"{seed}/{machine.name}"))) for machine in machines
             ]
             await _rounds(pair, Faults(pair, machines, wires, timeline), minutes, seed, timeline)
             for keeper in keepers:
                 keeper.cancel()
         await pair.stop()
-    finally:
-        for machine in machines:
-            await asyncio.shield(machine.take_down(0))
 
 
 async def _rounds(pair: Pair, faults: Faults, minutes: float, seed: str, timeline: Timeline) -> None:

@@ -6,14 +6,13 @@ A block's history must be one of a single disk (:mod:`twindisk.initiator.history
 * one value gives way to one COMPARE AND WRITE at most, and is not read after that was answered.
 """
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 from twindisk.initiator.history import Operation, Violation, check
 
-_CONTEXT_S = 0.5
-_SHOWN_MAX = 120
+_AROUND = 6
+"""How many entries are shown before and after each that is concerned."""
 
 
 @dataclass(slots=True)
@@ -72,17 +71,18 @@ class Evidence:
     def story(self, violation: Violation, began: float) -> str:
         """Tell what happened to the block around the values concerned; times since ``began``."""
         entries = sorted(self.blocks[violation.block], key=lambda entry: entry.seen.began)
-        concerned = [entry for entry in entries if _concerns(entry, violation)]
-        if not concerned:
-            return ""
-        first = min(entry.seen.began for entry in concerned) - _CONTEXT_S
-        ends = [entry.seen.ended for entry in concerned if entry.seen.ended != math.inf]
-        last = max([*ends, *(entry.seen.began for entry in concerned)]) + _CONTEXT_S
-        window = [entry for entry in entries if entry.seen.ended >= first and entry.seen.began <= last]
-        if len(window) > _SHOWN_MAX:
-            window = [entry for entry in window if entry in concerned or entry.seen.kind != "read"][:_SHOWN_MAX]
-        lines = [_line(entry, began, mark=_concerns(entry, violation)) for entry in window]
-        return "\n".join(["      began      ended  who      what   value  path, outcome", *lines])
+        places = [place for place, entry in enumerate(entries) if _concerns(entry, violation)]
+        shown = sorted({near for place in places for near in range(place - _AROUND, place + _AROUND + 1)})
+        lines = ["      began      ended  who      what   value        path, outcome"]
+        before = None
+        for place in shown:
+            if not 0 <= place < len(entries):
+                continue
+            if before is not None and place != before + 1:
+                lines.append(f"        ... {place - before - 1} more")
+            lines.append(_line(entries[place], began, mark=_concerns(entries[place], violation)))
+            before = place
+        return "\n".join(lines)
 
 
 def _operations(entries: list[Entry]) -> "list[Operation]":

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from torture.machine import Machine
-from torture.plan import Fault
+from torture.plan import FENCED, Fault
 from torture.timeline import Timeline
 from torture.wires import Cable, Wires
 from twindisk.demo.node import CommandFailedError
@@ -44,7 +44,10 @@ class Faults:
         self.counts[fault.kind] += 1
         self._timeline.note("**", str(fault))
         act = getattr(self, "_" + fault.kind.replace("-", "_"))
-        await act(self._machines[fault.node], fault)
+        async with contextlib.AsyncExitStack() as stack:
+            if fault.kind in FENCED and fault.detail:
+                await stack.enter_async_context(self._fencing_goes(fault))
+            await act(self._machines[fault.node], fault)
         self._timeline.note("**", f"over: {fault}")
 
     def _other(self, node: int) -> Machine:
@@ -63,6 +66,8 @@ class Faults:
 
     async def _kill(self, machine: Machine, fault: Fault) -> None:
         await machine.take_down(fault.lasts_s)
+        if fault.detail:
+            await asyncio.sleep(fault.lasts_s)
 
     async def _kill_both(self, machine: Machine, fault: Fault) -> None:
         await machine.take_down(fault.lasts_s)
@@ -123,13 +128,18 @@ class Faults:
         except TimeoutError:
             machine.note("no answer to qsync")
 
-    async def _fencing(self, machine: Machine, fault: Fault) -> None:
-        """Let fence commands against a node go wrong."""
-        words = self._bmc[fault.node]
+    async def _fencing(self, _machine: Machine, fault: Fault) -> None:
+        async with self._fencing_goes(fault):
+            await asyncio.sleep(fault.lasts_s)
+
+    @contextlib.asynccontextmanager
+    async def _fencing_goes(self, fault: Fault) -> AsyncIterator[None]:
+        """Let fence commands against the fault's node go as it says; the latest such word counts."""
+        machine, words = self._machines[fault.node], self._bmc[fault.node]
         words.append(fault.detail)
         machine.bmc(fault.detail)
         try:
-            await asyncio.sleep(fault.lasts_s)
+            yield
         finally:
             words.remove(fault.detail)
             machine.bmc(words[-1] if words else "works")

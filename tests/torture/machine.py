@@ -83,6 +83,10 @@ class Machine(Node):
         if self._process is not None:
             await self._process.wait()
 
+    async def switch_on(self) -> None:
+        """Allow the daemon to be started again after it was fenced."""
+        await asyncio.to_thread(power.main, ["on", str(self.place.root)])
+
     async def stop_cleanly(self, seconds: float) -> None:
         """Tell the daemon to stop; it may be started again so many seconds after its end."""
         process = self._process
@@ -128,7 +132,7 @@ class Machine(Node):
             self._process = None
             if now < self.down_until:
                 continue
-            await asyncio.to_thread(power.main, ["on", str(self.place.root)])
+            await self.switch_on()
             self.note("starts")
             self._told_to_stop = self._was_up = False
             try:

@@ -20,12 +20,15 @@ WEIGHTS = {
     "stop-both": 1,
     "fencing": 3,
 }
+FENCED = frozenset({"kill", "power", "freeze", "cut", "cut-one-way", "isolate"})
+"""Faults that lead to fencing; some come together with fence commands that go wrong."""
 _BMC = ("fails", "hangs", "denies", "stalls", "slow")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: ``at_s`` after the round's beginning, of so much duration; ``node`` 0 or 1; ``way``: of a cut; ``detail``: more words."""
+    """One fault: ``at_s`` after the round's beginning, of so much duration; ``node`` 0 or 1; ``way``: of a cut; ``detail``: how fence commands
+    against the node go meanwhile, or the role of a switch; empty: as they should."""
 
     at_s: float
     kind: str
@@ -52,15 +55,20 @@ def draw(seed: str) -> tuple[float, list[Fault]]:
     return span_s, sorted(faults, key=lambda fault: fault.at_s)
 
 
+def _draw_fencing(chance: random.Random) -> str:
+    word = chance.choice(_BMC)
+    return f"slow {chance.uniform(0.1, 1.2):.2f}" if word == "slow" else word
+
+
 def _draw_fault(chance: random.Random, kind: str, span_s: float) -> Fault:
     # Short ones, shorter than the silence that counts as a loss, around it, and long ones.
     lasts_s = chance.choice([chance.uniform(0.05, 1.0), chance.uniform(1.0, 3.0), chance.uniform(3.0, 8.0)])
     detail = ""
     if kind == "fencing":
         lasts_s = chance.uniform(3.0, 12.0)
-        detail = chance.choice(_BMC)
-        if detail == "slow":
-            detail = f"slow {chance.uniform(0.1, 1.2):.2f}"
+        detail = _draw_fencing(chance)
+    elif kind in FENCED and chance.random() < 0.3:
+        detail = _draw_fencing(chance)
     elif kind == "switch":
         detail = chance.choice(["master", "slave"])
     return Fault(chance.uniform(0, span_s), kind, chance.randrange(2), lasts_s, chance.randrange(2), detail)

@@ -110,6 +110,12 @@ class Cable:
             if self._cuts[way] == 0:
                 await asyncio.to_thread(self._point, way, self.ends[1 - way].mac)
 
+    async def mend_all(self) -> None:
+        """Take all cuts back."""
+        for way in (0, 1):
+            while self._cuts[way]:
+                await self.mend(way)
+
     @contextlib.asynccontextmanager
     async def without(self, *ways: int) -> AsyncIterator[None]:
         """Cut directions for the time of the context."""
