@@ -7,6 +7,7 @@ use crate::access::Shown;
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
 use crate::request::{Work, scsi_response};
+use crate::vdisk::Vdisk;
 
 impl Engine {
     /// Carry out all actions, and those that follow from them.
@@ -63,6 +64,7 @@ impl Engine {
         if result == HostResult::Done
             && let Some(next) = request.todo.pop_front()
         {
+            request.answer.done_so_far();
             return self.core.node.host(serial, host, next, self.core.now_ns);
         }
         let answer = std::mem::take(&mut request.answer);
@@ -75,13 +77,14 @@ impl Engine {
             return;
         };
         if let Some(slot) = self.endpoints.get_mut(request.endpoint)
+            && let Some(Vdisk { unit, .. }) = self.core.vdisks.get(request.vdisk)
             && let Endpoint::Session(session) = &mut slot.endpoint
             && session.nexus == request.nexus
         {
             session.share.release(request.held_bytes);
             session
                 .connection
-                .respond(request.task, scsi_response(response));
+                .respond(request.task, scsi_response(response, unit));
             self.mark_dirty(request.endpoint);
         }
         self.ended(host);

@@ -27,6 +27,7 @@ use crate::link::Link;
 use crate::pace::Pace;
 use crate::peers::{Mirror, Peer};
 use crate::portal::{Listener, Purpose};
+use crate::request::random_u64;
 use crate::reserve::Drain;
 use crate::session::Session;
 use crate::tasks::Waiter;
@@ -120,7 +121,8 @@ impl Engine {
             settings,
             events,
             turned_ns: Arc::new(AtomicU64::new(boottime_ns())),
-            last_nexus: 0,
+            // Room for sessions without end before the numbers are used up.
+            last_nexus: random_u64() >> 1,
             last_tsih: 0,
             refusals: Reports::default(),
             calls,

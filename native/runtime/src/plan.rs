@@ -53,6 +53,10 @@ pub struct Answer {
     lba_status: Option<LbaStatus>,
     /// See [`Response::asked_bytes`].
     asked_bytes: Option<u64>,
+    /// It compares: to be repeated only if nothing of it was done.
+    once: bool,
+    /// An operation of it was done.
+    begun: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -73,9 +77,21 @@ impl Answer {
         }
     }
 
+    fn once(once: bool) -> Self {
+        Self {
+            once,
+            ..Self::default()
+        }
+    }
+
     fn asked(mut self, asked_bytes: u32) -> Self {
         self.asked_bytes = Some(asked_bytes.into());
         self
+    }
+
+    /// An operation was done, and another one follows.
+    pub fn done_so_far(&mut self) {
+        self.begun = true;
     }
 
     /// The answer to a command whose last operation ended so.
@@ -98,6 +114,9 @@ impl Answer {
                 Response::check(Sense::miscompare(u32::try_from(offset).unwrap_or(u32::MAX)))
             }
             HostResult::Unknown => Response::check(Sense::OUTCOME_UNKNOWN),
+            HostResult::NotReady(_) if self.once && self.begun => {
+                Response::check(Sense::OUTCOME_UNKNOWN)
+            }
             HostResult::NotReady(state) => Response::not_serving(state_of(state)),
         };
         match self.asked_bytes {
@@ -202,7 +221,10 @@ pub fn plan(request: IoRequest, data_out: Vec<Bytes>) -> Plan {
             };
             Plan::of([op], answer)
         }
-        request => Plan::of(plain_or_update(request, data_out), Answer::default()),
+        request => {
+            let once = matches!(request, IoRequest::CompareAndWrite { .. });
+            Plan::of(plain_or_update(request, data_out), Answer::once(once))
+        }
     }
 }
 
@@ -271,6 +293,17 @@ fn after(mut data: Vec<Bytes>, mut skip: usize) -> Vec<Bytes> {
 }
 
 impl Plan {
+    /// Have all that is changed durable before the answer.
+    pub fn write_through(&mut self) {
+        match &mut self.first {
+            HostOp::Change { fua, .. } | HostOp::Update { fua, .. } if self.todo.is_empty() => {
+                *fua = true;
+            }
+            HostOp::Change { fua: false, .. } => self.todo.push_back(HostOp::Flush),
+            _ => {}
+        }
+    }
+
     /// SCSI asks for at least one operation; none would be nothing to do, which a flush does safely.
     fn of(ops: impl IntoIterator<Item = HostOp>, answer: Answer) -> Self {
         let mut todo: VecDeque<_> = ops.into_iter().collect();
@@ -338,154 +371,4 @@ fn cut(mut pieces: Vec<Bytes>, len_bytes: usize) -> Payload {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use twindisk_mirror::NotReady;
-
-    #[test]
-    fn an_unknown_outcome_is_no_aborted_command_which_initiators_repeat() {
-        let answered = Answer::default().response(HostResult::Unknown);
-        assert_eq!(answered, Response::check(Sense::OUTCOME_UNKNOWN));
-        assert_eq!(
-            Sense::OUTCOME_UNKNOWN.to_fixed()[2..=12],
-            [0x04, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x44]
-        );
-    }
-
-    #[test]
-    fn a_write_is_cut_to_what_its_cdb_asks_for() {
-        let data = vec![
-            Bytes::from_static(b"abc"),
-            Bytes::from_static(b"defg"),
-            Bytes::from_static(b"h"),
-        ];
-        let plan = plan(
-            IoRequest::Write {
-                offset_bytes: 512,
-                len_bytes: 5,
-                asked_bytes: 512,
-                fua: true,
-            },
-            data,
-        );
-        assert!(plan.todo.is_empty());
-        let HostOp::Change { change, fua: true } = plan.first else {
-            panic!("{:?}", plan.first)
-        };
-        let answered = plan.answer.response(HostResult::Done);
-        assert_eq!(answered, Response::good().moving(512));
-        assert_eq!((change.offset, change.len_bytes), (512, 5));
-        let ChangeKind::Write(payload) = change.kind else {
-            panic!("{:?}", change.kind)
-        };
-        assert_eq!(&payload.to_contiguous()[..], b"abcde");
-    }
-
-    #[test]
-    fn a_read_that_forces_unit_access_flushes_first() {
-        let plan = plan(
-            IoRequest::Read {
-                offset_bytes: 0,
-                len_bytes: 512,
-                fua: true,
-            },
-            Vec::new(),
-        );
-        assert_eq!(plan.first, HostOp::Flush);
-        assert_eq!(
-            plan.todo,
-            [HostOp::Read {
-                offset: 0,
-                len_bytes: 512
-            }]
-        );
-    }
-
-    #[test]
-    fn a_long_unmap_is_done_in_pieces_that_cover_it() {
-        let Plan {
-            first, todo: rest, ..
-        } = plan(
-            IoRequest::Unmap(vec![(4096, UNMAP_PIECE_BYTES + 512), (1 << 40, 512)]),
-            Vec::new(),
-        );
-        let ranges: Vec<_> = std::iter::once(first)
-            .chain(rest)
-            .map(|op| match op {
-                HostOp::Change { change, fua: false } => (change.offset, change.len_bytes),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(
-            ranges,
-            [
-                (4096, UNMAP_PIECE_BYTES),
-                (4096 + UNMAP_PIECE_BYTES, 512),
-                (1 << 40, 512)
-            ]
-        );
-    }
-
-    fn verify(compare: Option<Compare>, data_out: &[u8], found: &[u8]) -> Response {
-        let request = IoRequest::Verify {
-            offset_bytes: 512,
-            len_bytes: found.len() as u32,
-            compare,
-        };
-        let plan = plan(request, vec![Bytes::copy_from_slice(data_out)]);
-        let read = HostOp::Read {
-            offset: 512,
-            len_bytes: found.len() as u32,
-        };
-        assert_eq!((plan.first, plan.todo.len()), (read, 0));
-        let found = Bytes::copy_from_slice(found);
-        plan.answer.response(HostResult::Data(found.into()))
-    }
-
-    #[test]
-    fn what_is_verified_is_compared_and_not_sent() {
-        let (ones, mut other) = ([1; 1024], [1; 1024]);
-        other[700] = 2;
-        let miscompare = |offset| Response::check(Sense::miscompare(offset));
-        assert_eq!(verify(None, &[], &other), Response::good());
-        assert_eq!(verify(Some(Compare::Data), &ones, &ones), Response::good());
-        assert_eq!(verify(Some(Compare::Data), &ones, &other), miscompare(700));
-        assert_eq!(
-            verify(Some(Compare::Block { len_bytes: 512 }), &ones[..512], &ones),
-            Response::good()
-        );
-        assert_eq!(
-            verify(
-                Some(Compare::Block { len_bytes: 512 }),
-                &ones[..512],
-                &other
-            ),
-            miscompare(700 - 512)
-        );
-    }
-
-    #[test]
-    fn a_verified_write_is_durable_then_read_back() {
-        let request = IoRequest::WriteAndVerify {
-            offset_bytes: 0,
-            len_bytes: 512,
-            asked_bytes: 1024,
-            compare: true,
-        };
-        let wrote = Bytes::from(vec![7; 512]);
-        let plan = plan(request, vec![wrote.clone()]);
-        assert!(matches!(plan.first, HostOp::Change { fua: true, .. }));
-        assert!(matches!(plan.todo[0], HostOp::Read { len_bytes: 512, .. }));
-        let answered = plan.answer.response(HostResult::Data(wrote.into()));
-        assert_eq!(answered, Response::good().moving(1024));
-    }
-
-    #[test]
-    fn what_is_not_served_is_refused_whatever_was_asked() {
-        let plan = plan(IoRequest::Flush, Vec::new());
-        let refused = plan
-            .answer
-            .response(HostResult::NotReady(NotReady::Standby));
-        assert_eq!(refused, Response::check(Sense::STANDBY));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use slab::Slab;
 use twindisk_iscsi::{ScsiResponse, TaskTag};
 use twindisk_mirror::{HostId, HostOp};
-use twindisk_scsi::{NexusId, Response};
+use twindisk_scsi::{LogicalUnit, NexusId, Response};
 
 use crate::plan::Answer;
 
@@ -33,6 +33,14 @@ pub struct Request {
     pub cdb: [u8; 16],
     /// What it is about.
     pub work: Work,
+}
+
+impl Request {
+    /// The write cache is switched off while a command is under way: what it changes is to be durable before its answer. One that
+    /// ends with data is answered as soon as it has them.
+    pub fn flush_last(&mut self) {
+        self.todo.push_back(HostOp::Flush);
+    }
 }
 
 /// What a command in the mirror core is about.
@@ -61,13 +69,17 @@ pub struct Tags(Option<u64>);
 impl Tags {
     /// A new name.
     pub fn fresh(&mut self) -> u64 {
-        let last = self.0.get_or_insert_with(|| {
-            // Without random numbers the time tells processes apart.
-            getrandom::u64().unwrap_or_else(|_| crate::clock::boottime_ns())
-        });
+        let last = self.0.get_or_insert_with(random_u64);
         *last = last.wrapping_add(1);
         *last
     }
+}
+
+/// A number that no other process of either node has.
+#[must_use]
+pub fn random_u64() -> u64 {
+    // Without random numbers the time tells processes apart.
+    getrandom::u64().unwrap_or_else(|_| crate::clock::boottime_ns())
 }
 
 /// All requests of the engine.
@@ -130,14 +142,20 @@ fn generation_of(id: HostId) -> u32 {
     (id.0 >> 32) as u32
 }
 
-/// A SCSI answer in iSCSI's terms.
+/// A logical unit's answer in iSCSI's terms.
 #[must_use]
-pub fn scsi_response(response: Response) -> ScsiResponse {
+pub fn scsi_response(response: Response, unit: &LogicalUnit) -> ScsiResponse {
     ScsiResponse {
         status: response.status as u8,
         sense: response
             .sense
-            .map(|sense| Bytes::copy_from_slice(&sense.to_fixed()))
+            .map(|sense| {
+                if unit.descriptor_sense() {
+                    sense.to_descriptor().into()
+                } else {
+                    Bytes::copy_from_slice(&sense.to_fixed())
+                }
+            })
             .unwrap_or_default(),
         data_in: response.data,
         transfer_len: response.asked_bytes,

@@ -4,6 +4,8 @@
 //!
 //! * A command that the reservations forbid is refused only once the mirror core has said that they are known as they are.
 //! * A command that was held while the reservations changed is looked at again before it goes on.
+//! * A medium becomes write protected once the writes that have begun are done. A write that is answered after the write cache was
+//!   switched off is durable, also if it came before.
 //! * PREEMPT AND ABORT: on each node the preempted sessions' commands that have not begun are answered TASK ABORTED, the others are
 //!   waited for. Commands that wait for their turn have not begun, so turns never wait for each other.
 
@@ -30,7 +32,7 @@ impl Engine {
         let Some(&place) = self.core.places.get(&serial) else {
             return;
         };
-        let lost = self.core.vdisks[place].unit.set_state(bytes);
+        let in_force = self.core.vdisks[place].unit.set_state(bytes);
         let mut left = Vec::new();
         for id in self.core.requests.ids(|request| request.vdisk == place) {
             let held = self.core.node.holds(serial, id);
@@ -43,15 +45,21 @@ impl Engine {
                 _ => None,
             };
             let waits = held || turn.is_some();
-            if drain && lost.contains(&request.nexus) && turn != Some(true) {
+            let refusal = (request.work == Work::Io)
+                .then(|| unit.refusal(request.nexus, &request.cdb))
+                .flatten();
+            if drain && in_force.lost.contains(&request.nexus) && turn != Some(true) {
                 if waits {
                     self.take_back(serial, id, Response::task_aborted());
                 } else {
                     left.push(id);
                 }
-            } else if held && request.work == Work::Io && unit.forbids(request.nexus, &request.cdb)
-            {
-                self.take_back(serial, id, Response::reservation_conflict());
+            } else if held && let Some(refusal) = refusal {
+                self.take_back(serial, id, refusal);
+            } else if drain && in_force.protects && refusal.is_some() {
+                left.push(id);
+            } else if in_force.writes_through && request.work == Work::Io {
+                request.flush_last();
             }
         }
         self.drains.retain(|drain| drain.serial != serial);
@@ -97,7 +105,13 @@ impl Engine {
         };
         let unit = &self.core.vdisks[request.vdisk].unit;
         match unit.change_state(request.nexus, &request.cdb, data_out) {
-            StateChange::To { bytes, drain } => {
+            StateChange::To {
+                bytes,
+                drain,
+                flush,
+            } => {
+                // It may be computed a second time, if it has to start afresh.
+                request.todo = flush.then_some(HostOp::Flush).into_iter().collect();
                 let bytes = bytes.into();
                 let change = Some(RecordChange { bytes, drain });
                 let node = &mut self.core.node;
@@ -127,7 +141,10 @@ impl Engine {
             Step::Done(response) => return self.answer(host, response),
             Step::Io(io) => {
                 vdisk.counters.count(&io);
-                let plan = plan(io, data_out);
+                let mut plan = plan(io, data_out);
+                if vdisk.unit.writes_through() {
+                    plan.write_through();
+                }
                 request.todo = plan.todo;
                 request.answer = plan.answer;
                 plan.first

@@ -195,12 +195,16 @@ impl Session {
             Step::Done(response) => {
                 return self
                     .connection
-                    .respond(command.task, scsi_response(response));
+                    .respond(command.task, scsi_response(response, &vdisk.unit));
             }
             Step::Io(request) => {
                 vdisk.counters.count(&request);
                 held_bytes += io_bytes(&request);
-                (plan(request, data_out), Work::Io)
+                let mut plan = plan(request, data_out);
+                if vdisk.unit.writes_through() {
+                    plan.write_through();
+                }
+                (plan, Work::Io)
             }
             Step::Settle => (Plan::one(HostOp::Settle), Work::Settle { data_out }),
             Step::Turn => {

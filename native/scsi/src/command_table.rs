@@ -7,7 +7,7 @@ use crate::inquiry::{inquiry, report_luns, request_sense, test_unit_ready};
 use crate::lba_status::get_lba_status;
 use crate::log::log_sense;
 use crate::medium::{prevent_allow, read_defect_data_10, read_defect_data_12, start_stop};
-use crate::mode::{mode_sense_6, mode_sense_10};
+use crate::mode::{mode_select, mode_sense_6, mode_sense_10};
 use crate::opcodes::Answered::{Always, Serving, Standby};
 use crate::opcodes::{Command, action, command, report_opcodes, report_task_functions, sparing};
 use crate::read_write::{read, write, write_atomic};
@@ -31,6 +31,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         Always,
         inquiry,
     )),
+    command(&[0x15, 0x11, 0, 0, 0xff, NACA], Serving, mode_select),
     command(&[0x1a, 0x08, 0xff, 0xff, 0xff, NACA], Standby, mode_sense_6),
     command(&[0x1b, 0x01, 0, 0x0f, 0xf7, NACA], Serving, start_stop),
     command(&[0x1e, 0, 0, 0, 0x03, NACA], Serving, prevent_allow),
@@ -60,6 +61,11 @@ pub(crate) static COMMANDS: &[Command] = &[
         &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, NACA],
         Standby,
         log_sense,
+    ),
+    command(
+        &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, NACA],
+        Serving,
+        mode_select,
     ),
     command(
         &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, NACA],

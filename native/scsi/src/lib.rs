@@ -33,6 +33,7 @@ mod unit_state;
 mod unmap;
 mod verify;
 mod vpd;
+mod write_protect;
 mod write_same;
 
 pub use alua::{AccessState, PeerGroup};
@@ -42,4 +43,5 @@ pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
 pub use reservations::{InitiatorPort, Kind, Nexus};
 pub use response::{Compare, IoRequest, Response, StateChange, Status, Step};
 pub use sense::{FieldPointer, Sense, SenseKey};
+pub use shared_state::InForce;
 pub use unit_state::{StateError, UnitState};

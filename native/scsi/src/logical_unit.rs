@@ -8,14 +8,14 @@ use crate::alua::{AccessState, PeerGroup};
 use crate::cdb::Request;
 use crate::inquiry::absent;
 use crate::limits::BlockSize;
-use crate::opcodes::{self, PERSISTENT_RESERVE_IN, REQUEST_SENSE};
+use crate::opcodes::{self, MODE_SENSE, PERSISTENT_RESERVE_IN, REQUEST_SENSE};
 use crate::reservations::{InitiatorPort, Nexus, Nexuses};
 use crate::response::{Response, Step};
 use crate::sense::Sense;
 use crate::unit_attention::{Attention, UnitAttentions};
 use crate::unit_state::UnitState;
 
-/// Names one I_T nexus (SAM-5 §4.4); the caller gives each session a new one.
+/// Names one I_T nexus (SAM-5 §4.4); the caller gives each session a new one, which no session of either node ever had. Not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NexusId(pub u64);
 
@@ -95,7 +95,7 @@ impl LogicalUnit {
         self.step(nexus, cdb, lun, data_out, false)
     }
 
-    /// Like [`Self::execute`] for a command of which it said [`Step::Settle`]: the reservations are known to be as they are
+    /// Like [`Self::execute`] for a command of which it said [`Step::Settle`]: what both nodes agree on is known to be as it is
     /// here. Never says so again.
     pub fn execute_settled(
         &mut self,
@@ -148,7 +148,7 @@ impl LogicalUnit {
             return Err(sense);
         }
         let forbidden = self.forbids(nexus, request.cdb);
-        if !settled && (forbidden || command.opcode == PERSISTENT_RESERVE_IN) {
+        if !settled && (forbidden || self.reports_state(command.opcode)) {
             return Ok(Step::Settle);
         }
         if forbidden {
@@ -162,7 +162,21 @@ impl LogicalUnit {
                 .unwrap_or(Sense::NONE),
             _ => Sense::NONE,
         };
-        (command.handler)(self, &Request { pending, ..request })
+        let step = (command.handler)(self, &Request { pending, ..request })?;
+        if !matches!(step, Step::Done(_)) && self.write_protects(request.cdb) {
+            return if settled {
+                Err(Sense::WRITE_PROTECTED)
+            } else {
+                Ok(Step::Settle)
+            };
+        }
+        Ok(step)
+    }
+
+    /// True for a command that tells what both nodes agree on. A node that does not serve tells what it knows.
+    fn reports_state(&self, opcode: u8) -> bool {
+        opcode == PERSISTENT_RESERVE_IN
+            || MODE_SENSE.contains(&opcode) && self.access_state.is_active()
     }
 
     /// A session began: its first command that is not exempt gets POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.

@@ -220,7 +220,7 @@ pub enum Step {
     Done(Response),
     /// The command is valid and needs I/O; the caller answers it with a [`Response`] of its own.
     Io(IoRequest),
-    /// The answer depends on the reservations: once the VDisk serves and they are known to be as they are here, call
+    /// The answer depends on what both nodes agree on: once the VDisk serves and that is known to be as it is here, call
     /// [`crate::LogicalUnit::execute_settled`].
     Settle,
     /// The command changes what both nodes agree on: when it is its turn, call [`crate::LogicalUnit::change_state`].
@@ -238,5 +238,7 @@ pub enum StateChange {
         bytes: Vec<u8>,
         /// What the change forbids is to end first, on both nodes.
         drain: bool,
+        /// What was written before is to be durable on both nodes too, before the answer.
+        flush: bool,
     },
 }

@@ -2,8 +2,7 @@
 //!
 //! Rules
 //! 1. A [`Sense`] is complete: key, additional code and, where the standard asks for one, a pointer to the field at fault.
-//! 2. Status replies carry the fixed format, because the control mode page reports D_SENSE = 0. REQUEST SENSE may ask for
-//!    the descriptor format.
+//! 2. Status replies carry the format that D_SENSE in the control mode page tells, REQUEST SENSE the one that it asks for.
 
 /// Sense keys in use (SPC-4 table 46).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +20,8 @@ pub enum SenseKey {
     IllegalRequest = 0x5,
     /// Something happened that the initiator must hear of before it goes on.
     UnitAttention = 0x6,
+    /// The medium must not be altered.
+    DataProtect = 0x7,
     /// The command was given up.
     AbortedCommand = 0xb,
     /// The data are other than the command expected.
@@ -77,6 +78,8 @@ impl Sense {
     pub const OUTCOME_UNKNOWN: Self = Self::INTERNAL_FAILURE;
     /// SPACE ALLOCATION FAILED WRITE PROTECT (SBC-3 §4.7.3.6): the pool has no room for a thin VDisk's write.
     pub const SPACE_EXHAUSTED: Self = Self::new(SenseKey::HardwareError, 0x27, 0x07);
+    /// WRITE PROTECTED.
+    pub const WRITE_PROTECTED: Self = Self::new(SenseKey::DataProtect, 0x27, 0x00);
     /// LOGICAL UNIT COMMUNICATION FAILURE, as an aborted command: the initiator may try again.
     pub const RETRY: Self = Self::new(SenseKey::AbortedCommand, 0x08, 0x00);
     /// INVALID COMMAND OPERATION CODE; the pointer is at byte 0 of the CDB.
@@ -93,8 +96,6 @@ impl Sense {
     pub const INVALID_RELEASE: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x04);
     /// INSUFFICIENT REGISTRATION RESOURCES.
     pub const REGISTRATION_RESOURCES: Self = Self::new(SenseKey::IllegalRequest, 0x55, 0x04);
-    /// SAVING PARAMETERS NOT SUPPORTED.
-    pub const SAVING_NOT_SUPPORTED: Self = Self::new(SenseKey::IllegalRequest, 0x39, 0x00);
 
     /// Make sense data without a field pointer.
     #[must_use]
@@ -137,6 +138,12 @@ impl Sense {
     #[must_use]
     pub const fn invalid_parameter(byte: u16) -> Self {
         Self::illegal_at(0x26, 0x00, false, byte, None)
+    }
+
+    /// INVALID FIELD IN PARAMETER LIST, pointing at the field of the data-out buffer that begins in `byte` with `bit`.
+    #[must_use]
+    pub const fn invalid_parameter_bit(byte: u16, bit: u8) -> Self {
+        Self::illegal_at(0x26, 0x00, false, byte, Some(bit))
     }
 
     fn field_bytes(&self) -> Option<[u8; 3]> {

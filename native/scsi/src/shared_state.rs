@@ -7,11 +7,34 @@
 use bytes::Bytes;
 
 use crate::logical_unit::{LogicalUnit, NexusId};
-use crate::opcodes::PERSISTENT_RESERVE_OUT;
-use crate::reservations::{Refusal, attentions, forbids, is_free};
+use crate::mode::{Modes, select};
+use crate::opcodes::{MODE_SELECT, PERSISTENT_RESERVE_OUT};
+use crate::reservations::{Refusal, Table, attentions, forbids, is_free};
 use crate::response::{Response, StateChange};
 use crate::sense::Sense;
+use crate::unit_attention::Attention;
 use crate::unit_state::UnitState;
+use crate::write_protect::alters_medium;
+
+/// What follows for commands under way from a state that was put in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InForce {
+    /// The sessions that lost their registration.
+    pub lost: Vec<NexusId>,
+    /// The medium must not be altered any more.
+    pub protects: bool,
+    /// Writes that are not answered yet are to be durable first.
+    pub writes_through: bool,
+}
+
+/// The state after a command.
+struct Next {
+    state: UnitState,
+    /// What it forbids is to end first.
+    drain: bool,
+    /// What was written before is to be durable before the answer.
+    flush: bool,
+}
 
 impl LogicalUnit {
     /// Carry out a command of which [`Self::execute`] said [`Step::Turn`](crate::Step::Turn), from the state in force, which
@@ -19,33 +42,50 @@ impl LogicalUnit {
     #[must_use]
     pub fn change_state(&self, nexus: NexusId, cdb: &[u8; 16], data_out: &[Bytes]) -> StateChange {
         match self.next_state(nexus, cdb, data_out) {
-            Ok((state, drain)) => StateChange::To {
+            Ok(next) if next.state == self.state => StateChange::None(Response::good()),
+            Ok(Next {
+                state,
+                drain,
+                flush,
+            }) => StateChange::To {
                 bytes: state.encode(),
                 drain,
+                flush,
             },
             Err(Refusal::Conflict) => StateChange::None(Response::reservation_conflict()),
             Err(Refusal::Check(sense)) => StateChange::None(Response::check(sense)),
         }
     }
 
-    /// The state after a command, and whether what it forbids is to end first.
     fn next_state(
         &self,
         nexus: NexusId,
         cdb: &[u8; 16],
         data_out: &[Bytes],
-    ) -> Result<(UnitState, bool), Refusal> {
-        let mut state = self.readable_state()?.clone();
+    ) -> Result<Next, Refusal> {
+        let mut next = Next {
+            state: self.readable_state()?.clone(),
+            drain: false,
+            flush: false,
+        };
+        let state = &mut next.state;
         match cdb[0] {
             PERSISTENT_RESERVE_OUT => {
                 let targets = self.targets();
                 let table = &state.reservations;
                 let change = self.nexuses.change(table, nexus, cdb, data_out, &targets)?;
                 state.reservations = change.table;
-                Ok((state, change.drain))
+                next.drain = change.drain;
             }
-            _ => Err(Sense::INVALID_OPCODE.into()),
+            opcode if MODE_SELECT.contains(&opcode) => {
+                let change = select(self, state.modes, nexus, cdb, data_out)?;
+                state.modes = change.modes;
+                next.drain = change.drain;
+                next.flush = change.flush;
+            }
+            _ => return Err(Sense::INVALID_OPCODE.into()),
         }
+        Ok(next)
     }
 
     /// Relative identifiers of the target ports of both nodes.
@@ -67,9 +107,8 @@ impl LogicalUnit {
         Ok(&self.state)
     }
 
-    /// True when the state in force forbids a command to a session.
-    #[must_use]
-    pub fn forbids(&self, nexus: NexusId, cdb: &[u8; 16]) -> bool {
+    /// True when reservations forbid a command to a session.
+    pub(crate) fn forbids(&self, nexus: NexusId, cdb: &[u8; 16]) -> bool {
         if self.state_unreadable {
             return !is_free(cdb);
         }
@@ -77,16 +116,55 @@ impl LogicalUnit {
         table.reservation.is_some() && forbids(table, self.nexuses.name(nexus), cdb)
     }
 
-    /// Put a state in force, and let the sessions hear of it that it concerns. The sessions that lost their registration. Bytes
-    /// that cannot be read forbid everything that a state can forbid.
-    pub fn set_state(&mut self, bytes: &[u8]) -> Vec<NexusId> {
+    /// How a command that waits for I/O ends if the state in force does not let it begin; `None`: it does.
+    #[must_use]
+    pub fn refusal(&self, nexus: NexusId, cdb: &[u8; 16]) -> Option<Response> {
+        if self.forbids(nexus, cdb) {
+            Some(Response::reservation_conflict())
+        } else {
+            self.write_protects(cdb)
+                .then(|| Response::check(Sense::WRITE_PROTECTED))
+        }
+    }
+
+    /// True when write protection forbids a command that has something to write.
+    pub(crate) fn write_protects(&self, cdb: &[u8; 16]) -> bool {
+        self.state.modes.current.write_protect() && alters_medium(cdb)
+    }
+
+    /// True when writes are to be durable before they are answered.
+    #[must_use]
+    pub fn writes_through(&self) -> bool {
+        !self.state.modes.current.write_cache()
+    }
+
+    /// True when CHECK CONDITION comes with sense data in the descriptor format.
+    #[must_use]
+    pub fn descriptor_sense(&self) -> bool {
+        self.state.modes.current.descriptor_sense()
+    }
+
+    /// Put a state in force, and let the sessions hear of it that it concerns. Bytes that cannot be read forbid everything that a
+    /// state can forbid.
+    pub fn set_state(&mut self, bytes: &[u8]) -> InForce {
         let Ok(after) = UnitState::decode(bytes) else {
             self.state_unreadable = true;
-            return Vec::new();
+            return InForce::default();
         };
         self.state_unreadable = false;
         let before = std::mem::replace(&mut self.state, after);
-        let (before, after) = (&before.reservations, &self.state.reservations);
+        let (old, new) = (before.modes.current, self.state.modes.current);
+        self.tell_modes(before.modes);
+        InForce {
+            lost: self.tell_reservations(&before.reservations),
+            protects: new.write_protect() && !old.write_protect(),
+            writes_through: old.write_cache() && !new.write_cache(),
+        }
+    }
+
+    /// Tell of changed reservations; the sessions that lost their registration.
+    fn tell_reservations(&mut self, before: &Table) -> Vec<NexusId> {
+        let after = &self.state.reservations;
         for (nexus, attention) in attentions(before, after) {
             for id in self.nexuses.ids_of(&nexus) {
                 self.attentions.raise_for(id, attention);
@@ -95,5 +173,11 @@ impl LogicalUnit {
         let lost = before.registrations.iter().map(|one| &one.nexus);
         let lost = lost.filter(|nexus| after.key_of(nexus).is_none());
         lost.flat_map(|nexus| self.nexuses.ids_of(nexus)).collect()
+    }
+
+    fn tell_modes(&mut self, before: Modes) {
+        if let Some(but) = self.state.modes.told_but(before) {
+            self.attentions.raise(Attention::ModesChanged, but);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod fuzz;
+mod modes;
 mod native_4k;
 mod pages;
 mod state;
@@ -49,7 +50,10 @@ fn run_with(unit: &mut LogicalUnit, cdb: &[u8], data_out: &[u8]) -> Step {
         Bytes::copy_from_slice(&data_out[..middle]),
         Bytes::copy_from_slice(&data_out[middle..]),
     ];
-    unit.execute(NEXUS, &whole, 0, &parts)
+    match unit.execute(NEXUS, &whole, 0, &parts) {
+        Step::Settle => unit.execute_settled(NEXUS, &whole, 0, &parts),
+        step => step,
+    }
 }
 
 fn run(unit: &mut LogicalUnit, cdb: &[u8]) -> Step {

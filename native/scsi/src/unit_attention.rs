@@ -22,6 +22,8 @@ pub(crate) enum Attention {
     ReservationsPreempted,
     /// The reservation that let the nexus in was released.
     ReservationsReleased,
+    /// MODE SELECT by another nexus changed mode pages.
+    ModesChanged,
     /// The VDisk has another size.
     CapacityChanged,
     /// A target port group has another state.
@@ -36,6 +38,7 @@ impl Attention {
             Self::RegistrationsPreempted => (0x2a, 0x05),
             Self::ReservationsPreempted => (0x2a, 0x03),
             Self::ReservationsReleased => (0x2a, 0x04),
+            Self::ModesChanged => (0x2a, 0x01),
             Self::CapacityChanged => (0x2a, 0x09),
             Self::AccessStateChanged => (0x2a, 0x06),
         };

@@ -8,6 +8,7 @@
 //!    the section says could forbid what this node would serve. Whoever cannot read the state forbids everything that
 //!    any section could forbid, and changes nothing, so nothing of it is lost.
 
+use crate::mode::Modes;
 use crate::reservations::Table;
 
 const MAGIC: [u8; 4] = *b"TDUS";
@@ -34,6 +35,8 @@ pub(crate) trait Section: Default + PartialEq {
 pub struct UnitState {
     /// Registrations and the persistent reservation.
     pub(crate) reservations: Table,
+    /// Values of mode pages.
+    pub(crate) modes: Modes,
 }
 
 /// Bytes that are damaged, or that a later version of the program made.
@@ -45,7 +48,7 @@ impl UnitState {
     /// As it is kept and sent.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let sections = [section(&self.reservations)];
+        let sections = [section(&self.reservations), section(&self.modes)];
         let sections: Vec<_> = sections.into_iter().flatten().collect();
         let mut out = MAGIC.to_vec();
         out.extend([VERSION, sections.len() as u8, 0, 0]);
@@ -86,6 +89,7 @@ impl UnitState {
             seen.push(tag);
             match tag {
                 Table::TAG => state.reservations = read(version, content)?,
+                Modes::TAG => state.modes = read(version, content)?,
                 _ => return Err(StateError),
             }
         }

@@ -87,7 +87,12 @@ impl Unit {
         }
         match self.0.change_state(nexus, &cdb, &data) {
             StateChange::None(response) => response,
-            StateChange::To { bytes, drain } => {
+            StateChange::To {
+                bytes,
+                drain,
+                flush,
+            } => {
+                assert!(!flush);
                 assert_eq!(drain, action == ABORT);
                 self.0.set_state(&bytes);
                 Response::good()
@@ -474,7 +479,7 @@ fn a_damaged_state_is_noticed() {
 fn what_cannot_be_read_forbids_all_that_a_reservation_could() {
     let mut unit = Unit::reserved(1);
     let bytes = unit.0.state.encode();
-    assert!(unit.0.set_state(b"from the future").is_empty());
+    assert!(unit.0.set_state(b"from the future").lost.is_empty());
     for nexus in [A, B, C] {
         assert_eq!(
             unit.run(nexus, &[0x08, 0, 0, 0, 1, 0]).status as u8,

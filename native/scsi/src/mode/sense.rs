@@ -1,5 +1,7 @@
-//! MODE SENSE (SPC-4 §6.11, §6.12) and the mode pages (SPC-4 §7.5, SBC-3 §6.5). Nothing can be changed or saved.
+//! MODE SENSE (SPC-4 §6.11, §6.12).
 
+use super::modes::Modes;
+use super::pages::{PAGES, Values, changeable, is_savable};
 use crate::capacity::block_length;
 use crate::cdb::Request;
 use crate::logical_unit::LogicalUnit;
@@ -8,26 +10,17 @@ use crate::sense::Sense;
 
 const ALL_PAGES: u8 = 0x3f;
 const ALL_SUBPAGES: u8 = 0xff;
-/// Device-specific parameter: not write protected, DPOFUA.
-const DEVICE_SPECIFIC: u8 = 0x10;
+/// Device-specific parameter (SBC-3 §6.5.1).
+const DPOFUA: u8 = 0x10;
+const WRITE_PROTECTED: u8 = 0x80;
+/// PARAMETERS SAVEABLE in the first byte of a page.
+const SAVABLE: u8 = 0x80;
 const LONG_LBA: u8 = 0x01;
-
-/// Read-write error recovery (SBC-3 §6.5.7): no retries or limits to set.
-const ERROR_RECOVERY: [u8; 12] = [0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Caching (SBC-3 §6.5.5): WCE.
-const CACHING: [u8; 20] = [
-    0x08, 0x12, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-];
-/// Control (SPC-4 §7.5.8): GLTSD, fixed format sense data, unrestricted reordering.
-const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Informational exceptions control (SBC-3 §6.5.8): DEXCPT.
-const EXCEPTIONS: [u8; 12] = [0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-static PAGES: [&[u8]; 4] = [&ERROR_RECOVERY, &CACHING, &CONTROL, &EXCEPTIONS];
 
 /// MODE SENSE (6).
 pub(crate) fn mode_sense_6(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
-    let pages = pages(request)?;
+    let modes = unit.readable_state()?.modes;
+    let pages = pages(modes, request)?;
     let descriptor = if request.bit(1, 3) {
         Vec::new()
     } else {
@@ -35,7 +28,12 @@ pub(crate) fn mode_sense_6(unit: &LogicalUnit, request: &Request<'_>) -> Result<
     };
     let length = 3 + descriptor.len() + pages.len();
     let data = [
-        &[length as u8, 0, DEVICE_SPECIFIC, descriptor.len() as u8],
+        &[
+            length as u8,
+            0,
+            device_specific(modes),
+            descriptor.len() as u8,
+        ],
         descriptor.as_slice(),
         &pages,
     ]
@@ -48,7 +46,8 @@ pub(crate) fn mode_sense_6(unit: &LogicalUnit, request: &Request<'_>) -> Result<
 
 /// MODE SENSE (10).
 pub(crate) fn mode_sense_10(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step, Sense> {
-    let pages = pages(request)?;
+    let modes = unit.readable_state()?.modes;
+    let pages = pages(modes, request)?;
     let (descriptor, long) = match (request.bit(1, 3), request.bit(1, 4)) {
         (true, _) => (Vec::new(), 0),
         (false, false) => (short_descriptor(unit), 0),
@@ -59,7 +58,7 @@ pub(crate) fn mode_sense_10(unit: &LogicalUnit, request: &Request<'_>) -> Result
         high,
         low,
         0,
-        DEVICE_SPECIFIC,
+        device_specific(modes),
         long,
         0,
         0,
@@ -72,25 +71,40 @@ pub(crate) fn mode_sense_10(unit: &LogicalUnit, request: &Request<'_>) -> Result
     )))
 }
 
-fn pages(request: &Request<'_>) -> Result<Vec<u8>, Sense> {
-    const CHANGEABLE: u8 = 1;
-    const SAVED: u8 = 3;
-    let (control, code) = (request.byte(2) >> 6, request.byte(2) & 0x3f);
-    let mut found: Vec<Vec<u8>> = PAGES
+fn device_specific(modes: Modes) -> u8 {
+    DPOFUA
+        | if modes.current.write_protect() {
+            WRITE_PROTECTED
+        } else {
+            0
+        }
+}
+
+fn pages(modes: Modes, request: &Request<'_>) -> Result<Vec<u8>, Sense> {
+    let code = request.byte(2) & 0x3f;
+    let image = |page: &[u8]| {
+        let mut bytes = match request.byte(2) >> 6 {
+            0 => modes.current.page(page),
+            1 => changeable(page),
+            2 => Values::default().page(page),
+            _ => modes.saved.page(page),
+        };
+        if is_savable(page) {
+            bytes[0] |= SAVABLE;
+        }
+        bytes
+    };
+    let wanted = |page: &&&[u8]| code == ALL_PAGES || page[0] == code;
+    let found: Vec<_> = PAGES
         .iter()
-        .filter(|page| code == ALL_PAGES || page[0] == code)
-        .map(|page| page.to_vec())
+        .filter(wanted)
+        .map(|page| image(page))
         .collect();
     if found.is_empty() {
         return Err(Sense::invalid_cdb_field(2, Some(5)));
     }
     if ![0, ALL_SUBPAGES].contains(&request.byte(3)) {
         return Err(Sense::invalid_cdb_field(3, None));
-    }
-    match control {
-        SAVED => return Err(Sense::SAVING_NOT_SUPPORTED),
-        CHANGEABLE => found.iter_mut().for_each(|page| page[2..].fill(0)),
-        _ => {}
     }
     Ok(found.concat())
 }
