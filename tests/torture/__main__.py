@@ -18,12 +18,16 @@ from pathlib import Path
 from torture.faults import Faults
 from torture.machine import fence_command
 from torture.pair import tortured_pair
-from torture.round import Load, Round, Wrong
+from torture.round import Load, Round
 from torture.timeline import Timeline
 from torture.wires import enter_new_network
-from twindisk.demo.pair import Pair
+from torture.wrong import Wrong
+from twindisk.demo.pair import POOL, Pair
 
 SIZE_GIB = "0.25"
+SECOND = "M2"
+SECOND_GIB = "0.0625"
+"""The VDisk of the cluster with reservations."""
 _SETTINGS = "FenceLimitMs=1500\n"
 
 
@@ -31,23 +35,34 @@ async def torture(root: Path, own: str, minutes: float, seed: str, timeline: Tim
     """Make a pair and go on round by round until the time is over. Raises :class:`Wrong`."""
     async with tortured_pair(root, own, timeline, _SETTINGS) as (pair, machines, wires):
         await pair.configure(SIZE_GIB, fence=fence_command)
+        second = await _mirror_another(pair)
         async with asyncio.TaskGroup() as group:
             keepers = [
                 group.create_task(machine.keep_running(random.Random(f"{seed}/{machine.name}"))) for machine in machines
             ]
-            await _rounds(pair, Faults(pair, machines, wires, timeline), minutes, seed, timeline)
+            await _rounds(
+                Load(pair, second, seed, timeline), Faults(pair, machines, wires, timeline), minutes, seed, timeline
+            )
             for keeper in keepers:
                 keeper.cancel()
         await pair.stop()
 
 
-async def _rounds(pair: Pair, faults: Faults, minutes: float, seed: str, timeline: Timeline) -> None:
+async def _mirror_another(pair: Pair) -> Pair:
+    first, second = pair.nodes
+    await first.run("vdconfig", "-a", "-v", SECOND, "-s", SECOND_GIB, "-g", POOL)
+    await first.run("qsync", "-s", SECOND, "-d", SECOND, "-r", second.place.mirror_address, "-g", POOL)
+    other = Pair(first, second, vdisk=SECOND)
+    await other.wait_enabled()
+    return other
+
+
+async def _rounds(load: Load, faults: Faults, minutes: float, seed: str, timeline: Timeline) -> None:
     end = time.monotonic() + minutes * 60
-    load = Load(pair, seed)
     number = 0
     async with load.disk:
         while number == 0 or time.monotonic() < end:
-            line = await Round(number, seed, pair, load, faults, timeline).run()
+            line = await Round(number, seed, load, faults, timeline).run()
             timeline.note("**", line)
             print(f"[{timeline.seconds(time.monotonic()):6.1f} s] {line}", flush=True)
             number += 1

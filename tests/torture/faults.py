@@ -134,12 +134,14 @@ class Faults:
 
     @contextlib.asynccontextmanager
     async def _fencing_goes(self, fault: Fault) -> AsyncIterator[None]:
-        """Let fence commands against the fault's node go as it says; the latest such word counts."""
-        machine, words = self._machines[fault.node], self._bmc[fault.node]
-        words.append(fault.detail)
-        machine.bmc(fault.detail)
+        """Let fence commands against the fault's node, or both, go as it says; the latest such word counts."""
+        concerned = (0, 1) if fault.both else (fault.node,)
+        for node in concerned:
+            self._bmc[node].append(fault.detail)
+            self._machines[node].bmc(fault.detail)
         try:
             yield
         finally:
-            words.remove(fault.detail)
-            machine.bmc(words[-1] if words else "works")
+            for node in concerned:
+                self._bmc[node].remove(fault.detail)
+                self._machines[node].bmc(self._bmc[node][-1] if self._bmc[node] else "works")

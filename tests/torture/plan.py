@@ -9,8 +9,8 @@ WEIGHTS = {
     "power": 2,
     "freeze": 3,
     "freeze-both": 1,
-    "cut": 3,
-    "cut-one-way": 3,
+    "cut": 5,
+    "cut-one-way": 5,
     "flap": 1,
     "client-cut": 2,
     "client-cut-one-way": 1,
@@ -36,11 +36,15 @@ class Fault:
     lasts_s: float
     way: int = 0
     detail: str = ""
+    both: bool = False
+    """Whether fence commands against the other node go so too."""
 
     def __str__(self) -> str:
         words = [self.kind, f"vm{10 + self.node}", f"for {self.lasts_s:.2f} s"]
         if "one-way" in self.kind:
             words.append("(outwards)" if self.way else "(inwards)")
+        if self.detail and self.kind != "switch":
+            words.append("fence commands against both:" if self.both else "fence commands against it:")
         return " ".join([*words, self.detail]).strip()
 
 
@@ -67,8 +71,9 @@ def _draw_fault(chance: random.Random, kind: str, span_s: float) -> Fault:
     if kind == "fencing":
         lasts_s = chance.uniform(3.0, 12.0)
         detail = _draw_fencing(chance)
-    elif kind in FENCED and chance.random() < 0.3:
+    elif kind in FENCED and chance.random() < 0.4:
         detail = _draw_fencing(chance)
     elif kind == "switch":
         detail = chance.choice(["master", "slave"])
-    return Fault(chance.uniform(0, span_s), kind, chance.randrange(2), lasts_s, chance.randrange(2), detail)
+    both = chance.random() < 0.5
+    return Fault(chance.uniform(0, span_s), kind, chance.randrange(2), lasts_s, chance.randrange(2), detail, both)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from torture.faults import Faults
 from torture.plan import draw
 from torture.registers import PATIENCE_S, Registers, session_options
+from torture.reservations import Cluster
 from torture.timeline import Timeline
+from torture.wrong import Wrong
 from twindisk.demo.pair import NotReachedError, Pair, iqn
 from twindisk.demo.story import compare_when_idle
 from twindisk.demo.workload import Workload
@@ -26,28 +28,18 @@ _EXTENT_BOUNDARY = (192 << 20) // 512
 _CHUNK_BOUNDARY = (224 << 20) // 512
 
 
-class Wrong(Exception):  # noqa: N818 - what a run finds is a finding, not an error of the run
-    """The pair broke a promise. ``promise``: its number; ``story``: what is known about it, several lines."""
-
-    def __init__(self, promise: str, what: str, story: str = "") -> None:
-        super().__init__(promise, what)
-        self.promise = promise
-        self.what = what
-        self.story = story
-
-    def __str__(self) -> str:
-        return f"{self.promise}: {self.what}"
-
-
 @dataclass(slots=True)
 class Load:
-    """The initiators of a run: two areas of hot blocks, and writers over a larger one."""
+    """The initiators of a run: two areas of hot blocks, writers over a larger one, a cluster with reservations on ``second``."""
 
     pair: Pair
+    second: Pair
     seed: str
+    timeline: Timeline
     areas: tuple[Registers, ...] = field(init=False)
     workload: Workload = field(init=False)
     disk: MultipathDisk = field(init=False)
+    cluster: Cluster = field(init=False)
 
     def __post_init__(self) -> None:
         portals, name = self.pair.portals, iqn(self.pair.vdisk)
@@ -63,6 +55,7 @@ class Load:
                 name="wide",
             ),
         )
+        self.cluster = Cluster(portals, iqn(self.second.vdisk), lambda text: self.timeline.note("cluster", text))
         options = session_options("large", 0)
         self.disk = MultipathDisk(portals, name, options=options, deadline_s=PATIENCE_S)
         self.workload = Workload(
@@ -76,7 +69,7 @@ class Load:
     @property
     def operations(self) -> int:
         """How many commands were answered so far."""
-        return self.workload.writes + sum(area.operations for area in self.areas)
+        return self.workload.writes + self.cluster.operations + sum(area.operations for area in self.areas)
 
     @property
     def longest_pause_s(self) -> float:
@@ -96,15 +89,17 @@ class Load:
             for area in self.areas:
                 group.create_task(area.run_until_stopped(seed))
             group.create_task(self.workload.write_until_stopped())
+            group.create_task(self.cluster.run_until_stopped(seed))
             yield
             for area in self.areas:
                 area.stop()
             self.workload.stop()
+            self.cluster.stop()
 
-    def violations(self, timeline: Timeline) -> list[str]:
+    def violations(self) -> list[str]:
         """Check the histories; what is wrong with a block, and its story."""
         return [
-            f"block {violation.block}: {violation.reason}: {violation.values}\n{area.evidence.story(violation, timeline.began)}"
+            f"block {violation.block}: {violation.reason}: {violation.values}\n{area.evidence.story(violation, self.timeline.began)}"
             for area in self.areas
             for violation in area.evidence.violations()
         ]
@@ -116,7 +111,6 @@ class Round:
 
     number: int
     seed: str
-    pair: Pair
     load: Load
     faults: Faults
     timeline: Timeline
@@ -140,7 +134,8 @@ class Round:
     async def _heal(self) -> float:
         began = time.monotonic()
         try:
-            await self.pair.wait_enabled(HEALED_LIMIT_S)
+            for pair in (self.load.pair, self.load.second):
+                await pair.wait_enabled(HEALED_LIMIT_S)
         except NotReachedError as error:
             raise Wrong("liveness", f"{HEALED_LIMIT_S:.0f} s after everything was healed: {error}") from None
         healed_s = time.monotonic() - began
@@ -159,23 +154,28 @@ class Round:
         def counter(area: Registers) -> Callable[[], int]:
             return lambda: area.operations
 
-        return [lambda: self.load.workload.writes, *(counter(area) for area in self.load.areas)]
+        load = self.load
+        return [lambda: load.workload.writes, lambda: load.cluster.operations, *(counter(area) for area in load.areas)]
 
     async def _check(self) -> None:
-        comparison = await compare_when_idle(self.pair)
-        for portal in self.pair.portals:
+        comparisons = {pair.vdisk: await compare_when_idle(pair) for pair in (self.load.pair, self.load.second)}
+        for portal in self.load.pair.portals:
             for area in self.load.areas:
                 await area.read_all_through(portal)
-        wrong = await asyncio.to_thread(self.load.violations, self.timeline)
+        wrong = await asyncio.to_thread(self.load.violations)
         if wrong:
             raise Wrong("P1/P3", f"{len(wrong)} blocks were not those of one disk", "\n\n".join(wrong))
-        for node in self.pair.nodes:
-            async with await Session.connect(node.place.portal, iqn(self.pair.vdisk)) as session:
+        for node in self.load.pair.nodes:
+            async with await Session.connect(node.place.portal, iqn(self.load.pair.vdisk)) as session:
                 lost = await self.load.workload.count_lost(session)
             if lost:
                 raise Wrong("P1", f"{lost} acknowledged writes are not to be read through {node.name}")
-        if comparison.first_difference is not None:
-            raise Wrong("P4", f"both nodes say Enabled, but the copies differ at byte {comparison.first_difference}")
-        rows = await self.pair.rows()
+        for vdisk, found in comparisons.items():
+            if found.first_difference is not None:
+                raise Wrong(
+                    "P4", f"both nodes say Enabled, but {vdisk}'s copies differ at byte {found.first_difference}"
+                )
+        await self.load.cluster.look_through_both(PROGRESS_LIMIT_S)
+        rows = await self.load.pair.rows()
         if not all(row and row.status == "Enabled" for row in rows.values()):
             raise Wrong("liveness", f"idle and healed, but not Enabled any more: {rows}")
