@@ -2,7 +2,8 @@
 
     python -m conformance [--only PATTERN] [--keep DIRECTORY]
 
-Each of the four has a VDisk of its own, so they run side by side. When all are done the copies are compared byte for
+Each of the four has a VDisk of its own, so they run side by side. Tests of write-protected disks get another VDisk, whose software
+write protection is set and saved. When all are done the copies are compared byte for
 byte. Exits with 0 when every test did what docs/protocols/conformance.md says and the copies are equal.
 """
 
@@ -18,29 +19,39 @@ from conformance.expectations import PAGE, complaints, read_rows
 from conformance.suite import Outcome, Result, list_tests, run_test
 from conformance.table import table
 from integration.conftest import running_pair
+from integration.mode_client import SWP, ModePort
 from twindisk.demo.copies import compare
 from twindisk.demo.pair import POOL, Pair, iqn
 
 SIZE_GIB: Final = "0.25"
 PATHS: Final = {"vm10": ("C10", (0,)), "vm11": ("C11", (1,)), "both": ("CBOTH", (0, 1)), "4Kn": ("C4KN", (1, 0))}
+PROTECTED: Final = {"vm10": "CRO", "vm11": "CRO", "both": "CRO", "4Kn": "CRO4KN"}
+"""The write-protected VDisk of each path."""
+NEEDS_PROTECTED: Final = "ReadOnly.*"
+VDISKS: Final = (*(vdisk for vdisk, _ in PATHS.values()), *dict.fromkeys(PROTECTED.values()))
 
 
 async def mirror(pair: Pair, vdisk: str) -> None:
     """Make one more VDisk, mirrored and Enabled on both nodes."""
     first, second = pair.nodes
-    block_size = "4096" if vdisk == PATHS["4Kn"][0] else "512"
+    block_size = "4096" if vdisk.endswith("4KN") else "512"
     await first.run("twindisk", "vdisk", "create", vdisk, f"{SIZE_GIB}G", "--pool", POOL, "--block-size", block_size)
     await first.run("qsync", "-s", vdisk, "-d", vdisk, "-r", second.place.mirror_address, "-g", POOL)
     one = Pair(first, second, vdisk=vdisk)
     await one.wait_enabled()
+    if vdisk in PROTECTED.values():
+        port = await ModePort.log_in(one, first, 1)
+        await port.set_field(SWP, value=True, save=True)
+        await port.session.close()
 
 
 async def run_path(pair: Pair, path: str, tests: list[str], kept: Path) -> list[Result]:
     """Run the tests over one path and keep what those that did not pass printed."""
-    vdisk, places = PATHS[path]
-    urls = [pair.nodes[place].place.url(iqn(vdisk)) for place in places]
+    own, places = PATHS[path]
     results = []
     for test in tests:
+        vdisk = PROTECTED[path] if fnmatchcase(test, NEEDS_PROTECTED) else own
+        urls = [pair.nodes[place].place.url(iqn(vdisk)) for place in places]
         result = await run_test(test, urls, f"iqn.2010-01.org.example:{path}")
         results.append(result)
         if result.outcome is Outcome.FAILED:
@@ -55,13 +66,13 @@ async def run(only: str, kept: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="twindisk-conformance-") as directory:
         async with running_pair(Path(directory)) as pair:
             await pair.configure(SIZE_GIB)
-            for vdisk, _ in PATHS.values():
+            for vdisk in VDISKS:
                 await mirror(pair, vdisk)
             columns = await asyncio.gather(*(run_path(pair, path, tests, kept) for path in PATHS))
             results = dict(zip(PATHS, columns, strict=True))
             problems = complaints(rows, results) if only == "*" else []
             await pair.stop()
-            for vdisk, _ in PATHS.values():
+            for vdisk in VDISKS:
                 found = compare(*(node.place.copy_directory(vdisk) for node in pair.nodes))
                 if found.first_difference is not None:
                     problems.append(f"the copies of {vdisk} differ from byte {found.first_difference} on")

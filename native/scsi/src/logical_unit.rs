@@ -162,15 +162,15 @@ impl LogicalUnit {
                 .unwrap_or(Sense::NONE),
             _ => Sense::NONE,
         };
-        let step = (command.handler)(self, &Request { pending, ..request })?;
-        if !matches!(step, Step::Done(_)) && self.write_protects(request.cdb) {
+        let step = (command.handler)(self, &Request { pending, ..request });
+        if self.write_protects(request.cdb) && is_valid(&step) {
             return if settled {
                 Err(Sense::WRITE_PROTECTED)
             } else {
                 Ok(Step::Settle)
             };
         }
-        Ok(step)
+        step
     }
 
     /// True for a command that tells what both nodes agree on. A node that does not serve tells what it knows.
@@ -270,6 +270,15 @@ impl LogicalUnit {
             Some(end) if end <= self.blocks => Ok(()),
             _ => Err(Sense::LBA_OUT_OF_RANGE),
         }
+    }
+}
+
+/// True for a command that would be carried out if all of its data came.
+fn is_valid(step: &Result<Step, Sense>) -> bool {
+    match step {
+        Ok(Step::Done(response)) => response.sense == Some(Sense::DATA_OUT_TOO_SHORT),
+        Ok(_) => true,
+        Err(sense) => *sense == Sense::DATA_OUT_TOO_SHORT,
     }
 }
 

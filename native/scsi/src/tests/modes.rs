@@ -357,6 +357,15 @@ fn what_is_refused_on_a_protected_medium_is_so_once_that_is_known() {
     );
     let refused = unit.refusal(NEXUS, &whole).unwrap();
     assert_eq!(sense(Step::Done(refused)), WRITE_PROTECTED);
+    // Its data are not looked at.
+    assert_eq!(
+        sense(run(&mut unit, &[0x41, 0x08, 0, 0, 0, 0, 0, 0, 1, 0])),
+        WRITE_PROTECTED
+    );
+    assert_eq!(
+        sense(run_with(&mut unit, &WRITE, &[0; 100])),
+        WRITE_PROTECTED
+    );
     // What would fail otherwise fails as it did; what has nothing to alter, reads and flushes go on.
     assert_eq!(
         sense(run_with(
