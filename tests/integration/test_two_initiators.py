@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)
 
 BLOCK_BYTES = 512
 LBA = 4096
+AT_ONCE = 4
 MISCOMPARE = (SenseKey.MISCOMPARE, 0x1D, 0x00)
 
 
@@ -46,18 +47,23 @@ async def compare_and_write(port: Port, old: bytes, new: bytes) -> str:
 
 
 @pytest.mark.promise("P3")
-async def test_of_two_that_compare_and_write_at_once_one_wins(ports: tuple[Port, Port]) -> None:
-    await write(ports[0], image("round 0"))
+async def test_of_all_that_compare_and_write_the_same_at_once_one_wins(ports: tuple[Port, Port]) -> None:
+    old = image("round 0")
+    await write(ports[0], old)
     won = dict.fromkeys(ports, 0)
-    for number in range(100):
-        old, new = image(f"round {number}"), image(f"round {number + 1}")
+    for number in range(60):
         # By turns the one or the other sends first.
-        order = ports if number % 2 else ports[::-1]
-        answers = await asyncio.gather(*(compare_and_write(port, old, new) for port in order))
-        assert sorted(answers) == [CHECK, GOOD], number
-        assert order[answers.index(CHECK)].refused == MISCOMPARE
-        won[order[answers.index(GOOD)]] += 1
-        assert [await read(port) for port in ports] == [new, new]
+        contenders = (ports if number % 2 else ports[::-1]) * AT_ONCE
+        images = [image(f"round {number} contender {place}") for place in range(len(contenders))]
+        answers = await asyncio.gather(
+            *(compare_and_write(port, old, new) for port, new in zip(contenders, images, strict=True))
+        )
+        assert sorted(answers) == [CHECK] * (len(contenders) - 1) + [GOOD], number
+        assert {port.refused for port in ports} == {MISCOMPARE}
+        winner = answers.index(GOOD)
+        won[contenders[winner]] += 1
+        old = images[winner]
+        assert [await read(port) for port in ports] == [old, old]
     assert all(won.values())
 
 
