@@ -36,7 +36,13 @@ from twindisk.initiator import LoginError, SenseKey, cdb
 
 TYPES = {"we": 1, "ea": 3, "we-ro": 5, "ea-ro": 6, "we-ar": 7, "ea-ar": 8}
 BLOCK_BYTES = 512
-_ATTENTIONS = {(0x29, 0x00): "power-on", (0x2A, 0x03): "cleared", (0x2A, 0x04): "released", (0x2A, 0x05): "preempted"}
+_ATTENTIONS = {
+    (0x29, 0x00): "power-on",
+    (0x29, 0x03): "reset",
+    (0x2A, 0x03): "cleared",
+    (0x2A, 0x04): "released",
+    (0x2A, 0x05): "preempted",
+}
 _ACTIONS = {"reserve": RESERVE, "release": RELEASE, "preempt": PREEMPT, "preempt-abort": PREEMPT_AND_ABORT}
 _PATIENCE_S = 60.0
 
@@ -164,6 +170,10 @@ async def _compare_and_write(port: Port, block: str, old: str, new: str) -> str:
     return (await port.run(cdb.compare_and_write(int(block), 1), data_out=data_out))[0]
 
 
+async def _reset(port: Port) -> str:
+    return "done" if await port.session.reset_logical_unit() == 0 else "rejected"
+
+
 async def _attentions(port: Port) -> str:
     await port.run(cdb.test_unit_ready())
     met = [_ATTENTIONS.get(code, f"{code[0]:02x}/{code[1]:02x}") for code in port.attentions]
@@ -178,6 +188,7 @@ _QUESTIONS: dict[str, Command] = {
     "keys": _keys,
     "read": _read,
     "reservation": _reservation,
+    "reset": _reset,
     "turs": _turs,
     "write": _write,
 }

@@ -26,6 +26,10 @@ async def node_in_role(pair: Pair, role: str) -> Node:
 
 async def replay(pair: Pair, victim: str, text: str) -> None:
     """Run a script on a disk with nothing registered or written; ``left`` is the node that has the victim's role as it begins."""
+    for node in pair.nodes:
+        if node.pid is None:  # A script before this one ended early.
+            await node.start()
+    await pair.wait_enabled()
     left = await node_in_role(pair, victim)
     cleaner = await Port.log_in(pair, left, 99)
     await clear_all(cleaner)
