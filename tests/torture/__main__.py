@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from torture.faults import Faults
 from torture.machine import fence_command
 from torture.pair import tortured_pair
+from torture.plan import Site, draw_site
 from torture.round import Load, Round
 from torture.timeline import Timeline
 from torture.wires import enter_new_network
@@ -28,13 +30,16 @@ SIZE_GIB = "0.25"
 SECOND = "M2"
 SECOND_GIB = "0.0625"
 """The VDisk of the cluster with reservations."""
-_SETTINGS = "FenceLimitMs=1500\n"
 
 
-async def torture(root: Path, own: str, minutes: float, seed: str, timeline: Timeline) -> None:
+async def torture(root: Path, own: str, minutes: float, seed: str, site: Site, timeline: Timeline) -> None:
     """Make a pair and go on round by round until the time is over. Raises :class:`Wrong`."""
-    async with tortured_pair(root, own, timeline, _SETTINGS) as (pair, machines, wires):
-        await pair.configure(SIZE_GIB, fence=fence_command)
+    async with tortured_pair(root, own, timeline, site.ndrecv) as (pair, machines, wires):
+        if site.checks == "manual":
+            for node in pair.nodes:
+                peer = pair.other(node).place.mirror_address
+                await node.run("qmirrorcheck", "-a", "-t", "manual", "-r", peer)
+        await pair.configure(SIZE_GIB, fence=fence_command if site.checks == "fence" else None)
         second = await _mirror_another(pair)
         async with asyncio.TaskGroup() as group:
             keepers = [
@@ -79,7 +84,7 @@ def first_wrong(error: BaseException) -> BaseException:
     return error
 
 
-def report(error: BaseException, kept: Path, root: Path, seed: str, timeline: Timeline) -> Path:
+def report(error: BaseException, kept: Path, root: Path, seed: str, site: Site, timeline: Timeline) -> Path:
     """Leave everything that tells what happened; return the page to read first."""
     if kept.exists():
         shutil.rmtree(kept)
@@ -88,7 +93,7 @@ def report(error: BaseException, kept: Path, root: Path, seed: str, timeline: Ti
     story = cause.story if isinstance(cause, Wrong) else "".join(traceback.format_exception(cause))
     page = kept / "report.txt"
     page.write_text(
-        f"{cause}\n\nseed {seed}\n\n{story}\n\nTimeline (seconds since the beginning at {_wall(timeline)})\n\n{timeline.text()}"
+        f"{cause}\n\nseed {seed}: {site}\n\n{story}\n\nTimeline (seconds since the beginning at {_wall(timeline)})\n\n{timeline.text()}"
     )
     return page
 
@@ -105,18 +110,24 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=2.0, help="begin no round after so many minutes")
     parser.add_argument("--seed", help="draw the faults from this seed; without it, from one of its own")
+    parser.add_argument(
+        "--checks", choices=("fence", "manual"), help="the type of mirror checks; without it, the seed's"
+    )
     parser.add_argument("--keep", type=Path, default=Path("build/torture"), help="where reports go")
     parser.add_argument("--verbose", action="store_true", help="print the timeline as it happens")
     arguments = parser.parse_args()
     seed = arguments.seed or str(int.from_bytes(os.urandom(4), "big"))
+    site = draw_site(seed)
+    if arguments.checks:
+        site = replace(site, checks=arguments.checks)
     own = enter_new_network()
-    print(f"seed {seed}", flush=True)
+    print(f"seed {seed}: {site}", flush=True)
     timeline = Timeline(echo=arguments.verbose)
     root = Path(tempfile.mkdtemp(prefix="twindisk-torture-"))
     try:
-        asyncio.run(torture(root, own, arguments.minutes, seed, timeline))
+        asyncio.run(torture(root, own, arguments.minutes, seed, site, timeline))
     except Exception as error:  # noqa: BLE001 - whatever it was, it is reported
-        page = report(error, arguments.keep / f"seed-{seed}", root, seed, timeline)
+        page = report(error, arguments.keep / f"seed-{seed}", root, seed, site, timeline)
         print(f"WRONG: {first_wrong(error)}\nseed {seed}; the report is {page}", flush=True)
         return 1
     finally:

@@ -48,6 +48,31 @@ class Fault:
         return " ".join([*words, self.detail]).strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """How a run's pair is set up: the type of its mirror checks (``fence`` or ``manual``) and lines of ndrecv.conf."""
+
+    checks: str
+    ndrecv: str
+
+    def __str__(self) -> str:
+        return f"mirror checks of type {self.checks}, {self.ndrecv.replace(chr(10), ' ').strip()}"
+
+
+def draw_site(seed: str) -> Site:
+    """Draw a run's site."""
+    chance = random.Random(seed)
+    settings = {
+        # The longer one is longer than the initiators wait for an answer: they repeat what is held.
+        "FenceLimitMs": chance.choice([1500, 1500, 9000]),
+        "HeadStartMs": chance.choice([500, 500, 0]),
+        "SilenceMs": chance.choice([2000, 2000, 800, 3000]),
+        "LeaseMs": chance.choice([2000, 2000, 800]),
+    }
+    checks = chance.choices(["fence", "manual"], [4, 1])[0]
+    return Site(checks, "".join(f"{key}={value}\n" for key, value in settings.items()))
+
+
 def draw(seed: str) -> tuple[float, list[Fault]]:
     """Draw a round: how long it lasts in seconds, and its faults in order."""
     chance = random.Random(seed)

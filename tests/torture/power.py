@@ -10,7 +10,7 @@ Rules
 * ``off`` succeeds only when the process, all its threads included, is gone. It never says so when it is not.
 
 ``bmc`` holds one word, and maybe seconds: ``works``; ``slow S``: works after S seconds; ``fails``: does nothing and says so;
-``hangs``: does nothing and never ends; ``denies``: switches off, but says that it failed; ``stalls``: switches off and never ends.
+``hangs``: does nothing for long; ``denies``: switches off, but says that it failed; ``stalls``: switches off and then hangs.
 """
 
 import fcntl
@@ -22,7 +22,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-FOREVER_S = 3600.0
+LONG_S = 30.0
+"""Far longer than any time limit of a fence command; one whose daemon died meanwhile is not left for ever."""
 POWER_IS_OFF = 75
 """The exit status of a start that the switch did not allow."""
 
@@ -70,7 +71,7 @@ def off(directory: Path) -> int:
     """Switch off."""
     mode, _, seconds = (directory / "bmc").read_text().partition(" ")
     if mode in ("hangs", "slow"):
-        time.sleep(float(seconds or FOREVER_S))
+        time.sleep(float(seconds or LONG_S))
     if mode in ("hangs", "fails"):
         return 1
     lock = locked(directory)
@@ -78,7 +79,7 @@ def off(directory: Path) -> int:
     end_running(directory)
     os.close(lock)
     if mode == "stalls":
-        time.sleep(FOREVER_S)
+        time.sleep(LONG_S)
     return 1 if mode == "denies" else 0
 
 

@@ -1,9 +1,14 @@
-from torture.plan import WEIGHTS, draw
+from torture.plan import WEIGHTS, draw, draw_site
 
 
 def test_a_seed_draws_the_same_round_again() -> None:
     assert draw("7/3") == draw("7/3")
     assert draw("7/3") != draw("7/4")
+
+
+def test_a_seed_draws_the_same_site_again_and_both_types_of_checks_are_drawn() -> None:
+    assert draw_site("7") == draw_site("7")
+    assert {draw_site(str(seed)).checks for seed in range(40)} == {"fence", "manual"}
 
 
 def test_every_kind_of_fault_is_drawn_within_its_round() -> None:
