@@ -1,12 +1,13 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
 use twindisk_mirror::{Action, HostId, HostResult, Report, Role, Serial};
-use twindisk_scsi::{PeerGroup, Response};
+use twindisk_scsi::{PeerGroup, Response, is_sanitize};
 
 use crate::access::Shown;
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
 use crate::request::{Work, scsi_response};
+use crate::sanitize;
 use crate::vdisk::Vdisk;
 
 impl Engine {
@@ -55,6 +56,9 @@ impl Engine {
     }
 
     fn complete(&mut self, serial: Serial, host: HostId, result: HostResult) {
+        if sanitize::is_own(host) {
+            return self.sanitize_done(serial, host, &result);
+        }
         let Some(request) = self.core.requests.get_mut(host) else {
             return;
         };
@@ -66,6 +70,12 @@ impl Engine {
         {
             request.answer.done_so_far();
             return self.core.node.host(serial, host, next, self.core.now_ns);
+        }
+        if result == HostResult::Done
+            && matches!(request.work, Work::Turn { .. })
+            && is_sanitize(&request.cdb)
+        {
+            return self.keep_sanitize(host);
         }
         let answer = std::mem::take(&mut request.answer);
         self.answer(host, answer.response(result));
@@ -154,5 +164,6 @@ impl Engine {
             state: shown.peer,
         });
         vdisk.unit.set_access(shown.own, peer);
+        self.tend_sanitize(place);
     }
 }

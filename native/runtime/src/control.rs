@@ -246,6 +246,7 @@ impl Engine {
         self.end_logins_under_way();
         let vdisk = self.core.vdisks.remove(place);
         self.core.places.remove(&vdisk.serial);
+        self.erasers.remove(&vdisk.serial);
         self.core.node.remove_copy(vdisk.serial);
         // What the copy had still asked for ends here, before a copy with the same serial can be opened.
         self.carry_out();
@@ -295,6 +296,9 @@ impl Engine {
         let about = |kind, problem: &str| Err(EngineError::new(kind, problem).about_vdisk(name));
         match size_bytes {
             _ if vdisk.peer.is_some() => return about(Kind::Refused, "the VDisk is mirrored"),
+            _ if vdisk.unit.sanitizing().is_some() => {
+                return about(Kind::Refused, "the VDisk is being sanitized");
+            }
             same if same == vdisk.files.size_bytes() => return Ok(()),
             less if less < vdisk.files.size_bytes() => {
                 return about(Kind::Invalid, "a VDisk never shrinks");

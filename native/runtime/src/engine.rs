@@ -7,7 +7,7 @@
 //! * Calls from other threads are closures that run between passes, so no state has a lock.
 //! * The loop turns at least every [`TICK_NS`]; the heartbeat thread watches that it does.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -22,6 +22,7 @@ use crate::admit::Reports;
 use crate::clock::boottime_ns;
 use crate::core::Core;
 use crate::disk::DiskPool;
+use crate::eraser::Eraser;
 use crate::event::EventQueue;
 use crate::link::Link;
 use crate::pace::Pace;
@@ -76,6 +77,8 @@ pub struct Engine {
     pub(crate) disk_ops: Vec<(Serial, DiskId, DiskOp)>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) drains: Vec<Drain>,
+    pub(crate) erasers: HashMap<Serial, Eraser>,
+    pub(crate) last_eraser: u64,
     pub(crate) peers: Slab<Peer>,
     pub(crate) mirror: Option<Mirror>,
     pub(crate) settings: Settings,
@@ -116,6 +119,8 @@ impl Engine {
             disk_ops: Vec::new(),
             waiters: Vec::new(),
             drains: Vec::new(),
+            erasers: HashMap::new(),
+            last_eraser: 0,
             peers: Slab::new(),
             mirror: None,
             settings,
@@ -254,6 +259,7 @@ impl Engine {
         self.tick_listeners();
         self.tick_sessions();
         self.tick_peers();
+        self.tick_sanitize();
     }
 
     /// Try to accept anew: what waited while descriptors were out brings no event of its own.

@@ -1,6 +1,7 @@
 //! Commands of initiators that wait for the mirror core.
 //!
-//! Rule: a host id is never used for two requests at the same time, nor soon after: it carries a generation.
+//! Rule: a host id is never used for two requests at the same time, nor soon after: it carries a generation. Its highest bit is 0:
+//! the others are [`crate::sanitize`]'s.
 
 use std::collections::VecDeque;
 
@@ -60,6 +61,8 @@ pub enum Work {
         /// Its change is on its way to both nodes; it may have to start afresh all the same.
         computed: bool,
     },
+    /// It is answered when the sanitize operation that it began ends.
+    Sanitize,
 }
 
 /// Names of changes, never the same twice, in whatever process.
@@ -82,6 +85,9 @@ pub fn random_u64() -> u64 {
     getrandom::u64().unwrap_or_else(|_| crate::clock::boottime_ns())
 }
 
+/// Generations begin anew after this one.
+const GENERATION_MAX: u32 = u32::MAX >> 1;
+
 /// All requests of the engine.
 #[derive(Debug)]
 pub struct Requests<R = Request> {
@@ -92,7 +98,7 @@ pub struct Requests<R = Request> {
 impl<R> Requests<R> {
     /// Keep a request; the id for its host operations.
     pub fn insert(&mut self, request: R) -> HostId {
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1) & GENERATION_MAX;
         let slot = self.slots.insert((self.generation, request));
         HostId(u64::from(self.generation) << 32 | slot as u64)
     }

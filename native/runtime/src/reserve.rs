@@ -16,6 +16,7 @@ use twindisk_scsi::{Response, StateChange, Step};
 use crate::engine::Engine;
 use crate::plan::plan;
 use crate::request::Work;
+use crate::sanitize;
 
 /// Commands that have to end before reservations count as in force.
 #[derive(Debug)]
@@ -48,7 +49,16 @@ impl Engine {
             let refusal = (request.work == Work::Io)
                 .then(|| unit.refusal(request.nexus, &request.cdb))
                 .flatten();
-            if drain && in_force.lost.contains(&request.nexus) && turn != Some(true) {
+            let barred = unit.sanitize_bars(&request.cdb);
+            if barred.is_some() && (request.work == Work::Sanitize || turn == Some(true)) {
+                // The first waits for what is in force, the second brings it about.
+            } else if let Some(sense) = barred {
+                if waits {
+                    self.take_back(serial, id, Response::check(sense));
+                } else if drain {
+                    left.push(id);
+                }
+            } else if drain && in_force.lost.contains(&request.nexus) && turn != Some(true) {
                 if waits {
                     self.take_back(serial, id, Response::task_aborted());
                 } else {
@@ -69,6 +79,7 @@ impl Engine {
             left,
         });
         self.finish_drains();
+        self.tend_sanitize(place);
     }
 
     /// End a command that has not begun.
@@ -95,6 +106,9 @@ impl Engine {
 
     /// The mirror core's word: a command may change the reservations now.
     pub(crate) fn turn(&mut self, serial: Serial, host: HostId) {
+        if sanitize::is_own(host) {
+            return self.sanitize_turn(serial, host);
+        }
         let now_ns = self.core.now_ns;
         let Some(request) = self.core.requests.get_mut(host) else {
             self.core.node.turn_computed(serial, host, None, now_ns);

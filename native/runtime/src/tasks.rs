@@ -47,13 +47,14 @@ impl Engine {
                 .connection
                 .respond_task_management(task, TaskManagementResponse::NoSuchLun);
         }
-        let left = self.core.requests.ids(|request| match function {
+        let mut left = self.core.requests.ids(|request| match function {
             TaskFunction::AbortTask { referenced } => {
                 request.nexus == nexus && request.task == referenced
             }
             TaskFunction::AbortTaskSet => request.nexus == nexus,
             _ => request.vdisk == vdisk,
         });
+        self.abort_sanitize(nexus, &mut left);
         self.waiters.push(Waiter {
             endpoint: place,
             nexus,

@@ -12,6 +12,7 @@ use crate::opcodes::Answered::{Always, Serving, Standby};
 use crate::opcodes::{Command, action, command, report_opcodes, report_task_functions, sparing};
 use crate::read_write::{read, write, write_atomic};
 use crate::reservations::{persistent_reserve_in, persistent_reserve_out};
+use crate::sanitize::sanitize;
 use crate::unmap::unmap;
 use crate::verify::{prefetch, verify, write_and_verify};
 use crate::write_same::write_same;
@@ -57,6 +58,9 @@ pub(crate) static COMMANDS: &[Command] = &[
         Serving,
         unmap,
     ),
+    action(&sanitize_cdb(0xa1, 0xff), Serving, sanitize),
+    action(&sanitize_cdb(0xa2, 0), Serving, sanitize),
+    action(&sanitize_cdb(0xbf, 0), Serving, sanitize),
     command(
         &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, NACA],
         Standby,
@@ -141,6 +145,11 @@ const fn reserve_out(usage: &'static [u8]) -> Command {
 
 /// The bit of the control byte that is looked at (SAM-5 §5.2).
 const NACA: u8 = 0x04;
+
+/// Usage data of a SANITIZE; `length`: of each byte of the parameter list length.
+const fn sanitize_cdb(flags: u8, length: u8) -> [u8; 10] {
+    [0x48, flags, 0, 0, 0, 0, 0, length, length, NACA]
+}
 
 /// Its length stands in a byte of its own.
 const COMPARE_AND_WRITE: [u8; 16] = [

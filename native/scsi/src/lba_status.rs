@@ -11,7 +11,7 @@ use crate::response::{IoRequest, Response, Step};
 use crate::sense::Sense;
 
 /// Bytes that one command looks at.
-const LOOK_BYTES: u64 = 64 << 20;
+const LOOK_BYTES: u64 = 1 << 30;
 const HEADER_BYTES: u64 = 8;
 const DESCRIPTOR_BYTES: u64 = 16;
 const MAPPED: u8 = 0;

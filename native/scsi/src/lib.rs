@@ -24,6 +24,7 @@ mod opcodes;
 mod read_write;
 mod reservations;
 mod response;
+mod sanitize;
 mod sense;
 mod shared_state;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use limits::{BlockSize, MAX_TRANSFER_BYTES};
 pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};
 pub use reservations::{InitiatorPort, Kind, Nexus};
 pub use response::{Compare, IoRequest, Response, StateChange, Status, Step};
+pub use sanitize::{Method, Operation, SanitizeStep, is_sanitize};
 pub use sense::{FieldPointer, Sense, SenseKey};
 pub use shared_state::InForce;
 pub use unit_state::{StateError, UnitState};

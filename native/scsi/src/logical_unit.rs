@@ -148,8 +148,13 @@ impl LogicalUnit {
             return Err(sense);
         }
         let forbidden = self.forbids(nexus, request.cdb);
-        if !settled && (forbidden || self.reports_state(command.opcode)) {
+        let barred = self.sanitize_bars(request.cdb);
+        let told = barred.is_some() || self.reports_state(command.opcode);
+        if !settled && (forbidden || told) {
             return Ok(Step::Settle);
+        }
+        if let Some(sense) = barred {
+            return Err(sense);
         }
         if forbidden {
             return Ok(Step::Done(Response::reservation_conflict()));
@@ -159,6 +164,7 @@ impl LogicalUnit {
                 .attentions
                 .take(nexus)
                 .or(self.access_state.sense())
+                .or(self.state.sanitize.sense(self.offered_bytes()))
                 .unwrap_or(Sense::NONE),
             _ => Sense::NONE,
         };

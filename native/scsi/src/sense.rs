@@ -52,6 +52,8 @@ pub struct Sense {
     pub field: Option<FieldPointer>,
     /// INFORMATION: for a miscompare the offset, in bytes of data-out, of the first byte that differs.
     pub information: Option<u32>,
+    /// PROGRESS INDICATION: 65,536ths that are done of what keeps the unit from being ready.
+    pub progress: Option<u16>,
 }
 
 /// Bytes of fixed format sense data.
@@ -97,6 +99,11 @@ impl Sense {
     /// INSUFFICIENT REGISTRATION RESOURCES.
     pub const REGISTRATION_RESOURCES: Self = Self::new(SenseKey::IllegalRequest, 0x55, 0x04);
 
+    /// SANITIZE COMMAND FAILED.
+    pub const SANITIZE_FAILED: Self = Self::new(SenseKey::MediumError, 0x31, 0x03);
+    /// INSUFFICIENT RESOURCES.
+    pub const NO_RESOURCES: Self = Self::new(SenseKey::IllegalRequest, 0x55, 0x03);
+
     /// Make sense data without a field pointer.
     #[must_use]
     pub const fn new(key: SenseKey, asc: u8, ascq: u8) -> Self {
@@ -106,6 +113,7 @@ impl Sense {
             ascq,
             field: None,
             information: None,
+            progress: None,
         }
     }
 
@@ -118,6 +126,15 @@ impl Sense {
         }
     }
 
+    /// LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS.
+    #[must_use]
+    pub const fn sanitizing(progress: u16) -> Self {
+        Self {
+            progress: Some(progress),
+            ..Self::new(SenseKey::NotReady, 0x04, 0x1b)
+        }
+    }
+
     const fn illegal_at(asc: u8, ascq: u8, in_cdb: bool, byte: u16, bit: Option<u8>) -> Self {
         Self {
             key: SenseKey::IllegalRequest,
@@ -125,6 +142,7 @@ impl Sense {
             ascq,
             field: Some(FieldPointer { in_cdb, byte, bit }),
             information: None,
+            progress: None,
         }
     }
 
@@ -146,7 +164,12 @@ impl Sense {
         Self::illegal_at(0x26, 0x00, false, byte, Some(bit))
     }
 
-    fn field_bytes(&self) -> Option<[u8; 3]> {
+    /// The sense key specific field, with SKSV (SPC-4 §4.5.2.4).
+    fn specific_bytes(&self) -> Option<[u8; 3]> {
+        if let Some(progress) = self.progress {
+            let [high, low] = progress.to_be_bytes();
+            return Some([0x80, high, low]);
+        }
         self.field.map(|field| {
             let bit = field.bit.map_or(0, |bit| 0x08 | (bit & 0x07));
             let [high, low] = field.byte.to_be_bytes();
@@ -167,7 +190,7 @@ impl Sense {
         bytes[7] = (FIXED_LEN - 8) as u8;
         bytes[12] = self.asc;
         bytes[13] = self.ascq;
-        if let Some(field) = self.field_bytes() {
+        if let Some(field) = self.specific_bytes() {
             bytes[15..18].copy_from_slice(&field);
         }
         bytes
@@ -182,7 +205,7 @@ impl Sense {
             bytes.extend_from_slice(&[0x00, 0x0a, 0x80, 0, 0, 0, 0, 0]);
             bytes.extend_from_slice(&information.to_be_bytes());
         }
-        if let Some(field) = self.field_bytes() {
+        if let Some(field) = self.specific_bytes() {
             bytes[7] += 8;
             bytes.extend_from_slice(&[0x02, 0x06, 0, 0, field[0], field[1], field[2], 0]);
         }

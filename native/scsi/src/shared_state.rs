@@ -11,6 +11,7 @@ use crate::mode::{Modes, select};
 use crate::opcodes::{MODE_SELECT, PERSISTENT_RESERVE_OUT};
 use crate::reservations::{Refusal, Table, attentions, forbids, is_free};
 use crate::response::{Response, StateChange};
+use crate::sanitize::is_sanitize;
 use crate::sense::Sense;
 use crate::unit_attention::Attention;
 use crate::unit_state::UnitState;
@@ -63,6 +64,9 @@ impl LogicalUnit {
         cdb: &[u8; 16],
         data_out: &[Bytes],
     ) -> Result<Next, Refusal> {
+        if let Some(sense) = self.sanitize_bars(cdb) {
+            return Err(sense.into());
+        }
         let mut next = Next {
             state: self.readable_state()?.clone(),
             drain: false,
@@ -82,6 +86,17 @@ impl LogicalUnit {
                 state.modes = change.modes;
                 next.drain = change.drain;
                 next.flush = change.flush;
+            }
+            _ if is_sanitize(cdb) => {
+                // What was allowed when the command came may be forbidden now.
+                if self.forbids(nexus, cdb) {
+                    return Err(Refusal::Conflict);
+                }
+                if self.write_protects(cdb) {
+                    return Err(Sense::WRITE_PROTECTED.into());
+                }
+                next.state = self.sanitized(next.state, cdb, data_out)?;
+                next.drain = true;
             }
             _ => return Err(Sense::INVALID_OPCODE.into()),
         }

@@ -10,11 +10,14 @@
 
 use crate::mode::Modes;
 use crate::reservations::Table;
+use crate::sanitize::Sanitize;
 
 const MAGIC: [u8; 4] = *b"TDUS";
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 12;
 const SECTION_HEADER_BYTES: usize = 12;
+/// Most bytes that both nodes keep of a state.
+pub(crate) const STATE_MAX_BYTES: usize = 64 << 10;
 
 /// A part of the state.
 pub(crate) trait Section: Default + PartialEq {
@@ -37,6 +40,8 @@ pub struct UnitState {
     pub(crate) reservations: Table,
     /// Values of mode pages.
     pub(crate) modes: Modes,
+    /// How the latest sanitize operation stands.
+    pub(crate) sanitize: Sanitize,
 }
 
 /// Bytes that are damaged, or that a later version of the program made.
@@ -48,7 +53,11 @@ impl UnitState {
     /// As it is kept and sent.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let sections = [section(&self.reservations), section(&self.modes)];
+        let sections = [
+            section(&self.reservations),
+            section(&self.modes),
+            section(&self.sanitize),
+        ];
         let sections: Vec<_> = sections.into_iter().flatten().collect();
         let mut out = MAGIC.to_vec();
         out.extend([VERSION, sections.len() as u8, 0, 0]);
@@ -90,6 +99,7 @@ impl UnitState {
             match tag {
                 Table::TAG => state.reservations = read(version, content)?,
                 Modes::TAG => state.modes = read(version, content)?,
+                Sanitize::TAG => state.sanitize = read(version, content)?,
                 _ => return Err(StateError),
             }
         }

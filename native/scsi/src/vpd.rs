@@ -95,6 +95,7 @@ fn block_limits(block: BlockSize) -> Vec<u8> {
 fn characteristics() -> Vec<u8> {
     let mut body = vec![0; 0x3c];
     body[1] = 1; // MEDIUM ROTATION RATE: not rotating
+    body[3] = 0x40; // WABEREQ 01b: blocks can be read after a block erase
     body
 }
 

@@ -6,10 +6,12 @@
 pub(crate) fn alters_medium(cdb: &[u8; 16]) -> bool {
     let action = cdb[1] & 0x1f;
     match cdb[0] {
+        // SANITIZE, but not EXIT FAILURE MODE
+        0x48 => action != 0x1f,
         // WRITE (6, 10, 12, 16), WRITE AND VERIFY (10, 12, 16), WRITE SAME (10, 16), WRITE ATOMIC (16), ORWRITE (16), COMPARE AND WRITE,
-        // UNMAP, SANITIZE, FORMAT UNIT, REASSIGN BLOCKS
+        // UNMAP, FORMAT UNIT, REASSIGN BLOCKS
         0x0a | 0x2a | 0xaa | 0x8a | 0x2e | 0xae | 0x8e | 0x41 | 0x93 | 0x9c | 0x8b | 0x89
-        | 0x42 | 0x48 | 0x04 | 0x07 => true,
+        | 0x42 | 0x04 | 0x07 => true,
         // EXTENDED COPY (LID1, LID4) and WRITE USING TOKEN, but not POPULATE TOKEN and COPY OPERATION ABORT
         0x83 => matches!(action, 0x00 | 0x01 | 0x11),
         _ => false,

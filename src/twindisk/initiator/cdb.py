@@ -36,6 +36,11 @@ def report_target_port_groups(allocation: int = 255) -> bytes:
     return struct.pack(">BBxxxxIxx", 0xA3, 0x0A, allocation)
 
 
+def sanitize(action: int, *, immediate: bool = False, unrestricted: bool = False, length: int = 0) -> bytes:
+    """SANITIZE (SBC-3 §5.30): ``action`` 1 overwrite, 2 block erase, 31 exit failure mode; ``length`` of its parameter list."""
+    return struct.pack(">BB5xHx", 0x48, immediate << 7 | unrestricted << 5 | action, length)
+
+
 def mode_sense_10(page: int, allocation: int = 255) -> bytes:
     """MODE SENSE (10), current values (SPC-4 §6.12)."""
     return struct.pack(">BxBBxxxHx", 0x5A, page, 0, allocation)

@@ -387,8 +387,8 @@ fn lba_status_tells_what_holds_data_as_far_as_there_is_room() {
         descriptor(BLOCKS - 24, 24, 0)
     );
     assert_eq!(data_of(&[])[8..], descriptor(BLOCKS - 24, 24, 1));
-    let one = asked(&mut unit, 0, 24);
-    assert_eq!(one.len_bytes, 64 << 20);
+    let one = asked(&mut sized(4 << 30), 0, 24);
+    assert_eq!(one.len_bytes, 1 << 30);
     let first = one.response(&[(0, 512), (1024, 512)]).data.concat();
     assert_eq!(
         first,

@@ -1,0 +1,187 @@
+//! Sanitize operations: one node of a pair carries them out through the mirror core, as if an initiator did.
+//!
+//! Rules:
+//!
+//! * The node that orders changes carries out what the state in force says: alone, or as Master. Another node that comes to
+//!   do so goes on from what the state says is durably done; whoever no longer does gives up at once what it had asked for.
+//! * How it is carried out is in [`crate::eraser`].
+//! * A SANITIZE without IMMED is kept until the state says how its operation ended, or this node stops serving.
+
+use twindisk_mirror::copy::Standing;
+use twindisk_mirror::{HostId, HostOp, HostResult, RecordChange, Role, Serial};
+use twindisk_scsi::{NexusId, Response};
+
+use crate::engine::Engine;
+use crate::eraser::{Eraser, Stage};
+use crate::request::{Request, Work};
+
+/// Ids of host operations from here on are those of this module.
+const IDS_FROM: u64 = 1 << 63;
+
+/// Host operations with this id are this module's.
+pub(crate) fn is_own(host: HostId) -> bool {
+    host.0 >= IDS_FROM
+}
+
+impl Engine {
+    /// See to it that the operation of the VDisk at `place` is carried out here if that is this node's to do, and by no other
+    /// node's than it; and answer the commands that wait for its end.
+    pub(crate) fn tend_sanitize(&mut self, place: usize) {
+        let vdisk = &self.core.vdisks[place];
+        let serial = vdisk.serial;
+        let Some(standing) = self.core.node.copy(serial).map(|copy| copy.standing()) else {
+            return;
+        };
+        self.answer_sanitize(place, standing);
+        let vdisk = &self.core.vdisks[place];
+        let orders = matches!(
+            standing,
+            Standing::Alone | Standing::Mirroring(Role::Master)
+        );
+        if !orders {
+            if let Some(eraser) = self.erasers.remove(&serial) {
+                self.core.node.cancel(serial, eraser.id, self.core.now_ns);
+            }
+            return;
+        }
+        if let Some(operation) = vdisk.unit.sanitizing()
+            && !self.erasers.contains_key(&serial)
+        {
+            self.last_eraser += 1;
+            let id = HostId(IDS_FROM + self.last_eraser);
+            let (block_bytes, size_bytes) =
+                (vdisk.unit.block().bytes(), vdisk.unit.offered_bytes());
+            let eraser = Eraser::new(id, operation.clone(), block_bytes, size_bytes);
+            self.erasers.insert(serial, eraser);
+            let tag = self.core.tags.fresh();
+            let now_ns = self.core.now_ns;
+            self.core
+                .node
+                .host(serial, id, HostOp::Turn { tag }, now_ns);
+        }
+    }
+
+    /// Begin anew with what was given up because this node did not serve for a while.
+    pub(crate) fn tick_sanitize(&mut self) {
+        let vdisks = self.core.vdisks.iter();
+        let runs = vdisks.filter(|(_, vdisk)| vdisk.unit.sanitizing().is_some());
+        for place in runs.map(|(place, _)| place).collect::<Vec<_>>() {
+            self.tend_sanitize(place);
+        }
+    }
+
+    /// Answer the commands that wait for the end of an operation, as far as it is known.
+    fn answer_sanitize(&mut self, place: usize, standing: Standing) {
+        let waiting = |request: &Request| request.vdisk == place && request.work == Work::Sanitize;
+        for id in self.core.requests.ids(waiting) {
+            let Some(request) = self.core.requests.get_mut(id) else {
+                continue;
+            };
+            let unit = &self.core.vdisks[place].unit;
+            let response = match standing {
+                Standing::Closed(_) => Some(Response::not_serving(unit.access_state())),
+                Standing::Holding => None,
+                _ => unit.sanitize_answer(&request.cdb),
+            };
+            if let Some(response) = response {
+                self.answer(id, response);
+            }
+        }
+    }
+
+    /// A SANITIZE has had its turn: it is answered, or waits for the end of the operation.
+    pub(crate) fn keep_sanitize(&mut self, host: HostId) {
+        let Some(request) = self.core.requests.get_mut(host) else {
+            return;
+        };
+        let unit = &self.core.vdisks[request.vdisk].unit;
+        match unit.sanitize_answer(&request.cdb) {
+            Some(response) => self.answer(host, response),
+            None => request.work = Work::Sanitize,
+        }
+    }
+
+    /// Take the commands that wait for the end of an operation out of those that a task management request of `nexus` has to wait
+    /// for: they end here, the operation goes on (SBC-3 §4.11.2).
+    pub(crate) fn abort_sanitize(&mut self, nexus: NexusId, left: &mut Vec<HostId>) {
+        left.retain(|id| {
+            let waiting = self.core.requests.get_mut(*id);
+            let Some(request) = waiting.filter(|request| request.work == Work::Sanitize) else {
+                return true;
+            };
+            if request.nexus != nexus {
+                self.answer(*id, Response::task_aborted());
+            } else if let Some(request) = self.core.requests.remove(*id)
+                && let Some(session) = self.session_mut(request.endpoint)
+            {
+                session.share.release(request.held_bytes);
+            }
+            false
+        });
+    }
+
+    /// A host operation of this module ended.
+    pub(crate) fn sanitize_done(&mut self, serial: Serial, host: HostId, result: &HostResult) {
+        let Some(eraser) = self.erasers.get_mut(&serial).filter(|one| one.id == host) else {
+            return;
+        };
+        let op = match result {
+            HostResult::Done | HostResult::Allocation(_) => {
+                let vdisk = self.core.vdisk(serial);
+                eraser.next(result, || {
+                    vdisk.map_or(0, |vdisk| free_bytes(&vdisk.directory))
+                })
+            }
+            _ => None,
+        };
+        match op {
+            None => drop(self.erasers.remove(&serial)),
+            Some(op) => self.ask_sanitize(serial, host, op),
+        }
+    }
+
+    fn ask_sanitize(&mut self, serial: Serial, host: HostId, op: HostOp) {
+        let op = match op {
+            HostOp::Turn { .. } => HostOp::Turn {
+                tag: self.core.tags.fresh(),
+            },
+            op => op,
+        };
+        self.core.node.host(serial, host, op, self.core.now_ns);
+    }
+
+    /// The mirror core's word: this module may change the state now.
+    pub(crate) fn sanitize_turn(&mut self, serial: Serial, host: HostId) {
+        let now_ns = self.core.now_ns;
+        let eraser = self.erasers.get(&serial).filter(|one| one.id == host);
+        let stage = eraser.map(|eraser| eraser.stage.clone());
+        let unit = self.core.vdisk(serial).map(|vdisk| &vdisk.unit);
+        let bytes = match (&stage, unit) {
+            (Some(Stage::Saying(step)), Some(unit)) => unit.after_sanitize_step(*step),
+            _ => None,
+        };
+        let change = bytes.map(|bytes| RecordChange {
+            bytes: bytes.into(),
+            drain: false,
+        });
+        let changes = change.is_some();
+        let taken = self.core.node.turn_computed(serial, host, change, now_ns);
+        if !taken || changes {
+            return;
+        }
+        let runs = self
+            .core
+            .vdisk(serial)
+            .is_some_and(|vdisk| vdisk.unit.sanitizing().is_some());
+        if stage == Some(Stage::Claiming) && runs {
+            self.sanitize_done(serial, host, &HostResult::Done);
+        } else {
+            self.erasers.remove(&serial);
+        }
+    }
+}
+
+/// Bytes that a copy's disk has left; none if that cannot be told.
+fn free_bytes(directory: &std::path::Path) -> u64 {
+    rustix::fs::statvfs(directory).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+}
