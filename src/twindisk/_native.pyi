@@ -39,7 +39,15 @@ class Admission(TypedDict):
 class Engine:
     """The engine of one node: iSCSI portals, mirror links and VDisk copies."""
 
-    def __new__(cls, *, heartbeat_ms: int = 200, silence_ms: int = 2000, lease_ms: int = 2000) -> Self: ...
+    def __new__(
+        cls,
+        *,
+        heartbeat_ms: int = 200,
+        silence_ms: int = 2000,
+        lease_ms: int = 2000,
+        memory_limit_bytes: int = ...,
+    ) -> Self:
+        """Start an engine; ``memory_limit_bytes``: what may be held for all initiators (docs/operating/access.md, limits)."""
     def event_fd(self) -> int:
         """Return the eventfd that becomes readable when :meth:`take_events` has something."""
     def take_events(self) -> list[dict[str, Any]]:
@@ -118,14 +126,16 @@ class Engine:
     def switch_roles(self, name: str) -> None:
         """On an attached Master: drain, swap the durable roles with the peer, exchange facts anew (event ``peer_facts``)."""
     def status(self) -> dict[str, Any]:
-        """Return ``vdisks`` by name and ``peers`` by mirror address, as they are now.
+        """Return ``vdisks`` by name, ``peers`` by mirror address and ``memory``, as they are now.
 
         A VDisk: ``mode`` (closed|held|single|attaching|mirroring|going-alone|alone|failed), ``role``, ``sync`` (none|source|
         target), ``resync_done`` and ``resync_total`` (bytes; 0 when none runs), ``iqn``, ``directory``, ``size_bytes``, ``peer``,
         ``group_tag``, ``access``, ``access_state`` and ``peer_access_state`` (what initiators see of both target port groups:
         active/optimized|active/non-optimized|transitioning|standby|unavailable; the peer's None without a mirror), ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
-        written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``).
+        written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``,
+        ``held_bytes``: the memory that is held for it).
         A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never).
+        Memory: ``held_bytes`` for all initiators together, ``limit_bytes``.
         """
     def shutdown(self) -> None:
         """Close all portals, links and copies; idempotent."""

@@ -26,6 +26,7 @@ DEFAULT_STATE_DIR = Path("/var/lib/twindisk")
 DEFAULT_POOL = "Default"
 ISCSI_PORT = 3260
 POOL_THRESHOLD_PERCENT = 10
+MEMORY_LIMIT_MIB = 1024
 SOCKET_FILE = "control.sock"
 
 
@@ -108,6 +109,8 @@ class NodeConfig:
     pool_threshold_percent: int
     """Operators are told of a pool with less space left than this part of it; 0: they are not."""
     default_pool: str
+    memory_limit_mib: int
+    """How much memory all initiators together may have held for them."""
     secret: bytes | None = field(repr=False)
     """The pair's shared secret; None when the file is not there: then this node does not mirror either."""
     warnings: tuple[ConfigWarning, ...] = ()
@@ -130,7 +133,7 @@ def load(etc: Path) -> NodeConfig:
     node = read_config_file(etc / "quadstor.conf")
     warnings = [
         *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
-        *node.unknown({"DefaultPool", "Portal", "StateDir", "NodeName", "PoolThreshold", *TRAP_KEYS}),
+        *node.unknown({"DefaultPool", "Portal", "StateDir", "NodeName", "PoolThreshold", "MemoryLimitMiB", *TRAP_KEYS}),
     ]
     times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
     link = [
@@ -152,6 +155,7 @@ def load(etc: Path) -> NodeConfig:
         peer=PeerTimes(times["MirrorConnectTimeout"], times["MirrorRecvTimeout"], times["MirrorSendTimeout"]),
         traps=read_traps(node),
         pool_threshold_percent=node.number("PoolThreshold", POOL_THRESHOLD_PERCENT, 0, 99),
+        memory_limit_mib=node.number("MemoryLimitMiB", MEMORY_LIMIT_MIB, 256, 1 << 20),
         default_pool=node.text("DefaultPool") or DEFAULT_POOL,
         secret=read_secret(etc / "secret"),
         warnings=tuple(warnings),

@@ -396,6 +396,7 @@ class FakeEngine:
                 for name, vdisk in self.vdisks.items()
             },
             "peers": {address: {"up": address in self.links} for address in self.peers},
+            "memory": {"held_bytes": 0, "limit_bytes": 1 << 30},
         }
 
     @one_at_a_time

@@ -76,6 +76,11 @@ class RawLogin:
         header[24:28] = struct.pack(">I", 1)
         self.writer.write(bytes(header))
 
+    def put(self, header: bytes, data: bytes = b"") -> None:
+        """Queue a PDU; its header's length field is made right."""
+        length = struct.pack(">I", len(data))[1:]
+        self.writer.write(b"".join((header[:5], length, header[8:], data, bytes(-len(data) % 4))))
+
     async def answer(self) -> Answer:
         header, text = await self.pdu()
         assert header[0] == 0x23
@@ -100,8 +105,24 @@ class RawLogin:
             finally:
                 self.close()
 
+    def drop(self) -> None:
+        """Close at once, whatever is unsent."""
+        if not self.writer.is_closing():
+            self.writer.transport.abort()
+
     def close(self) -> None:
         self.writer.close()
+
+
+def command_header(number: int, cdb: bytes, *, flags: int, expected_bytes: int) -> bytes:
+    """Return a SCSI Command's header (RFC 7143 §11.3); ``number`` is its CmdSN and its tag."""
+    head = struct.pack(">BBxxIQIIIxxxx", 0x01, flags, 0, 0, number, expected_bytes, number)
+    return head + cdb.ljust(16, b"\0")
+
+
+def ping_header(number: int) -> bytes:
+    """Return an immediate NOP-Out's header that wants no answer (RFC 7143 §11.18)."""
+    return struct.pack(">BBxxIQIIIxxxxxxxxxxxxxxxxxxxx", 0x40, 0x80, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF, number)
 
 
 def response(challenge: Answer, secret: str) -> str:

@@ -82,6 +82,11 @@ impl<T> CommandWindow<T> {
         self.parked.insert(cmd_sn, item);
     }
 
+    /// Whether a command waits for one before it.
+    pub(crate) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
     /// Take the parked command whose turn it is now; the caller advances the window.
     pub(crate) fn take_next(&mut self) -> Option<T> {
         if self.parked.is_empty() {

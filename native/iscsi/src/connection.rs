@@ -19,7 +19,7 @@ use crate::keepalive::{Due, Keepalive};
 use crate::login::{LOGIN_SEGMENT_BYTES, Login, LoginStep, status};
 use crate::outbox::{Outbox, Window};
 use crate::pdu::{FrameRules, Outgoing, Pdu, bytes_wanted, opcode, take_pdu};
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Room, Session};
 use crate::transmit::TransmitQueue;
 
 /// While more than this waits to be sent, nothing more is acted on: an initiator that does not read gets no work done.
@@ -101,6 +101,53 @@ impl Connection {
     #[must_use]
     pub fn bytes_wanted(&self, input: &BytesMut) -> usize {
         bytes_wanted(input, self.frame_rules())
+    }
+
+    /// The event that comes next. Events may be left for a while: those of commands that are ended meanwhile vanish, and the
+    /// command window bounds their number.
+    #[must_use]
+    pub fn peek_event(&self) -> Option<&Event> {
+        self.outbox.events.front()
+    }
+
+    /// Say how much room there is for what the connection brings and asks for; [`Room::Free`] to begin with.
+    pub fn set_room(&mut self, room: Room) {
+        if let Phase::FullFeature(session) = &mut self.phase {
+            session.set_room(room, &mut self.outbox);
+        }
+    }
+
+    /// Bytes that the initiator was asked for and that have not come.
+    #[must_use]
+    pub fn awaited_bytes(&self) -> u64 {
+        match &self.phase {
+            Phase::FullFeature(session) => session.awaited_bytes(),
+            Phase::Login(_) | Phase::Over => 0,
+        }
+    }
+
+    /// Whether something that was begun needs more input before it can end: a connection that awaits data has to be read however
+    /// little room there is.
+    #[must_use]
+    pub fn awaits_data(&self) -> bool {
+        match &self.phase {
+            Phase::FullFeature(session) => session.awaits_data(),
+            Phase::Login(_) | Phase::Over => false,
+        }
+    }
+
+    /// Whether writes wait for [`Room::Free`] before they are asked for their data.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        matches!(&self.phase, Phase::FullFeature(session) if session.waits_for_room())
+    }
+
+    /// Answer a command that there is no room for: the initiator is to send it again.
+    pub fn refuse_for_room(&mut self, task: TaskTag) {
+        if let Phase::FullFeature(session) = &mut self.phase {
+            let response = session.no_room_response();
+            session.respond(task, &response, &mut self.outbox);
+        }
     }
 
     /// The next event, oldest first.

@@ -43,4 +43,5 @@ pub use event::{
     Event, Finish, LoginRefusal, RefusedLogin, ScsiCommand, ScsiResponse, SessionKind,
     SessionRequest, TaskAttribute, TaskFunction, TaskManagementResponse, TaskTag,
 };
+pub use session::Room;
 pub use transmit::TransmitQueue;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::digest::Digest;
-use crate::event::Event;
+use crate::event::{Event, TaskTag};
 use crate::pdu::{Header, Outgoing, StatSn, reject};
 use crate::transmit::TransmitQueue;
 
@@ -74,6 +74,12 @@ impl Outbox {
     pub(crate) fn reject(&mut self, header: &Header, reason: RejectReason, window: Window) {
         let copy = Bytes::copy_from_slice(&header.0);
         self.send(reject(reason as u8), window, std::iter::once(copy));
+    }
+
+    /// A command is not to be reported any more.
+    pub(crate) fn forget(&mut self, tag: TaskTag) {
+        self.events
+            .retain(|event| !matches!(event, Event::Command(command) if command.task == tag));
     }
 
     fn put_segment(&mut self, pieces: impl Iterator<Item = Bytes>, data_len: usize) {

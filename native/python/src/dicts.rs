@@ -147,7 +147,11 @@ pub fn status<'py>(py: Python<'py>, status: &EngineStatus) -> Dict<'py> {
     for one in &status.peers {
         peers.set_item(&one.address, peer(py, one)?)?;
     }
-    Ok(dict!(py, { "vdisks": vdisks, "peers": peers }))
+    let memory = dict!(py, {
+        "held_bytes": status.memory.held_bytes,
+        "limit_bytes": status.memory.limit_bytes,
+    });
+    Ok(dict!(py, { "vdisks": vdisks, "peers": peers, "memory": memory }))
 }
 
 fn vdisk<'py>(py: Python<'py>, status: &VdiskStatus) -> Dict<'py> {
@@ -156,7 +160,11 @@ fn vdisk<'py>(py: Python<'py>, status: &VdiskStatus) -> Dict<'py> {
         .sessions
         .iter()
         .map(|session| {
-            Ok(dict!(py, { "initiator": &session.initiator, "address": &session.address }))
+            Ok(dict!(py, {
+                "initiator": &session.initiator,
+                "address": &session.address,
+                "held_bytes": session.held_bytes,
+            }))
         })
         .collect::<PyResult<_>>()?;
     let counters = dict!(py, {

@@ -33,8 +33,14 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, heartbeat_ms = 200, silence_ms = 2000, lease_ms = 2000))]
-    fn new(py: Python<'_>, heartbeat_ms: u64, silence_ms: u64, lease_ms: u64) -> PyResult<Self> {
+    #[pyo3(signature = (*, heartbeat_ms = 200, silence_ms = 2000, lease_ms = 2000, memory_limit_bytes = 1 << 30))]
+    fn new(
+        py: Python<'_>,
+        heartbeat_ms: u64,
+        silence_ms: u64,
+        lease_ms: u64,
+        memory_limit_bytes: usize,
+    ) -> PyResult<Self> {
         if heartbeat_ms == 0 || silence_ms < heartbeat_ms || lease_ms < heartbeat_ms {
             return Err(exception(
                 py,
@@ -45,6 +51,7 @@ impl Engine {
             heartbeat_ns: heartbeat_ms.saturating_mul(MS_NS),
             silence_ns: silence_ms.saturating_mul(MS_NS),
             lease_ns: lease_ms.saturating_mul(MS_NS),
+            memory_limit_bytes,
         };
         detached(py, || Handle::start(settings)).map(|handle| Self { handle })
     }

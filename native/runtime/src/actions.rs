@@ -91,7 +91,7 @@ impl Engine {
             && let Endpoint::Session(session) = &mut slot.endpoint
             && session.nexus == request.nexus
         {
-            session.share.release(request.held_bytes);
+            session.end_command(request.held_bytes);
             session
                 .connection
                 .respond(request.task, scsi_response(response, unit));

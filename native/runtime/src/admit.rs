@@ -66,6 +66,7 @@ impl Engine {
         };
         session.connection.accept_login(tsih);
         session.share = share;
+        session.count_memory();
         session.login = Some(Login {
             initiator: request.initiator.clone(),
             user: request.user,
@@ -99,7 +100,8 @@ impl Engine {
                 }
                 _ => None,
             })
-            .unwrap_or_default()
+            .or_else(|| self.remaining_share(initiator).map(Share::beside))
+            .unwrap_or_else(|| Share::new(&self.account))
     }
 
     /// Decide about a login; the VDisk's place, or None for discovery. Closes the session that it reinstates.

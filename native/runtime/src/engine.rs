@@ -28,9 +28,11 @@ use crate::link::Link;
 use crate::pace::Pace;
 use crate::peers::{Mirror, Peer};
 use crate::portal::{Listener, Purpose};
+use crate::remains::Remains;
 use crate::request::random_u64;
 use crate::reserve::Drain;
 use crate::session::Session;
+use crate::share::{Account, Share};
 use crate::tasks::Waiter;
 
 /// Time passes for the protocols in steps of this, in nanoseconds.
@@ -47,6 +49,8 @@ pub struct Settings {
     pub silence_ns: u64,
     /// How long an answered heartbeat lets a node serve, in nanoseconds; the same on both nodes.
     pub lease_ns: u64,
+    /// How much memory may be held for initiators, in bytes ([`crate::share`]).
+    pub memory_limit_bytes: usize,
 }
 
 /// A call from another thread.
@@ -87,6 +91,11 @@ pub struct Engine {
     pub(crate) last_nexus: u64,
     pub(crate) last_tsih: u16,
     pub(crate) refusals: Reports,
+    /// The memory that is held for initiators.
+    pub(crate) account: Arc<Account>,
+    /// The part of it of all connections that have not logged in.
+    pub(crate) strangers: Share,
+    pub(crate) remains: Vec<Remains>,
     calls: mpsc::Receiver<Call>,
     pace: Pace,
     next_tick_ns: u64,
@@ -106,6 +115,7 @@ impl Engine {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let pool = DiskPool::start(&waker)?;
+        let account = Account::new(settings.memory_limit_bytes);
         let engine = Self {
             poll,
             endpoints: Slab::new(),
@@ -130,6 +140,9 @@ impl Engine {
             last_nexus: random_u64() >> 1,
             last_tsih: 0,
             refusals: Reports::default(),
+            strangers: Share::new(&account),
+            account,
+            remains: Vec::new(),
             calls,
             pace: Pace::default(),
             next_tick_ns: 0,
@@ -258,6 +271,7 @@ impl Engine {
         self.core.node.tick(self.core.now_ns);
         self.tick_listeners();
         self.tick_sessions();
+        self.tick_remains();
         self.tick_peers();
         self.tick_sanitize();
     }

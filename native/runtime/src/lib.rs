@@ -29,6 +29,7 @@ pub mod pace;
 mod peers;
 pub mod plan;
 pub mod portal;
+mod remains;
 pub mod request;
 mod reserve;
 pub(crate) mod sanitize;

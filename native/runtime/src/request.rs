@@ -24,7 +24,7 @@ pub struct Request {
     pub task: TaskTag,
     /// The VDisk's place.
     pub vdisk: usize,
-    /// Bytes that the command holds or will hold, for backpressure.
+    /// Bytes that the command takes beside its data-out.
     pub held_bytes: usize,
     /// What is to be done after the operation under way.
     pub todo: VecDeque<HostOp>,

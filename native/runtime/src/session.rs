@@ -3,8 +3,9 @@
 //! Rules:
 //!
 //! * A pass reads a bounded number of bytes from one connection, so that none starves the others.
-//! * Nothing more is read while the connection holds too many bytes in flight or waiting to be sent, or its initiator has used up
-//!   its share ([`crate::share`]).
+//! * While its initiator has used up its share ([`crate::share`]) a connection is read only as far as that lets end what has begun, and
+//!   of what was received only that begins which takes no more memory. If nothing is left that could give memory back, one command
+//!   begins all the same, or is refused.
 //! * What concerns other connections (reinstatement, resets) is given back to the engine as a [`Pump`].
 
 use std::io;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use twindisk_iscsi::{
-    Challenge, Connection, Event, Finish, PortalConfig, RefusedLogin, ScsiCommand, SessionRequest,
-    TaskFunction, TaskTag,
+    Challenge, Connection, Event, Finish, PortalConfig, RefusedLogin, Room, ScsiCommand,
+    SessionRequest, TaskFunction, TaskTag,
 };
 use twindisk_mirror::HostOp;
 use twindisk_scsi::{IoRequest, NexusId, Step};
@@ -28,8 +29,8 @@ use crate::vdisk::Targets;
 
 /// Bytes that one connection may bring in during one pass: few enough to be in the processor's cache when they are written.
 const PASS_BYTES: usize = 256 << 10;
-/// Bytes in flight and to be sent above which a connection is not read.
-const HELD_MAX_BYTES: usize = 32 << 20;
+/// What a command in flight takes beside its data, in bytes.
+const COMMAND_BYTES: usize = 512;
 
 /// Ticks that a connection gets to take the last answer.
 pub const CLOSING_TICKS: u32 = 20;
@@ -85,8 +86,16 @@ pub struct Session {
     pub nexus: NexusId,
     /// None before login.
     pub login: Option<Login>,
-    /// Bytes held by commands in flight, here and in the initiator's other sessions.
+    /// The memory that it holds, and that its initiator's other sessions do.
     pub share: Share,
+    /// Its commands in flight.
+    commands: usize,
+    /// What they take beside their data-out, in bytes.
+    commands_bytes: usize,
+    /// What the protocol was told last.
+    room: Room,
+    /// The protocol took no more input, because too much waits to be sent.
+    stopped: bool,
     /// To be closed once everything is written, or [`CLOSING_TICKS`] have passed.
     pub closing: bool,
     /// Ticks since then.
@@ -104,6 +113,7 @@ impl Session {
         nexus: NexusId,
         config: Arc<PortalConfig>,
         challenge: Challenge,
+        share: Share,
         now_ns: u64,
     ) -> io::Result<Self> {
         let socket = Socket::new(stream)?;
@@ -114,29 +124,88 @@ impl Session {
             address,
             nexus,
             login: None,
-            share: Share::default(),
+            share,
+            commands: 0,
+            commands_bytes: 0,
+            room: Room::Free,
+            stopped: false,
             closing: false,
             closing_ticks: 0,
         })
     }
 
-    /// Whether reading may go on.
+    /// Whether there is anything to be done for it now, beside writing.
     #[must_use]
-    pub fn may_read(&mut self) -> bool {
+    pub fn may_go_on(&mut self) -> bool {
+        if self.closing {
+            return false;
+        }
+        let room = self.look_for_room();
+        let begins = self.connection.peek_event().is_some_and(takes_memory);
+        (begins && self.verdict(room) != Verdict::Wait)
+            || (room < self.room && self.connection.waits_for_room())
+            || (self.stopped && self.connection.wants_input())
+            || (self.socket.is_readable() && self.may_read(room))
+    }
+
+    fn may_read(&self, room: Room) -> bool {
         !self.closing
-            && self.share.has_room()
-            && self.share.own_bytes() + self.connection.transmit().len_bytes() < HELD_MAX_BYTES
+            && self.connection.wants_input()
+            && (room == Room::Free || self.connection.awaits_data())
+    }
+
+    /// What becomes of a command that takes memory.
+    fn verdict(&mut self, room: Room) -> Verdict {
+        match room {
+            Room::Free => Verdict::Begin,
+            // Their end gives memory back.
+            _ if self.commands > 0 || !self.is_flushed() => Verdict::Wait,
+            Room::Short => Verdict::Begin,
+            Room::Spent => Verdict::Refuse,
+        }
+    }
+
+    /// How much room there is. Only if there seems to be little it is counted anew what is in use.
+    fn look_for_room(&mut self) -> Room {
+        let room = self.share.room();
+        if room == Room::Free {
+            return room;
+        }
+        self.socket.sweep();
+        self.count_memory();
+        self.share.room()
+    }
+
+    /// Tell the share what this connection holds.
+    pub fn count_memory(&mut self) {
+        let awaited_bytes = usize::try_from(self.connection.awaited_bytes()).unwrap_or(usize::MAX);
+        let to_send_bytes = self.connection.transmit().len_bytes();
+        let received_bytes = self.socket.held_bytes();
+        self.share
+            .set(received_bytes + awaited_bytes + self.commands_bytes + to_send_bytes);
+    }
+
+    /// A command that took `bytes` beside its data-out has ended.
+    pub fn end_command(&mut self, bytes: usize) {
+        self.commands -= 1;
+        self.commands_bytes -= bytes;
     }
 
     /// Read and act until there is nothing more, the pass's share is used up, or the engine has to act. `endpoint` is this
     /// connection's place.
     pub fn pump(&mut self, endpoint: usize, core: &mut Core) -> Pump {
+        let pump = self.read_and_act(endpoint, core);
+        self.count_memory();
+        pump
+    }
+
+    fn read_and_act(&mut self, endpoint: usize, core: &mut Core) -> Pump {
         let mut budget = PASS_BYTES;
         loop {
             if let Some(pump) = self.act(endpoint, core) {
                 return pump;
             }
-            if !self.socket.is_readable() || !self.may_read() {
+            if !self.socket.is_readable() || !self.may_read(self.room) {
                 return Pump::Idle;
             }
             if budget == 0 {
@@ -157,8 +226,12 @@ impl Session {
             vdisks: &core.vdisks,
             discovery: &core.discovery,
         };
+        self.count_memory();
+        self.room = self.look_for_room();
+        self.connection.set_room(self.room);
         let received = self.connection.receive(&mut self.socket.input, &targets);
-        while let Some(event) = self.connection.next_event() {
+        self.stopped = !self.connection.wants_input();
+        while let Some(event) = self.next_event() {
             match event {
                 Event::Command(command) => self.command(endpoint, command, core),
                 Event::SessionRequested(request) => return Some(Pump::Login(request)),
@@ -183,14 +256,30 @@ impl Session {
         received.is_err().then_some(Pump::Close)
     }
 
+    /// The next event that may be acted on. Commands that there is no room for are refused on the way.
+    fn next_event(&mut self) -> Option<Event> {
+        while self.connection.peek_event().is_some_and(takes_memory) {
+            let room = self.look_for_room();
+            match self.verdict(room) {
+                Verdict::Begin => break,
+                Verdict::Wait => return None,
+                Verdict::Refuse => {
+                    if let Some(Event::Command(command)) = self.connection.next_event() {
+                        self.connection.refuse_for_room(command.task);
+                    }
+                }
+            }
+        }
+        self.connection.next_event()
+    }
+
     fn command(&mut self, endpoint: usize, command: ScsiCommand, core: &mut Core) {
         let Some(place) = self.login.as_ref().and_then(|login| login.vdisk) else {
             return;
         };
         let vdisk = &mut core.vdisks[place];
         let (cdb, data_out) = (command.cdb, command.data_out);
-        let sent_bytes: usize = data_out.iter().map(bytes::Bytes::len).sum();
-        let mut held_bytes = 512 + sent_bytes;
+        let mut held_bytes = COMMAND_BYTES;
         let (plan, work) = match vdisk.unit.execute(self.nexus, &cdb, command.lun, &data_out) {
             Step::Done(response) => {
                 return self
@@ -218,7 +307,9 @@ impl Session {
                 )
             }
         };
-        self.share.hold(held_bytes);
+        self.commands += 1;
+        self.commands_bytes += held_bytes;
+        self.share.set(self.share.own_bytes() + held_bytes);
         let serial = vdisk.serial;
         let waiting = Request {
             endpoint,
@@ -240,7 +331,9 @@ impl Session {
     /// # Errors
     /// The connection broke.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush(self.connection.transmit())
+        let flushed = self.socket.flush(self.connection.transmit());
+        self.count_memory();
+        flushed
     }
 
     /// Whether everything is written.
@@ -248,6 +341,21 @@ impl Session {
     pub fn is_flushed(&mut self) -> bool {
         Outbox::len_bytes(self.connection.transmit()) == 0
     }
+}
+
+/// What becomes of a command that takes memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Begin,
+    /// Until others have ended.
+    Wait,
+    Refuse,
+}
+
+/// Whether an event is a command that may take more memory than it has brought: all but plain writes, whose end gives theirs back.
+fn takes_memory(event: &Event) -> bool {
+    const WRITES: [u8; 4] = [0x0a, 0x2a, 0x8a, 0xaa];
+    matches!(event, Event::Command(command) if !WRITES.contains(&command.cdb[0]))
 }
 
 /// Bytes that a request will hold beside its data-out: what it reads, and what it fills.

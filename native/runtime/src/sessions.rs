@@ -15,6 +15,7 @@ use crate::engine::{Endpoint, Engine, Slot};
 use crate::event::{EngineEvent, VdiskEvent};
 use crate::portal::Purpose;
 use crate::session::{CLOSING_TICKS, Login, Pump, Session};
+use crate::share::Share;
 
 /// An initiator that is dropped comes back after this time at the earliest.
 const COME_BACK_SECONDS: u16 = 1;
@@ -41,8 +42,9 @@ impl Engine {
         }
         let challenge = Challenge::new(random);
         self.make_room_for_login();
-        if let Ok(session) = Session::new(stream, from, nexus, config, challenge, self.core.now_ns)
-        {
+        let share = Share::beside(&self.strangers);
+        let now_ns = self.core.now_ns;
+        if let Ok(session) = Session::new(stream, from, nexus, config, challenge, share, now_ns) {
             // A connection that cannot be watched is dropped, which closes it.
             let _ = self.keep(Endpoint::Session(Box::new(session)));
         }
@@ -101,7 +103,7 @@ impl Engine {
         let broken = session.flush().is_err();
         if broken || (session.closing && session.is_flushed()) {
             self.close_session(place);
-        } else if session.socket.is_readable() && session.may_read() {
+        } else if session.may_go_on() {
             self.schedule(place);
         }
     }
@@ -161,9 +163,10 @@ impl Engine {
         if self.session_mut(place).is_none() {
             return;
         }
-        let Endpoint::Session(session) = self.endpoints.remove(place).endpoint else {
+        let Endpoint::Session(mut session) = self.endpoints.remove(place).endpoint else {
             return;
         };
+        self.keep_remains(&mut session);
         for id in self
             .core
             .requests
@@ -205,6 +208,7 @@ impl Engine {
             let Some(session) = self.session_mut(place) else {
                 continue;
             };
+            session.socket.rest();
             session.closing_ticks += u32::from(session.closing);
             if session.closing_ticks > CLOSING_TICKS || session.connection.tick(now_ns).is_err() {
                 self.close_session(place);
@@ -213,9 +217,12 @@ impl Engine {
                 self.mark_dirty(place);
             } else if !session.is_flushed() {
                 self.mark_dirty(place);
-            } else if session.socket.is_readable() && session.may_read() {
-                // Another session of its initiator has given room back.
-                self.schedule(place);
+            } else {
+                session.count_memory();
+                if session.may_go_on() {
+                    // Another session has given room back.
+                    self.schedule(place);
+                }
             }
         }
     }

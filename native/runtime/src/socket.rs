@@ -4,6 +4,8 @@
 //!
 //! * Readiness is edge-triggered: `readable` stays set until the kernel says there is nothing more, however many passes
 //!   that takes, so a socket may be left unread (fairness, backpressure) and taken up again without an event.
+//! * Input lies in blocks whose parts are handed on without copying. A block that is used up is kept in sight until the last part of
+//!   it is gone, so that the memory that is held can be told at every moment.
 //! * Output waits in an [`Outbox`] during a pass and leaves in as few `writev` calls as possible when the pass ends.
 
 use std::collections::VecDeque;
@@ -103,6 +105,42 @@ pub enum Read {
     Closed,
 }
 
+/// Blocks of input that are used up, but parts of which may be in use.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// A part of each, and its size in bytes.
+    blocks: Vec<(Bytes, usize)>,
+    held_bytes: usize,
+}
+
+impl Blocks {
+    fn push(&mut self, block: BytesMut, block_bytes: usize) {
+        let part = block.freeze();
+        if !part.is_unique() {
+            self.held_bytes += block_bytes;
+            self.blocks.push((part, block_bytes));
+        }
+    }
+
+    /// Let go of those that nobody else uses.
+    pub fn sweep(&mut self) {
+        let Self { blocks, held_bytes } = self;
+        blocks.retain(|(part, block_bytes)| {
+            let used = !part.is_unique();
+            if !used {
+                *held_bytes -= block_bytes;
+            }
+            used
+        });
+    }
+
+    /// Their memory.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+}
+
 /// One TCP connection.
 #[derive(Debug)]
 pub struct Socket {
@@ -110,6 +148,11 @@ pub struct Socket {
     pub stream: TcpStream,
     /// Bytes received and not yet consumed by the protocol.
     pub input: BytesMut,
+    /// The size of the block that `input` lies in.
+    block_bytes: usize,
+    used_up: Blocks,
+    /// Something was read since [`Socket::rest`] was called.
+    active: bool,
     readable: bool,
     read_closed: bool,
     writable: bool,
@@ -127,6 +170,9 @@ impl Socket {
         Ok(Self {
             stream,
             input: BytesMut::new(),
+            block_bytes: 0,
+            used_up: Blocks::default(),
+            active: false,
             readable: true,
             read_closed: false,
             writable: true,
@@ -158,14 +204,11 @@ impl Socket {
     /// # Errors
     /// The connection broke.
     pub fn read(&mut self, wanted_bytes: usize) -> io::Result<Read> {
-        if self.input.capacity() - self.input.len() < wanted_bytes.max(READ_ROOM_MIN_BYTES) {
-            let room_bytes = if self.busy {
-                READ_ROOM_MAX_BYTES
-            } else {
-                READ_ROOM_BYTES
-            };
-            self.input.reserve(wanted_bytes.max(room_bytes));
+        let least_bytes = wanted_bytes.max(READ_ROOM_MIN_BYTES);
+        if self.input.capacity() - self.input.len() < least_bytes {
+            self.make_room(least_bytes);
         }
+        self.active = true;
         let room = self.input.spare_capacity_mut();
         let room_bytes = room.len();
         match rustix::net::recv(
@@ -189,6 +232,54 @@ impl Socket {
             Err(Errno::INTR) => Ok(Read::Data(0)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Have room for `least_bytes` behind the input: in its block, if nobody uses that any more, else in a new one.
+    fn make_room(&mut self, least_bytes: usize) {
+        let room_bytes = if self.busy {
+            READ_ROOM_MAX_BYTES
+        } else {
+            READ_ROOM_BYTES
+        };
+        self.used_up.sweep();
+        if self.block_bytes >= room_bytes && self.input.try_reclaim(least_bytes) {
+            return;
+        }
+        let wanted_bytes = self.input.len() + least_bytes.max(room_bytes);
+        let mut fresh = BytesMut::with_capacity(wanted_bytes);
+        fresh.extend_from_slice(&self.input);
+        let old = std::mem::replace(&mut self.input, fresh);
+        self.used_up.push(old, self.block_bytes);
+        self.block_bytes = wanted_bytes;
+    }
+
+    /// Let go of what is not needed any more; to be called now and then.
+    pub fn rest(&mut self) {
+        self.used_up.sweep();
+        if !std::mem::take(&mut self.active) && self.input.is_empty() && self.block_bytes > 0 {
+            let old = std::mem::take(&mut self.input);
+            self.used_up.push(old, self.block_bytes);
+            self.block_bytes = 0;
+        }
+    }
+
+    /// Learn which blocks are not in use any more.
+    pub fn sweep(&mut self) {
+        self.used_up.sweep();
+    }
+
+    /// The memory of everything that was received and is in use, whoever uses it.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.block_bytes + self.used_up.held_bytes()
+    }
+
+    /// Take out the blocks that the input lies and lay in.
+    pub fn take_blocks(&mut self) -> Blocks {
+        let mut blocks = std::mem::take(&mut self.used_up);
+        blocks.push(std::mem::take(&mut self.input), self.block_bytes);
+        self.block_bytes = 0;
+        blocks
     }
 
     /// Write what the kernel takes of the outbox.
@@ -241,6 +332,58 @@ mod tests {
         assert_eq!(read_until_data(&mut socket), Read::Data(3));
         assert_eq!(&socket.input[..], b"abc");
         assert!(!socket.is_readable());
+    }
+
+    #[test]
+    fn a_block_is_held_as_long_as_a_part_of_it_is_in_use() {
+        let (mut socket, mut client) = pair();
+        let mut parts = Vec::new();
+        for number in 0..40 {
+            client.write_all(&[number; 65536]).unwrap();
+            while socket.input.len() < 65536 {
+                read_until_data(&mut socket);
+                socket.make_ready();
+            }
+            parts.push(socket.input.split_to(65536).freeze().slice(7..8));
+        }
+        let held_bytes = socket.held_bytes();
+        assert!((40 * 65536..50 << 20).contains(&held_bytes), "{held_bytes}");
+        assert!(
+            parts
+                .iter()
+                .enumerate()
+                .all(|(number, part)| part[..] == [number as u8])
+        );
+        parts.truncate(1);
+        socket.rest();
+        let held_bytes = socket.held_bytes();
+        assert!(
+            (65536..=2 * (READ_ROOM_MAX_BYTES + 65536)).contains(&held_bytes),
+            "{held_bytes}"
+        );
+        let mut left = socket.take_blocks();
+        assert_eq!(socket.held_bytes(), 0);
+        assert!(left.held_bytes() >= 65536);
+        drop(parts);
+        left.sweep();
+        assert_eq!(left.held_bytes(), 0);
+    }
+
+    #[test]
+    fn a_connection_at_rest_holds_nothing() {
+        let (mut socket, mut client) = pair();
+        client.write_all(b"abc").unwrap();
+        read_until_data(&mut socket);
+        socket.rest();
+        socket.rest();
+        assert!(socket.held_bytes() > 0, "a part of a PDU is there");
+        socket.input.clear();
+        socket.rest();
+        assert_eq!(socket.held_bytes(), 0);
+        client.write_all(b"def").unwrap();
+        socket.make_ready();
+        read_until_data(&mut socket);
+        assert_eq!(&socket.input[..], b"def");
     }
 
     #[test]

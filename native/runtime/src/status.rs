@@ -17,6 +17,17 @@ pub struct SessionStatus {
     pub initiator: String,
     /// Where it connects from, `host:port`.
     pub address: String,
+    /// The memory that is held for it, in bytes.
+    pub held_bytes: usize,
+}
+
+/// The memory that is held for initiators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// What is held, in bytes.
+    pub held_bytes: usize,
+    /// What may be held.
+    pub limit_bytes: usize,
 }
 
 /// One open VDisk.
@@ -74,6 +85,8 @@ pub struct EngineStatus {
     pub vdisks: Vec<VdiskStatus>,
     /// The known peers.
     pub peers: Vec<PeerStatus>,
+    /// The memory that is held for initiators.
+    pub memory: MemoryStatus,
 }
 
 impl Engine {
@@ -113,6 +126,10 @@ impl Engine {
         EngineStatus {
             vdisks: vdisks.collect(),
             peers: peers.collect(),
+            memory: MemoryStatus {
+                held_bytes: self.account.held_bytes(),
+                limit_bytes: self.account.limit_bytes(),
+            },
         }
     }
 
@@ -123,6 +140,7 @@ impl Engine {
                 Some(SessionStatus {
                     initiator,
                     address: session.address.to_string(),
+                    held_bytes: session.share.own_bytes(),
                 })
             }
             _ => None,

@@ -21,6 +21,7 @@ fn engine() -> Handle {
         heartbeat_ns: 20_000_000,
         silence_ns: 1_000_000_000,
         lease_ns: 1_000_000_000,
+        memory_limit_bytes: 1 << 30,
     };
     Handle::start(settings).unwrap()
 }

@@ -105,10 +105,11 @@ class DiskNew(_Request):
 
 
 class SessionView(_Answer):
-    """An initiator's session."""
+    """An initiator's session. ``held_bytes``: the memory that is held for it."""
 
     initiator: str
     address: str
+    held_bytes: int
 
 
 class VDiskView(_Answer):
@@ -331,10 +332,18 @@ class TrapTestView(_Answer):
     detail: str
 
 
+class MemoryView(_Answer):
+    """The memory that is held for all initiators together, and its limit."""
+
+    held_bytes: int
+    limit_bytes: int
+
+
 class StatusView(_Answer):
     """Everything at a glance."""
 
     node: NodeView
+    memory: MemoryView
     peers: list[PeerView]
     pools: list[PoolView]
     vdisks: list[VDiskView]

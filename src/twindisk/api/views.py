@@ -16,6 +16,7 @@ from twindisk.api.schemas import (
     DiskView,
     EventView,
     FactsView,
+    MemoryView,
     MirrorView,
     NodeView,
     PeerView,
@@ -30,7 +31,7 @@ from twindisk.brain.status import Status, role_word, status_of
 from twindisk.config_file import ConfigWarning
 from twindisk.node import devices, disks
 from twindisk.node.context import Node
-from twindisk.node.engine_status import access_state_of, progress_of, sessions_of
+from twindisk.node.engine_status import access_state_of, memory_of, progress_of, sessions_of
 from twindisk.node.fence_trial import FenceTrial
 from twindisk.node.records import Admission, Check, Disk, EventRecord, Mirror, Pool, VDisk
 
@@ -162,7 +163,7 @@ def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
         chap_users=[user.name for user in vdisk.admission.users],
         chap_target=None if vdisk.admission.own is None else vdisk.admission.own.name,
         sessions=[
-            SessionView(initiator=session.initiator, address=session.address)
+            SessionView(initiator=session.initiator, address=session.address, held_bytes=session.held_bytes)
             for session in sessions_of(seen, vdisk.name)
         ],
     )
@@ -250,8 +251,10 @@ async def engine_status(node: Node) -> Mapping[str, Any]:
 async def status_view(node: Node) -> StatusView:
     """Return everything at a glance."""
     seen = await engine_status(node)
+    memory = memory_of(seen)
     return StatusView(
         node=node_view(node),
+        memory=MemoryView(held_bytes=memory.held_bytes, limit_bytes=memory.limit_bytes),
         peers=peer_views(node),
         pools=[pool_view(node, pool) for pool in node.state.pools()],
         vdisks=[vdisk_view(node, vdisk, seen) for vdisk in node.state.vdisks()],

@@ -11,6 +11,7 @@ import click
 from twindisk.cli import columns
 from twindisk.cli.output import Shell, build_table, command
 from twindisk.config import etc_directory
+from twindisk.sizes import show_size
 
 
 @click.group()
@@ -69,6 +70,10 @@ def status(shell: Shell) -> None:
     out.print(
         f"[bold]Node[/bold] {seen.node.name}  mirror address {seen.node.recv_address or '-'} ({seen.node.recv_status})"
         f"  portals {', '.join(seen.node.portals)}"
+    )
+    out.print(
+        f"Memory held for initiators: {show_size(seen.memory.held_bytes)} of {show_size(seen.memory.limit_bytes)}",
+        highlight=False,
     )
     for table in (
         build_table(seen.peers, columns.PEERS) if seen.peers else None,

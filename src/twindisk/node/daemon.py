@@ -80,7 +80,12 @@ def _make_engine(config: NodeConfig) -> EnginePort:
     from twindisk._native import Engine  # noqa: PLC0415
 
     link = config.link
-    return Engine(heartbeat_ms=link.heartbeat_ms, silence_ms=link.silence_ms, lease_ms=link.lease_ms)
+    return Engine(
+        heartbeat_ms=link.heartbeat_ms,
+        silence_ms=link.silence_ms,
+        lease_ms=link.lease_ms,
+        memory_limit_bytes=config.memory_limit_mib << 20,
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ class Session:
 
     initiator: str
     address: str
+    held_bytes: int
+    """The memory that is held for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,23 @@ class Progress:
 def sessions_of(status: Mapping[str, Any], vdisk: str) -> tuple[Session, ...]:
     """Return the sessions with a VDisk."""
     found = status.get("vdisks", {}).get(vdisk, {}).get("sessions", ())
-    return tuple(Session(str(session["initiator"]), str(session["address"])) for session in found)
+    return tuple(
+        Session(str(session["initiator"]), str(session["address"]), int(session["held_bytes"])) for session in found
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory that is held for all initiators together, and how much it may be."""
+
+    held_bytes: int
+    limit_bytes: int
+
+
+def memory_of(status: Mapping[str, Any]) -> Memory:
+    """Return the memory that is held for initiators."""
+    found = status["memory"]
+    return Memory(int(found["held_bytes"]), int(found["limit_bytes"]))
 
 
 def access_state_of(status: Mapping[str, Any], vdisk: str) -> str | None:

@@ -30,6 +30,15 @@ def test_times_of_fencing(tmp_path: Path) -> None:
     assert config.warnings == ()
 
 
+def test_the_memory_for_initiators(tmp_path: Path) -> None:
+    assert load(tmp_path).memory_limit_mib == 1024
+    (tmp_path / "quadstor.conf").write_text("MemoryLimitMiB=300\n")
+    assert load(tmp_path).memory_limit_mib == 300
+    (tmp_path / "quadstor.conf").write_text("MemoryLimitMiB=255\n")
+    with pytest.raises(ConfigError):
+        load(tmp_path)
+
+
 def test_a_mistyped_directory_is_no_empty_one(tmp_path: Path) -> None:
     for read in (load, control_socket):
         with pytest.raises(ConfigError) as raised:

@@ -137,7 +137,9 @@ async def test_a_vdisk_with_sessions_is_removed_only_by_force(tmp_path: Path) ->
     async with cluster(tmp_path) as nodes:
         node = await with_pool(nodes)
         made = await vdisks.create(node, NewVDisk("M1", MIB, pool="HA"))
-        nodes.engines["vm10"].vdisks["M1"].sessions.append({"initiator": "iqn.x:client", "address": "10.0.0.9:4000"})
+        nodes.engines["vm10"].vdisks["M1"].sessions.append(
+            {"initiator": "iqn.x:client", "address": "10.0.0.9:4000", "held_bytes": 0}
+        )
         with pytest.raises(RefusedError) as raised:
             await vdisks.remove(node, "M1", force=False)
         assert raised.value.problem is RefusedProblem.VDISK_IN_USE

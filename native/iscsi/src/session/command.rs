@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::Session;
 use super::data_in::send_answer;
-use super::data_out::{Collecting, DataFault};
+use super::data_out::{Collecting, DataFault, Failure};
+use super::room::Room;
 use super::sense::{CHECK_CONDITION, Sense};
 use super::task::{State, Task};
 use crate::event::{Event, ScsiCommand, ScsiResponse, TaskAttribute, TaskTag};
@@ -60,7 +61,11 @@ impl Session {
         collecting.in_turn = in_turn;
         collecting.fault = self
             .take_first_data(&mut collecting, read && write, to_collect, pdu.data)
-            .err();
+            .err()
+            .map(Failure::Sense);
+        if self.room == Room::Spent && to_collect > 0 && !(in_turn && collecting.is_complete()) {
+            collecting.give_up();
+        }
         let tag = self.tasks.new_tag(header.itt());
         let mut task = Task {
             tag,
@@ -126,12 +131,20 @@ impl Session {
             return;
         }
         if !data_intact {
-            collecting.fault = Some(Sense::DATA_DIGEST);
+            collecting.fault = Some(Failure::Sense(Sense::DATA_DIGEST));
             outbox.reject(&header, RejectReason::DataDigest, self.sequence());
         } else {
+            let awaited_bytes = collecting.awaited_bytes();
             match collecting.take(&header, data) {
-                Ok(()) => {}
-                Err(DataFault::Failed(sense)) => collecting.fault = Some(sense),
+                Ok(()) => {
+                    let came_bytes = awaited_bytes - collecting.awaited_bytes();
+                    let keeps_unasked = collecting.awaits_unsolicited();
+                    self.awaited_bytes -= u64::from(came_bytes);
+                    if keeps_unasked && self.room == Room::Spent {
+                        return self.refuse_for_room(tag, outbox);
+                    }
+                }
+                Err(DataFault::Failed(sense)) => collecting.fault = Some(Failure::Sense(sense)),
                 Err(DataFault::UnknownTag) => {
                     outbox.reject(&header, RejectReason::InvalidField, self.sequence());
                     return;
@@ -142,15 +155,18 @@ impl Session {
     }
 
     /// Report, fail or ask for data, whatever is due for a command in its turn.
-    fn go_on(&mut self, tag: TaskTag, outbox: &mut Outbox) {
+    pub(super) fn go_on(&mut self, tag: TaskTag, outbox: &mut Outbox) {
         let Some(collecting) = self.collecting(tag).filter(|collecting| collecting.in_turn) else {
             return;
         };
-        if let Some(sense) = collecting.fault {
-            let response = ScsiResponse {
-                status: CHECK_CONDITION,
-                sense: sense.bytes(),
-                ..Default::default()
+        if let Some(failure) = collecting.fault {
+            let response = match failure {
+                Failure::Sense(sense) => ScsiResponse {
+                    status: CHECK_CONDITION,
+                    sense: sense.bytes(),
+                    ..Default::default()
+                },
+                Failure::NoRoom => self.no_room_response(),
             };
             self.finish(tag, &response, outbox);
         } else if collecting.is_complete() {
@@ -173,6 +189,7 @@ impl Session {
     fn request_data(&mut self, tag: TaskTag, outbox: &mut Outbox) {
         let max_outstanding = self.parameters.get(Key::MaxOutstandingR2T);
         let max_burst = self.parameters.get(Key::MaxBurstLength);
+        let budget_bytes = self.data_out_budget_bytes();
         let Some(task) = self.tasks.get(tag) else {
             return;
         };
@@ -183,9 +200,11 @@ impl Session {
         if task.reserved_bytes == 0 && unrequested > 0 {
             let first = self.waiting.front().is_none_or(|front| *front == tag);
             let granted = first
-                && self
-                    .tasks
-                    .reserve(tag, unrequested, self.config.data_out_budget_bytes);
+                && self.room != Room::Spent
+                && self.tasks.reserve(tag, unrequested, budget_bytes);
+            if !granted && self.room == Room::Spent {
+                return self.refuse_for_room(tag, outbox);
+            }
             if !granted {
                 if !self.waiting.contains(&tag) {
                     self.waiting.push_back(tag);
@@ -206,6 +225,7 @@ impl Session {
                 return;
             };
             task.data_pdus += 1;
+            self.awaited_bytes += u64::from(request.length);
             let pdu = r2t(
                 tag.itt,
                 task.lun,
@@ -240,6 +260,9 @@ impl Session {
     /// End a task unanswered.
     pub(super) fn drop_task(&mut self, tag: TaskTag, outbox: &mut Outbox) {
         if let Some(task) = self.close_task(tag) {
+            if matches!(task.state, State::Running) {
+                outbox.forget(tag);
+            }
             self.wake_waiting(&task, outbox);
         }
     }
@@ -251,6 +274,9 @@ impl Session {
             State::Collecting(collecting) => collecting.in_turn,
             State::Running | State::Management(_) => true,
         };
+        if let State::Collecting(collecting) = &task.state {
+            self.awaited_bytes -= u64::from(collecting.awaited_bytes());
+        }
         if task.holds_window && numbered {
             self.window.close();
         }
@@ -262,6 +288,11 @@ impl Session {
         if ended.reserved_bytes == 0 && self.waiting.front() != Some(&ended.tag) {
             return;
         }
+        self.serve_waiting(outbox);
+    }
+
+    /// Ask for the data of commands that wait for it, oldest first, as far as the budget goes.
+    pub(super) fn serve_waiting(&mut self, outbox: &mut Outbox) {
         while let Some(tag) = self.waiting.front().copied() {
             if self.collecting(tag).is_some() {
                 self.request_data(tag, outbox);
@@ -277,7 +308,7 @@ impl Session {
         }
     }
 
-    fn collecting(&mut self, tag: TaskTag) -> Option<&mut Collecting> {
+    pub(super) fn collecting(&mut self, tag: TaskTag) -> Option<&mut Collecting> {
         match &mut self.tasks.get(tag)?.state {
             State::Collecting(collecting) => Some(collecting),
             State::Running | State::Management(_) => None,

@@ -24,7 +24,7 @@ pub(super) struct Collecting {
     /// All commands before it were acted on.
     pub(super) in_turn: bool,
     /// What to answer instead of reporting it, as soon as its turn has come.
-    pub(super) fault: Option<Sense>,
+    pub(super) fault: Option<Failure>,
     pub(super) pieces: Vec<Bytes>,
     expected: u32,
     received: u32,
@@ -35,6 +35,15 @@ pub(super) struct Collecting {
     first_burst: u32,
     bursts: VecDeque<Burst>,
     next_r2t_sn: u32,
+}
+
+/// Why a command is answered instead of being reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// CHECK CONDITION with this sense.
+    Sense(Sense),
+    /// There is no room for its data ([`super::room`]).
+    NoRoom,
 }
 
 /// Data that were asked for by one R2T.
@@ -90,6 +99,22 @@ impl Collecting {
     /// All data are there.
     pub(super) fn is_complete(&self) -> bool {
         self.received == self.expected
+    }
+
+    /// Data that R2Ts asked for and that have not come, in bytes.
+    pub(super) fn awaited_bytes(&self) -> u32 {
+        self.requested - self.received
+    }
+
+    /// More data are to come that nobody asked for.
+    pub(super) fn awaits_unsolicited(&self) -> bool {
+        self.unsolicited.is_some() && self.fault.is_none()
+    }
+
+    /// There is no room for its data: drop what came, and take no more.
+    pub(super) fn give_up(&mut self) {
+        self.pieces = Vec::new();
+        self.fault.get_or_insert(Failure::NoRoom);
     }
 
     /// Data that no R2T asked for yet, in bytes.

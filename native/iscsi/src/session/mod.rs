@@ -9,6 +9,7 @@
 mod command;
 mod data_in;
 mod data_out;
+mod room;
 mod sense;
 mod task;
 mod task_management;
@@ -28,6 +29,7 @@ use crate::pdu::{
     FrameRules, Pdu, RESERVED_TAG, drop_notice, logout_request, logout_response, nop_in, opcode,
 };
 
+pub use room::Room;
 use task::Tasks;
 use text_exchange::TextExchange;
 
@@ -69,6 +71,9 @@ pub(crate) struct Session {
     tasks: Tasks,
     /// Commands that wait for a part of the data-out budget, oldest first.
     waiting: VecDeque<TaskTag>,
+    room: Room,
+    /// Bytes that R2Ts asked for and that have not come: what the tasks' data lack up to their last R2T.
+    awaited_bytes: u64,
     text: Option<TextExchange>,
     next_ttt: u32,
 }
@@ -90,6 +95,8 @@ impl Session {
             window,
             tasks: Tasks::default(),
             waiting: VecDeque::new(),
+            room: Room::default(),
+            awaited_bytes: 0,
             text: None,
             next_ttt: 0,
         }
@@ -214,7 +221,12 @@ impl Session {
         } else {
             Parked::Request(Box::new(pdu))
         };
-        self.window.park(cmd_sn, parked);
+        match parked {
+            Parked::Request(pdu) if self.room == Room::Spent && !pdu.data.is_empty() => {
+                outbox.reject(&pdu.header, RejectReason::LongOperation, self.sequence());
+            }
+            parked => self.window.park(cmd_sn, parked),
+        }
     }
 
     /// Act on the parked requests whose turn has come.

@@ -58,6 +58,10 @@ impl Tasks {
         self.open.len()
     }
 
+    pub(super) fn any(&self, wanted: impl Fn(&Task) -> bool) -> bool {
+        self.open.values().any(wanted)
+    }
+
     pub(super) fn contains(&self, itt: u32) -> bool {
         self.open.contains_key(&itt)
     }
