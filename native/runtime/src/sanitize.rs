@@ -114,7 +114,7 @@ impl Engine {
             } else if let Some(request) = self.core.requests.remove(*id)
                 && let Some(session) = self.session_mut(request.endpoint)
             {
-                session.share.release(request.held_bytes);
+                session.end_command(request.held_bytes);
             }
             false
         });
