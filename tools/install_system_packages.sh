@@ -6,7 +6,7 @@
 #   build  a Python that can make virtual environments
 #   demo   libiscsi and its tools, QEMU's disk tools with their iSCSI driver
 #   test   what the tests need beyond the demo's: Debian's fence agents, openssl for the certificates of a test's BMC,
-#          and net-snmp with smilint; snmptrapd is never started as a service
+#          net-snmp with smilint, and an etcd server for the witness; neither snmptrapd nor etcd is ever started as a service
 #   torture  ip(8) and nsenter(1), for the network namespaces of the torture run
 #   e2e    QEMU and what makes the machines of the end-to-end lab
 #   bench  tgt, the target we measure ourselves against; it is never started as a service
@@ -125,6 +125,7 @@ for purpose in "$@"; do
         command -v fence_redfish >/dev/null 2>&1 || apt_install fence-agents
         command -v openssl >/dev/null 2>&1 || apt_install openssl
         install_snmp
+        command -v etcd >/dev/null 2>&1 || install_without_services etcd-server
         ;;
     torture)
         command -v ip >/dev/null 2>&1 || apt_install iproute2

@@ -231,7 +231,7 @@ class NodeClient:
         params = {key: value for key, value in wanted.items() if value is not None}
         return self._read(self._ask("DELETE", "/checks", params=params), list[CheckView])
 
-    def try_fence_commands(self, trial: CheckTrialNew) -> list[CheckTrialView]:
+    def try_checks(self, trial: CheckTrialNew) -> list[CheckTrialView]:
         """Try fence commands; waits as long as they take, which the node bounds."""
         return self._read(self._ask("POST", "/checks/trial", trial, timeout_s=None), list[CheckTrialView])
 

@@ -62,7 +62,7 @@ TIME_KEYS = {
 """The first three bound requests to the peer's REST API. The ``Sync`` three are superseded by ``SilenceMs``."""
 
 _LINK_KEYS = {"HeartbeatMs": (10, 10_000), "SilenceMs": (100, 120_000), "LeaseMs": (100, 120_000)}
-_FENCE_KEYS = {"FenceLimitMs": (100, 600_000), "HeadStartMs": (0, 60_000)}
+_FENCE_KEYS = {"FenceLimitMs": (100, 600_000), "HeadStartMs": (0, 60_000), "WitnessLimitMs": (100, 60_000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,11 @@ class LinkTimes:
 
 @dataclass(frozen=True, slots=True)
 class FenceTimes:
-    """How long each fence command may take, and how long a Slave waits before it fences."""
+    """How long each fence command may take, how long a Slave waits before it fences or claims, how long a witness may take."""
 
     limit_ms: int = 30_000
     head_start_ms: int = 500
+    witness_limit_ms: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def load(etc: Path) -> NodeConfig:
         recv.number(key, default, *_LINK_KEYS[key]) for key, default in zip(_LINK_KEYS, (200, 2000, 2000), strict=True)
     ]
     fence = [
-        recv.number(key, default, *_FENCE_KEYS[key]) for key, default in zip(_FENCE_KEYS, (30_000, 500), strict=True)
+        recv.number(key, default, *_FENCE_KEYS[key])
+        for key, default in zip(_FENCE_KEYS, (30_000, 500, 2_000), strict=True)
     ]
     return NodeConfig(
         etc=etc,

@@ -24,6 +24,7 @@ Rules:
      ├─ ConflictError            a request names something that is there already, or is in use
      ├─ RefusedError             a request that the present state forbids
      ├─ PeerError                the peer could not be asked, or said no
+     ├─ WitnessError             a witness could not be asked, or cannot be one
      ├─ ApiError                 a problem (RFC 9457) that the daemon answered, as the client sees it
      └─ UnreachableError         no daemon answers
 """
@@ -150,6 +151,7 @@ class InvalidProblem(StrEnum):
     IQN = "invalid-iqn"
     ADDRESS = "invalid-address"
     CHECK = "invalid-check"
+    WITNESS = "invalid-witness"
     PATH = "invalid-path"
     REQUEST = "invalid-request"
     INITIATOR = "invalid-initiator"
@@ -172,6 +174,7 @@ class NotFoundProblem(StrEnum):
     PEER_MIRROR = "peer-mirror-not-found"
     CHECK = "check-not-found"
     FENCE_CHECK = "fence-check-not-found"
+    TRIED_CHECK = "tried-check-not-found"
     DEVICE = "device-not-found"
     ROUTE = "route-not-found"
     INITIATOR = "initiator-not-found"
@@ -248,6 +251,24 @@ class PeerProblem(StrEnum):
 
 class PeerError(_FieldsError):
     """The peer's part of an operation failed."""
+
+
+class WitnessProblem(StrEnum):
+    """What is wrong with a witness. Fields: detail."""
+
+    UNREACHABLE = "witness-unreachable"
+    DENIED = "witness-denied"
+    NO_ACCOUNT = "witness-no-account"
+    TLS = "witness-bad-ca-file"
+    NOT_EXCLUSIVE = "witness-not-exclusive"
+    NO_LINKS = "witness-no-links"
+    BAD_ANSWER = "witness-bad-answer"
+    BAD_VALUE = "witness-bad-value"
+    ANOTHER = "witness-another"
+
+
+class WitnessError(_FieldsError):
+    """A witness could not be asked, or what was found there cannot be one. What was to be written may be written."""
 
 
 class ApiError(TwindiskError):

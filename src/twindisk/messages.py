@@ -24,7 +24,18 @@ _MESSAGES: Final[dict[Message, str]] = {
     Message.AWAITS_OPERATOR: "Manual fencing and VDisk {vdisk} in slave role. Waiting for qsync -m master",
     Message.CHECKS_MAY_PART: (
         "Mirror checks with peer {peer} may let both nodes go on when the link breaks: {detail}."
-        " Configure the same on both, fence or manual"
+        " Configure the same on both: fence, witness or manual"
+    ),
+    Message.WITNESS_NOT_SHARED: (
+        "Mirror checks with peer {peer}: {detail}. A node whose check is a witness goes on without its peer only if the peer asks"
+        " the same one: until then it would stop. Configure the same on both"
+    ),
+    Message.STOPPED_WITHOUT_SHARED_WITNESS: (
+        "VDisk {vdisk} lost its peer, and the peer {peer} is not known to ask the same witness. Serving stopped"
+    ),
+    Message.CLAIM_LOST: "VDisk {vdisk} lost its peer {peer}, and the witness let the peer go on. Serving stopped",
+    Message.WITNESS_UNREACHED: (
+        "VDisk {vdisk} lost its peer, and the witness cannot be asked: {detail}. Serving stopped until it can, or the peer is back"
     ),
     Message.FORCED_MASTER: "VDisk {vdisk} forced into master role by the operator",
     Message.STARTED_ALONE: "VDisk {vdisk} peer did not connect and is known to be out of date. Serving alone",

@@ -38,9 +38,11 @@ from twindisk.errors import (
     StateProblem,
     TwindiskError,
     UnreachableError,
+    WitnessError,
 )
 from twindisk.messages import refusal_text
 from twindisk.sizes import show_exactly
+from twindisk.witness.sentences import WITNESS_SENTENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Told:
 
 
 SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
+    **WITNESS_SENTENCES,
     ConfigProblem.NO_DIRECTORY: (
         500,
         "No configuration directory",
@@ -180,8 +183,9 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     InvalidProblem.CHECK: (
         422,
         "Bad mirror check",
-        "A {kind} check with the command '{value}' makes no sense: fence needs one line of command, manual and ignore take none.",
+        "A {kind} check with the command '{value}' makes no sense: fence needs one line of command, witness a URL, manual and ignore take none.",
     ),
+    InvalidProblem.WITNESS: (422, "Bad witness", "'{value}' is no place of a witness: {detail}."),
     InvalidProblem.PATH: (422, "Bad path", "'{value}' is no absolute path."),
     InvalidProblem.REQUEST: (422, "Bad request", "The request is not valid: {detail}."),
     InvalidProblem.INITIATOR: (
@@ -251,6 +255,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         404,
         "No such mirror check",
         "Node {node} has no such mirror check for {name}. List them with: twindisk check list",
+    ),
+    NotFoundProblem.TRIED_CHECK: (
+        404,
+        "No check to try",
+        "Node {node} has neither a fence command nor a witness for {name}. Add one with: twindisk check add",
     ),
     NotFoundProblem.FENCE_CHECK: (
         404,
@@ -439,7 +448,15 @@ def tell(error: TwindiskError) -> Told:
         detail = f"twindiskd does not answer on {error.socket}. Start it, or point TWINDISK_ETC at the node you mean."
         return Told(503, "daemon-unreachable", "No daemon", detail, {"socket": error.socket})
     if isinstance(
-        error, ConfigError | StateError | InvalidError | NotFoundError | ConflictError | RefusedError | PeerError
+        error,
+        ConfigError
+        | StateError
+        | InvalidError
+        | NotFoundError
+        | ConflictError
+        | RefusedError
+        | PeerError
+        | WitnessError,
     ):
         status, title, sentence = SENTENCES[error.problem]
         return Told(status, error.problem.value, title, sentence.format_map(_Words(error.fields)), error.fields)

@@ -69,9 +69,10 @@ class AccessChange(_Strict):
 
 
 class CheckTold(_Strict):
-    """The kind of mirror check that rules at the sender when it loses the receiver; None: it has no check."""
+    """What rules at the sender when it loses the receiver."""
 
-    kind: CheckKind | None
+    kind: CheckKind | None = Field(description="The kind of mirror check; None: it has no check.")
+    witness: str = Field(default="", description="What the witness calls itself; empty for other kinds.")
 
 
 class SwitchAnswer(_Strict):

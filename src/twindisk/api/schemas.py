@@ -17,6 +17,7 @@ def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
+CheckType = Literal["fence", "witness", "manual", "ignore"]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 
 
@@ -235,24 +236,30 @@ class RoleChange(_Request):
 
 
 class CheckView(_Answer):
-    """A mirror check; ``id`` gives the order."""
+    """A mirror check; ``id`` gives the order.
+
+    ``value``: the command, or where the witness is. ``witness``: what the witness calls itself. ``shared``: whether both nodes know
+    that they have the same one, None for other types.
+    """
 
     id: int
     peer: str
-    type: Literal["fence", "manual", "ignore"]
+    type: CheckType
     value: str
+    witness: str = ""
+    shared: bool | None = None
 
 
 class CheckNew(_Request):
-    """A mirror check to be added."""
+    """A mirror check to be added. ``value``: the command, or where the witness is."""
 
     peer: str
-    type: Literal["fence", "manual", "ignore"]
+    type: CheckType
     value: str = ""
 
 
 class CheckTrialNew(_Request):
-    """A trial of fence commands. ``status`` asks the agents for the power state; ``fence`` switches the peer off.
+    """A trial of checks. ``status`` asks fence agents for the power state and tries witnesses; ``fence`` switches the peer off.
 
     ``peer`` may be left out (all peers) only with ``status``.
     """
@@ -268,11 +275,12 @@ class CheckTrialNew(_Request):
 
 
 class CheckTrialView(_Answer):
-    """How one fence command did. ``command`` and ``output`` show no passwords; ``seconds`` None: it was not run."""
+    """How one check did. ``command`` (a witness's place) and ``output`` show no passwords; ``seconds`` None: it was not run."""
 
     peer: str
+    type: CheckType
     command: str
-    outcome: Literal["on", "off", "wrong", "fenced", "failed", "not asked"]
+    outcome: Literal["on", "off", "wrong", "fenced", "failed", "not asked", "reached"]
     exit_status: int | None
     timed_out: bool
     seconds: float | None

@@ -25,6 +25,7 @@ from twindisk.api.schemas import (
     StatusView,
     VDiskView,
 )
+from twindisk.brain.checks import shares_witness
 from twindisk.brain.model import CopyFacts, Link, PeerAddress
 from twindisk.brain.phases import Phase
 from twindisk.brain.status import Status, role_word, status_of
@@ -33,7 +34,7 @@ from twindisk.node import devices, disks
 from twindisk.node.context import Node
 from twindisk.node.engine_status import access_state_of, memory_of, progress_of, sessions_of
 from twindisk.node.fence_trial import FenceTrial
-from twindisk.node.records import Admission, Check, Disk, EventRecord, Mirror, Pool, VDisk
+from twindisk.node.records import Admission, Check, CheckKind, Disk, EventRecord, Mirror, Pool, VDisk
 
 STATUS_EVENTS = 10
 _RESYNC = frozenset({Phase.SOURCE, Phase.TARGET})
@@ -215,6 +216,7 @@ def trial_view(trial: FenceTrial) -> CheckTrialView:
     attempt = trial.attempt
     return CheckTrialView(
         peer=trial.peer,
+        type=trial.kind.value,
         command=trial.command,
         outcome=trial.outcome.value,
         exit_status=None if attempt is None else attempt.exit_status,
@@ -224,9 +226,17 @@ def trial_view(trial: FenceTrial) -> CheckTrialView:
     )
 
 
-def check_view(check: Check) -> CheckView:
+def check_view(node: Node, check: Check) -> CheckView:
     """Return a mirror check."""
-    return CheckView(id=check.id, peer=check.peer, type=check.kind.value, value=check.command)
+    peer = node.brain.peers.get(PeerAddress(check.peer))
+    return CheckView(
+        id=check.id,
+        peer=check.peer,
+        type=check.kind.value,
+        value=check.command,
+        witness=check.witness,
+        shared=peer is not None and shares_witness(peer) if check.kind is CheckKind.WITNESS else None,
+    )
 
 
 def event_view(event: EventRecord) -> EventView:

@@ -114,7 +114,8 @@ def on_attached(turn: Turn, event: Attached) -> None:
         turn.invalidate(vdisk, Fault.UNRELATED)
     else:
         facts = _facts_attached(attachment, event.sync)
-        _mirror(turn, replace(vdisk, facts=facts, role=attachment.role), event.sync)
+        attached = replace(vdisk, facts=facts, role=attachment.role, attached_epoch=attachment.epoch)
+        _mirror(turn, attached, event.sync)
         if attachment.origin is Phase.SWITCHING:
             turn.notify(Severity.INFORMATION, Message.ROLES_SWITCHED, vdisk, attachment.role)
 

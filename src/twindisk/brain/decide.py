@@ -1,13 +1,13 @@
 """The brain's only entry: one event in, the next state and the effects out. Nothing is decided here.
 
-After every event, whatever it was, the fence runs are brought in line with what the VDisks need, and a stopping node with
+After every event, whatever it was, the fence runs and claims are brought in line with what the VDisks need, and a stopping node with
 nothing left to hand over ends.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from twindisk.brain import alone, attaching, fencing, leaving, losing, requests, startup
+from twindisk.brain import alone, attaching, checks, claiming, fencing, leaving, losing, requests, startup
 from twindisk.brain import events as ev
 from twindisk.brain.effects import Effect, Log, Notify, TimerKind
 from twindisk.brain.fresh import FreshIds
@@ -32,10 +32,14 @@ _HANDLERS: Final[dict[type[Any], Callable[[Turn, Any], None]]] = {
     ev.VDiskClosed: startup.on_closed,
     ev.MirrorConfigured: startup.on_configured,
     ev.MirrorRemoved: startup.on_removed,
-    ev.ChecksChanged: fencing.on_checks_changed,
-    ev.PeerCheckTold: fencing.on_peer_check_told,
+    ev.ChecksChanged: checks.on_checks_changed,
+    ev.PeerCheckTold: checks.on_peer_check_told,
+    ev.CheckHeard: checks.on_check_heard,
     ev.FenceSucceeded: fencing.on_fence_succeeded,
     ev.FenceFailed: fencing.on_fence_failed,
+    ev.ClaimWon: claiming.on_claim_won,
+    ev.ClaimLost: claiming.on_claim_lost,
+    ev.ClaimFailed: claiming.on_claim_failed,
     ev.CommandFailed: leaving.on_command_failed,
     ev.SetRole: requests.on_set_role,
     ev.Stop: leaving.on_stop,
@@ -55,6 +59,8 @@ def decide(state: NodeState, event: ev.Event, now_ns: int, fresh: FreshIds) -> t
         _HANDLERS[type(event)](turn, event)
     for address in sorted(turn.state.peers):
         fencing.reconcile(turn, address)
+    for name in sorted(turn.state.vdisks):
+        claiming.reconcile(turn, turn.state.vdisks[name])
     leaving.end_if_left(turn)
     words_last = sorted(turn.effects, key=lambda effect: isinstance(effect, Notify | Log))
     return turn.state, tuple(words_last)
@@ -75,5 +81,7 @@ def _on_timer(turn: Turn, event: ev.TimerExpired) -> None:
         startup.on_startup_wait_over(turn, vdisk)
     elif kind is TimerKind.SETTLE:
         losing.on_settle_over(turn, vdisk)
+    elif kind is TimerKind.CLAIM:
+        claiming.on_time_to_claim(turn, vdisk)
     else:
         attaching.consider(turn, vdisk)

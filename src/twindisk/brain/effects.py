@@ -8,7 +8,8 @@ Contract with the shell:
    still run.
 3. One timer per :class:`Timer` value: ``StartTimer`` replaces it, ``CancelTimer`` of an unknown one does nothing.
 4. One fence command per peer at a time: a run starts only after the commands of an older, cancelled run are gone.
-   The outcome of a cancelled run may be reported or not; its number keeps it apart.
+   The outcome of a cancelled run may be reported or not; its number keeps it apart. What a cancelled claim has sent may still
+   reach the witness.
 5. Texts are made from :class:`Message` by :mod:`twindisk.messages`.
 """
 
@@ -28,6 +29,8 @@ class TimerKind(StrEnum):
     """VDisk: the peer had its time to connect."""
     HEAD_START = "head-start"
     """Peer: its time to fence first is over."""
+    CLAIM = "claim"
+    """VDisk: the Master's time to claim first, or the pause before the witness is asked again, is over."""
     ATTACH_RETRY = "attach-retry"
     """VDisk: try the same facts again."""
     SETTLE = "settle"
@@ -148,6 +151,35 @@ class CancelFence:
     run: int
 
 
+# --- the witness ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunClaim:
+    """Claim at the witness (:mod:`twindisk.brain.witness`); report ``ClaimWon``, ``ClaimLost`` or ``ClaimFailed`` with the number."""
+
+    vdisk: VDiskName
+    peer: PeerAddress
+    run: int
+    place: str
+    """Where the witness is."""
+    witness: str
+    """What it must call itself."""
+    owner: PeerAddress
+    """This node."""
+    epoch: int
+    attached_epoch: int
+    limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelClaim:
+    """Give up a claim; its outcome no longer counts."""
+
+    vdisk: VDiskName
+    run: int
+
+
 # --- telling people ---
 
 
@@ -174,6 +206,12 @@ class Message(StrEnum):
     AWAITS_OPERATOR = "awaits-operator"
     CHECKS_MAY_PART = "checks-may-part"
     """The pair's mirror checks may let both nodes go on; ``detail`` names them."""
+    WITNESS_NOT_SHARED = "witness-not-shared"
+    """Only one node has the witness: a node whose check it is would stop; ``detail`` names both checks."""
+    STOPPED_WITHOUT_SHARED_WITNESS = "stopped-without-shared-witness"
+    CLAIM_LOST = "claim-lost"
+    WITNESS_UNREACHED = "witness-unreached"
+    """``detail``: why. Nothing is served until the witness answers or the peer is back."""
     FORCED_MASTER = "forced-master"
     STARTED_ALONE = "started-alone"
     PEER_CONNECTED = "peer-connected"
@@ -270,5 +308,16 @@ class Shutdown:
 
 EngineEffect = ServeSingle | Attach | GoAlone | StopServing | Leave | SwitchRoles
 Effect = (
-    EngineEffect | RunFence | CancelFence | StartTimer | CancelTimer | Notify | Log | Answer | AskPeerSwitch | Shutdown
+    EngineEffect
+    | RunFence
+    | CancelFence
+    | RunClaim
+    | CancelClaim
+    | StartTimer
+    | CancelTimer
+    | Notify
+    | Log
+    | Answer
+    | AskPeerSwitch
+    | Shutdown
 )

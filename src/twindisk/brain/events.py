@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 
 from twindisk.brain.effects import Timer
-from twindisk.brain.model import Check, CheckKind, CopyFacts, PeerAddress, Role, Sync, VDiskName
+from twindisk.brain.model import Check, CopyFacts, PeerAddress, Role, Rule, Sync, VDiskName
 
 # --- from the engine (the names are those of its reports) ---
 
@@ -178,11 +178,20 @@ class ChecksChanged:
 
 @dataclass(frozen=True, slots=True)
 class PeerCheckTold:
-    """The peer told which kind of its mirror checks rules when it loses this node."""
+    """The peer told which of its mirror checks rules when it loses this node."""
 
     peer: PeerAddress
-    kind: CheckKind | None
+    rule: Rule | None
     """None: it has no check."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHeard:
+    """The peer answered that it knows which of our mirror checks rules when we lose it."""
+
+    peer: PeerAddress
+    rule: Rule | None
+    """What it was told; it may have changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +208,32 @@ class FenceFailed:
 
     peer: PeerAddress
     run: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWon:
+    """The witness holds this node's claim: the peer is bound not to go on by one of its own."""
+
+    vdisk: VDiskName
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLost:
+    """The witness holds a claim of the peer that this node may not supersede."""
+
+    vdisk: VDiskName
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFailed:
+    """The witness did not answer, or not what it should: whether the claim is held there is not known."""
+
+    vdisk: VDiskName
+    run: int
+    reason: str = ""
+    """The shell's word for it; for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +301,12 @@ ShellEvent = (
     | MirrorRemoved
     | ChecksChanged
     | PeerCheckTold
+    | CheckHeard
     | FenceSucceeded
     | FenceFailed
+    | ClaimWon
+    | ClaimLost
+    | ClaimFailed
     | TimerExpired
     | CommandFailed
     | SetRole

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from twindisk.brain.fencing import deciding, ruling_kind
+from twindisk.brain.checks import deciding, ruling_kind
+from twindisk.brain.claiming import claims
 from twindisk.brain.fresh import FreshIds
 from twindisk.brain.model import CheckKind, Link, NodeState, Role, VDisk
 from twindisk.brain.phases import APART, Phase
@@ -30,6 +31,7 @@ class Violation(StrEnum):
     DIRECTION = "the source of a resync is Master, its target Slave"
     STOPPED = "a stopped copy is no Master"
     FENCE = "a fence run exists exactly while some VDisk waits for it and the link is down"
+    CLAIM = "a claim is under way exactly while a VDisk decides without its peer by a witness that both nodes share"
     STOPPING = "a stopping node begins nothing"
 
 
@@ -70,5 +72,6 @@ def _vdisk_rules(state: NodeState, vdisk: VDisk) -> Iterator[tuple[Violation, bo
         yield Violation.DIRECTION, vdisk.role is (Role.MASTER if phase is Phase.SOURCE else Role.SLAVE)
     if phase is Phase.STOPPED:
         yield Violation.STOPPED, vdisk.role is not Role.MASTER
+    yield Violation.CLAIM, (vdisk.claim is not None) == claims(state, vdisk)
     if state.stopping:
         yield Violation.STOPPING, phase in _WHILE_STOPPING

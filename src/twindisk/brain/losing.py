@@ -14,9 +14,9 @@ from dataclasses import replace
 
 from twindisk.brain import attaching
 from twindisk.brain.alone import go_alone
+from twindisk.brain.checks import apply_checks
 from twindisk.brain.effects import Message, NotReady, Severity, StopServing, TimerKind
 from twindisk.brain.events import Held, LinkLoss, PeerDown, PeerLeft, PeerUp
-from twindisk.brain.fencing import apply_checks
 from twindisk.brain.model import Attachment, Link, Role, VDisk
 from twindisk.brain.phases import Phase
 from twindisk.brain.turn import Turn

@@ -63,6 +63,7 @@ class CheckKind(StrEnum):
     """Kinds of mirror checks (``qmirrorcheck -t``)."""
 
     FENCE = "fence"
+    WITNESS = "witness"
     MANUAL = "manual"
     IGNORE = "ignore"
 
@@ -73,7 +74,18 @@ class Check:
 
     kind: CheckKind
     command: str = ""
-    """The fence command; empty for the other kinds."""
+    """The fence command, or where the witness is; empty for the other kinds."""
+    witness: str = ""
+    """What the witness calls itself: the same for whoever reaches the same one, wherever it is looked for; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """By what a node decides when it loses its peer, as far as the peer must know it."""
+
+    kind: CheckKind
+    witness: str = ""
+    """Which witness, by the name that it calls itself; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +196,32 @@ class VDisk:
     """Set in ATTACHING and REJOINING only."""
     fault: Fault | None = None
     """Set in INVALID only."""
+    attached_epoch: int = 0
+    """Epoch of the last attach that the engine confirmed since the copy was opened; 0: none."""
+    claim: "ClaimRun | None" = None
+    """None: nothing is asked of a witness."""
+
+
+@unique
+class ClaimStage(StrEnum):
+    """Where a claim at the witness stands."""
+
+    HEAD_START = "head-start"
+    """Leaving the Master time to claim first."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """The witness was not reached; it is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRun:
+    """One VDisk's attempts to be the one that goes on, since it lost its peer."""
+
+    number: int
+    """Tells the outcome of one attempt from that of another; counts up per peer, with the fence runs."""
+    stage: ClaimStage
+    told: bool = False
+    """Operators know that the witness is not reached."""
 
 
 @unique
@@ -214,10 +252,13 @@ class Peer:
     fence: FenceRun | None = None
     """None: no fence run wanted."""
     runs: int = 0
-    """Fence runs begun so far."""
-    their_check: CheckKind | None = None
+    """Fence runs and claims begun so far."""
+    their_rule: Rule | None = None
     """What rules there when it loses this node, as it told last; None: no check, or not told yet."""
-    warned_of: tuple[CheckKind, CheckKind] | None = None
+    heard: bool = False
+    """The peer said that it knows what rules here, and that has not changed since. A later life of the peer forgets it, and then
+    does not go on by a witness itself."""
+    warned_of: tuple[Rule, Rule] | None = None
     """The ruling checks, ours and theirs, that operators were warned of last; None: those of now are safe."""
 
 
@@ -228,9 +269,13 @@ class Settings:
     startup_wait_ms: int = 3_000
     """How long a copy that is surely current waits for its peer before it goes on alone."""
     head_start_ms: int = 500
-    """How long a Slave waits before it fences."""
+    """How long a Slave waits before it fences, or claims."""
     fence_limit_ms: int = 30_000
     """Time limit of each fence command."""
+    witness_limit_ms: int = 2_000
+    """Time limit of each attempt to claim at the witness."""
+    witness_retry_ms: int = 1_000
+    """Pause before a witness that was not reached is asked again."""
     leave_limit_ms: int = 10_000
     """How long a stopping node waits for its hand-overs."""
     attach_retry_ms: int = 1_000

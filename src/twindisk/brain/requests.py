@@ -5,16 +5,17 @@ Rules:
 1. A request either is answered with a refusal and changes nothing, or is begun and answered with none.
 2. Roles are switched only between copies that are in sync, by the Master; a Slave has its peer asked.
 3. A node that cannot know that its copy is current becomes Master only by force, never while the link to its peer is up,
-   and never with an unusable copy. The Slave that waits under the manual check needs no force: the request is the check.
+   and never with an unusable copy. The Slave that waits under the manual check needs no force: the request is the check. While
+   a witness is not reached the operator may decide in its place, by force.
 """
 
 from dataclasses import replace
 
 from twindisk.brain.alone import go_alone
+from twindisk.brain.checks import ruling_kind
 from twindisk.brain.effects import Answer, AskPeerSwitch, Message, Refusal, SwitchRoles
 from twindisk.brain.events import SetRole
-from twindisk.brain.fencing import ruling_kind
-from twindisk.brain.model import CheckKind, Fault, Role, VDisk
+from twindisk.brain.model import CheckKind, ClaimStage, Fault, Role, VDisk
 from twindisk.brain.phases import Phase
 from twindisk.brain.startup import serve_single
 from twindisk.brain.turn import Turn
@@ -74,7 +75,8 @@ def _take_over(turn: Turn, vdisk: VDisk, event: SetRole) -> Refusal | None:
     """Become Master without the peer, from PEER_WAIT, STOPPED or DECIDING."""
     refusal = _why_not_master(turn, vdisk, event)
     if refusal is None and event.role is Role.MASTER:
-        turn.warn(Message.MANUAL_MASTER if vdisk.phase is Phase.DECIDING else Message.FORCED_MASTER, vdisk)
+        asked = vdisk.phase is Phase.DECIDING and vdisk.claim is None
+        turn.warn(Message.MANUAL_MASTER if asked else Message.FORCED_MASTER, vdisk)
         go_alone(turn, vdisk, fenced=False)
     return refusal
 
@@ -87,6 +89,8 @@ def _why_not_master(turn: Turn, vdisk: VDisk, event: SetRole) -> Refusal | None:
     if turn.link_up(vdisk):
         return Refusal.PEER_PRESENT
     if vdisk.phase is Phase.DECIDING:
+        if vdisk.claim is not None and vdisk.claim.stage is ClaimStage.PAUSED:
+            return None if event.force else Refusal.NEEDS_FORCE
         kind = ruling_kind(turn.peer(vdisk.peer).checks) if vdisk.peer is not None else None
         return None if kind is CheckKind.MANUAL else Refusal.CHECKS_RUNNING
     return None if event.force else Refusal.NEEDS_FORCE

@@ -11,6 +11,7 @@ Rules:
 
 from dataclasses import replace
 
+from twindisk.brain import claiming
 from twindisk.brain.alone import go_alone
 from twindisk.brain.effects import Message, NotReady, ServeSingle, StopServing
 from twindisk.brain.events import MirrorConfigured, MirrorRemoved, VDiskClosed, VDiskOpened
@@ -25,6 +26,9 @@ _ENDING_OR_FAILED = frozenset({Phase.FAILED, Phase.LEAVING, Phase.LEFT})
 def on_opened(turn: Turn, event: VDiskOpened) -> None:
     """Begin with a copy, or begin anew if it was opened again."""
     _know(turn, event.peer)
+    before = turn.vdisk(event.vdisk)
+    if before is not None:
+        claiming.end(turn, before)
     vdisk = VDisk(
         name=event.vdisk,
         peer=event.peer,
@@ -48,6 +52,9 @@ def on_opened(turn: Turn, event: VDiskOpened) -> None:
 
 def on_closed(turn: Turn, event: VDiskClosed) -> None:
     """Forget a VDisk."""
+    vdisk = turn.vdisk(event.vdisk)
+    if vdisk is not None:
+        claiming.end(turn, vdisk)
     turn.remove(event.vdisk)
 
 

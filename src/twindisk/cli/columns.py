@@ -123,11 +123,14 @@ CHECKS: list[Column[CheckView]] = [
     ("Peer", lambda check: check.peer),
     ("Type", lambda check: check.type),
     ("Command", lambda check: check.value),
+    ("Witness", lambda check: check.witness[:8]),
+    ("Shared", lambda check: None if check.shared is None else "yes" if check.shared else "no"),
 ]
 
-FENCE_COMMANDS: list[Column[CheckView]] = [
+TRIED: list[Column[CheckView]] = [
     ("Peer", lambda check: check.peer),
-    ("Can be asked", lambda check: "yes" if status_command(check.value) else "no"),
+    ("Type", lambda check: check.type),
+    ("Can be asked", lambda check: "yes" if check.type == "witness" or status_command(check.value) else "no"),
     ("Command", lambda check: without_secrets(check.value)),
 ]
 

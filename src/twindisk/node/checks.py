@@ -1,7 +1,10 @@
 """Mirror checks: what to do, per peer, before this node goes on without it. The brain gets the whole list at each change.
 
-The peer is told by which kind this node goes on: when the link comes up, and at each change while it is up. Operators of both
-nodes are warned of kinds that do not go together.
+The peer is told by which check this node goes on: when the link comes up, and at each change while it is up. Operators of both
+nodes are warned of checks that do not go together, and a witness counts only when both nodes have been told of it.
+
+A peer has one witness at most: another one takes its place in one step. It must be reached when it is added, is tried then, and is
+known from then on by the name that it gave.
 """
 
 from __future__ import annotations
@@ -10,10 +13,10 @@ import asyncio
 
 from twindisk.api.peer_schemas import CheckTold
 from twindisk.brain import events as ev
-from twindisk.brain.fencing import ruling_kind
+from twindisk.brain.checks import ruling_rule
 from twindisk.brain.model import Check as BrainCheck
 from twindisk.brain.model import CheckKind as BrainCheckKind
-from twindisk.brain.model import Link, PeerAddress
+from twindisk.brain.model import Link, PeerAddress, Rule
 from twindisk.errors import (
     ConflictError,
     ConflictProblem,
@@ -29,20 +32,31 @@ from twindisk.node.context import Node
 from twindisk.node.fence_text import without_secrets
 from twindisk.node.names import check_address
 from twindisk.node.records import Check, CheckKind
+from twindisk.witness import use
 
 RETRY_S = 1.0
+MEET_LIMIT_S = 10.0
+"""How long a witness may take to be tried and named."""
 
 
 async def add(node: Node, peer: str, kind: CheckKind, command: str) -> Check:
-    """Add a check behind the peer's others. Raises InvalidError(ADDRESS, CHECK), ConflictError(CHECK_EXISTS)."""
+    """Add a check behind the peer's others; a witness takes the place of the peer's other one.
+
+    Raises InvalidError(ADDRESS, CHECK, WITNESS), ConflictError(CHECK_EXISTS), ConfigError and WitnessError.
+    """
     peer, command = check_address(peer), command.strip()
     if peer == node.config.recv_address:
         raise RefusedError(RefusedProblem.SELF_MIRROR, peer=peer, node=node.config.node_name)
-    if (kind is CheckKind.FENCE) != bool(command) or "\n" in command:
+    if (kind in (CheckKind.FENCE, CheckKind.WITNESS)) != bool(command) or "\n" in command:
         raise InvalidError(InvalidProblem.CHECK, kind=kind.value, value=command)
-    if any((check.kind, check.command) == (kind, command) for check in node.state.checks(peer)):
+    witness = await use.meet(command, node.config.etc, MEET_LIMIT_S) if kind is CheckKind.WITNESS else ""
+    if any((check.kind, check.command, check.witness) == (kind, command, witness) for check in node.state.checks(peer)):
         raise ConflictError(ConflictProblem.CHECK_EXISTS, peer=peer, kind=kind.value, node=node.config.node_name)
-    check = node.state.add_check(peer, kind, command)
+    with node.state.transaction():
+        for check in node.state.checks(peer):
+            if kind is check.kind is CheckKind.WITNESS:
+                node.state.remove_check(check.id)
+        check = node.state.add_check(peer, kind, command, witness)
     node.log.info("mirror check added", peer=peer, check=kind.value, command=without_secrets(command) or None)
     await tell_brain(node, peer)
     return check
@@ -69,29 +83,34 @@ async def remove(node: Node, peer: str | None, kind: CheckKind | None, command: 
 
 async def tell_brain(node: Node, peer: str) -> None:
     """Give the brain the peer's checks."""
-    checks = tuple(BrainCheck(BrainCheckKind(check.kind.value), check.command) for check in node.state.checks(peer))
+    checks = tuple(
+        BrainCheck(BrainCheckKind(check.kind.value), check.command, check.witness) for check in node.state.checks(peer)
+    )
     await node.loop.feed(ev.ChecksChanged(PeerAddress(peer), checks))
 
 
 def tell_peer(node: Node, peer: str) -> None:
-    """Begin to tell a peer by which kind of check this node goes on without it; given up when the link is down."""
+    """Begin to tell a peer by which check this node goes on without it; given up when the link is down."""
     node.begin(_tell_peer(node, PeerAddress(peer)), f"tell {peer} the mirror check")
 
 
 async def _tell_peer(node: Node, address: PeerAddress) -> None:
-    while (peer := node.brain.peers.get(address)) is not None and peer.link is Link.UP:
-        kind = ruling_kind(peer.checks)
-        try:
-            await node.peer.tell_check(address, CheckTold(kind=None if kind is None else CheckKind(kind.value)))
-        except TwindiskError as error:
-            node.log.debug("the peer was not told the mirror check", peer=address, problem=str(error))
-            await asyncio.sleep(RETRY_S)
-        else:
-            return
+    async with node.telling.setdefault(address, asyncio.Lock()):
+        while (peer := node.brain.peers.get(address)) is not None and peer.link is Link.UP:
+            rule = ruling_rule(peer.checks)
+            told = CheckTold(kind=None) if rule is None else CheckTold(kind=CheckKind(rule.kind), witness=rule.witness)
+            try:
+                await node.peer.tell_check(address, told)
+            except TwindiskError as error:
+                node.log.debug("the peer was not told the mirror check", peer=address, problem=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                await node.loop.feed(ev.CheckHeard(address, rule))
+                return
 
 
-async def hear_peer(node: Node, sender: str, kind: CheckKind | None) -> None:
-    """Let the brain know by which kind of check a peer goes on; nothing when no VDisk is mirrored with it."""
+async def hear_peer(node: Node, sender: str, told: CheckTold) -> None:
+    """Let the brain know by which check a peer goes on; nothing when no VDisk is mirrored with it."""
     if sender in node.linked:
-        told = None if kind is None else BrainCheckKind(kind.value)
-        await node.loop.feed(ev.PeerCheckTold(PeerAddress(sender), told))
+        rule = None if told.kind is None else Rule(BrainCheckKind(told.kind.value), told.witness)
+        await node.loop.feed(ev.PeerCheckTold(PeerAddress(sender), rule))

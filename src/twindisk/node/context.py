@@ -54,6 +54,8 @@ class Node:
     """Peers the engine keeps a link with."""
     broken: dict[str, str] = field(default_factory=dict)
     """VDisks whose copy could not be opened, and why."""
+    telling: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """Held while a peer is told the mirror check: it must not hear the last first."""
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 

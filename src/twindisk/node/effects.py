@@ -3,7 +3,7 @@
 Rules:
 
 * An engine command that raises becomes ``CommandFailed`` for the brain; the effects after it still run.
-* Nothing here waits for the network or for a fence command: those run as tasks of their own and report by events.
+* Nothing here waits for the network, a fence command or a witness: those run as tasks of their own and report by events.
 * An effect that fails in any other way is logged with its traceback; it must not stop the effects after it.
 """
 
@@ -17,6 +17,7 @@ from twindisk.brain import effects as ef
 from twindisk.brain.events import Command, CommandFailed, Event
 from twindisk.errors import EngineError, TwindiskError
 from twindisk.node.answers import Answers
+from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.engine import EnginePort
 from twindisk.node.fence_runs import FenceRuns
 from twindisk.node.log import Log
@@ -50,6 +51,7 @@ class EffectRunner:
         engine: EnginePort,
         timers: Timers,
         fences: FenceRuns,
+        claims: ClaimRuns,
         notices: Notices,
         answers: Answers,
         peer: AsksPeer,
@@ -59,6 +61,7 @@ class EffectRunner:
         self._engine = engine
         self._timers = timers
         self._fences = fences
+        self._claims = claims
         self._notices = notices
         self._answers = answers
         self._peer = peer
@@ -130,6 +133,8 @@ class EffectRunner:
         self,
         effect: ef.RunFence
         | ef.CancelFence
+        | ef.RunClaim
+        | ef.CancelClaim
         | ef.StartTimer
         | ef.CancelTimer
         | ef.Notify
@@ -139,10 +144,8 @@ class EffectRunner:
         | ef.Shutdown,
     ) -> None:
         match effect:
-            case ef.RunFence():
-                self._fences.start(effect)
-            case ef.CancelFence(peer, run):
-                self._fences.cancel(peer, run)
+            case ef.RunFence() | ef.CancelFence() | ef.RunClaim() | ef.CancelClaim():
+                self._check(effect)
             case ef.StartTimer(timer, after_ms):
                 self._timers.start(timer, after_ms)
             case ef.CancelTimer(timer):
@@ -159,6 +162,19 @@ class EffectRunner:
                 task.add_done_callback(self._asking.discard)
             case ef.Shutdown():
                 self._shutdown()
+            case _ as never:
+                assert_never(never)
+
+    def _check(self, effect: ef.RunFence | ef.CancelFence | ef.RunClaim | ef.CancelClaim) -> None:
+        match effect:
+            case ef.RunFence():
+                self._fences.start(effect)
+            case ef.CancelFence(peer, run):
+                self._fences.cancel(peer, run)
+            case ef.RunClaim():
+                self._claims.start(effect)
+            case ef.CancelClaim(vdisk, run):
+                self._claims.cancel(vdisk, run)
             case _ as never:
                 assert_never(never)
 

@@ -38,21 +38,28 @@ class Outcome(StrEnum):
     FAILED = "failed"
     NOT_ASKED = "not asked"
     """The command is no fence agent that could be asked without fencing."""
+    REACHED = "reached"
+    """The witness is there, is the one that was configured, and refuses a second write."""
 
 
 @dataclass(frozen=True, slots=True)
 class FenceTrial:
-    """How one command did. ``attempt`` None: it was not run. No text shows a password."""
+    """How one command, or witness, did. ``attempt`` None: it was not run. No text shows a password."""
 
     peer: str
     command: str
     outcome: Outcome
     attempt: FenceAttempt | None
+    kind: CheckKind = CheckKind.FENCE
 
 
-async def ask(node: Node, peer: str | None) -> list[FenceTrial]:
-    """Ask every fence command's agent for the power state (of all peers: None). Raises NotFoundError(CHECK) without any."""
-    return [await _ask(node, check) for check in _fence_checks(node, peer)]
+async def ask(node: Node, check: Check) -> FenceTrial:
+    """Ask a fence command's agent for the power state."""
+    question = status_command(check.command)
+    if question is None:
+        return FenceTrial(check.peer, without_secrets(check.command), Outcome.NOT_ASKED, None)
+    (attempt,) = await _run(node, check.peer, [question])
+    return _trial(check.peer, attempt, _power_state(node, check.peer, attempt))
 
 
 async def fence(node: Node, peer: str) -> list[FenceTrial]:
@@ -64,20 +71,12 @@ async def fence(node: Node, peer: str) -> list[FenceTrial]:
     return [_trial(address, attempt, Outcome.FENCED if attempt.succeeded else Outcome.FAILED) for attempt in attempts]
 
 
-def _fence_checks(node: Node, peer: str | None) -> list[Check]:
-    address = None if peer is None else check_address(peer)
+def _fence_checks(node: Node, peer: str) -> list[Check]:
+    address = check_address(peer)
     found = [check for check in node.state.checks(address) if check.kind is CheckKind.FENCE]
     if not found:
-        raise NotFoundError(NotFoundProblem.FENCE_CHECK, name=address or "any peer", node=node.config.node_name)
+        raise NotFoundError(NotFoundProblem.FENCE_CHECK, name=address, node=node.config.node_name)
     return found
-
-
-async def _ask(node: Node, check: Check) -> FenceTrial:
-    question = status_command(check.command)
-    if question is None:
-        return FenceTrial(check.peer, without_secrets(check.command), Outcome.NOT_ASKED, None)
-    (attempt,) = await _run(node, check.peer, [question])
-    return _trial(check.peer, attempt, _power_state(node, check.peer, attempt))
 
 
 def _power_state(node: Node, address: str, attempt: FenceAttempt) -> Outcome:

@@ -75,7 +75,7 @@ class PeerClient:
         return await self._ask(peer, "GET", f"/mirrors/{quote(remote, safe='')}", None, PeerVDisk)
 
     async def tell_check(self, peer: str, told: CheckTold) -> None:
-        """Tell which kind of our mirror checks rules when we lose the peer."""
+        """Tell which of our mirror checks rules when we lose the peer; it knows it when this returns."""
         await self._ask(peer, "POST", "/check", told, Nothing)
 
     async def change_access(self, peer: str, remote: str, change: AccessChange) -> None:

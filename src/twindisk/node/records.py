@@ -17,6 +17,7 @@ class CheckKind(StrEnum):
     """The kinds of mirror checks."""
 
     FENCE = "fence"
+    WITNESS = "witness"
     MANUAL = "manual"
     IGNORE = "ignore"
 
@@ -122,12 +123,16 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A mirror check for a peer. ``id`` orders them; ``command`` is empty unless it is a fence check."""
+    """A mirror check for a peer. ``id`` orders them.
+
+    ``command``: a fence check's command, or where a witness is; else empty. ``witness``: what the witness calls itself; else empty.
+    """
 
     id: int
     peer: str
     kind: CheckKind
     command: str
+    witness: str = ""
 
 
 @dataclass(frozen=True, slots=True)

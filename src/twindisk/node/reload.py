@@ -33,7 +33,7 @@ _AT_NEXT_START = {
     "control_port": "ControlPort",
     "data_port": "DataPort",
     "link": "HeartbeatMs, SilenceMs, LeaseMs",
-    "fence": "FenceLimitMs, HeadStartMs",
+    "fence": "FenceLimitMs, HeadStartMs, WitnessLimitMs",
     "peer": "MirrorConnectTimeout, MirrorRecvTimeout, MirrorSendTimeout",
     "secret": "secret",
 }

@@ -22,6 +22,7 @@ from twindisk.config import NodeConfig
 from twindisk.errors import EngineError
 from twindisk.node import access, checks, discovery, disks, vdisks
 from twindisk.node.answers import Answers
+from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.context import Node
 from twindisk.node.effects import EffectRunner
 from twindisk.node.engine import EnginePort
@@ -77,6 +78,7 @@ class RunningNode:
         """Set when the brain is done with a stop."""
         self._timers = Timers(lambda timer: loop.post(ev.TimerExpired(timer)))
         self._fences = FenceRuns(lambda event: loop.post(event), log)  # noqa: PLW0108 - loop is made below
+        self._claims = ClaimRuns(lambda event: loop.post(event), state, config.etc, config.node_name, log)  # noqa: PLW0108 - see above
         answers, peer = Answers(), PeerClient(config, state)
         node_id = _node_id(state)
         traps = make_traps(config.traps, state, node_id, log)
@@ -85,13 +87,18 @@ class RunningNode:
             engine=engine,
             timers=self._timers,
             fences=self._fences,
+            claims=self._claims,
             notices=notices,
             answers=answers,
             peer=peer,
             shutdown=self.shutdown.set,
             log=log,
         )
-        settings = Settings(fence_limit_ms=config.fence.limit_ms, head_start_ms=config.fence.head_start_ms)
+        settings = Settings(
+            fence_limit_ms=config.fence.limit_ms,
+            head_start_ms=config.fence.head_start_ms,
+            witness_limit_ms=config.fence.witness_limit_ms,
+        )
         brain = NodeState(address=PeerAddress(config.recv_address or NO_ADDRESS), settings=settings)
         loop = BrainLoop(brain, engine, runner.run, log, on_report=self._on_report, on_decided=self._on_decided)
         self.node = Node(
@@ -151,7 +158,7 @@ class RunningNode:
         await asyncio.gather(self._operators.stop(), self._peer_door.stop())
         self.node.config.socket_path.unlink(missing_ok=True)
         self._timers.cancel_all()
-        await self._fences.stop()
+        await asyncio.gather(self._fences.stop(), self._claims.stop())
         await self.node.loop.stop()
         await asyncio.to_thread(self.node.traps.close)
         await self.node.peer.close()

@@ -85,6 +85,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # block_bytes: of a logical block; never changes.
         "ALTER TABLE vdisks ADD COLUMN block_bytes INTEGER NOT NULL DEFAULT 512 CHECK (block_bytes IN (512, 4096))",
     ),
+    (
+        # command: where the witness is, for a check of that kind. witness: what it calls itself. A peer has one at most.
+        """
+        CREATE TABLE checks_new (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            peer TEXT NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('fence', 'witness', 'manual', 'ignore')),
+            command TEXT NOT NULL DEFAULT '',
+            witness TEXT NOT NULL DEFAULT '',
+            UNIQUE (peer, kind, command)
+        ) STRICT
+        """,
+        "INSERT INTO checks_new (id, peer, kind, command) SELECT id, peer, kind, command FROM checks",
+        "DROP TABLE checks",
+        "ALTER TABLE checks_new RENAME TO checks",
+        "CREATE UNIQUE INDEX one_witness ON checks (peer) WHERE kind = 'witness'",
+    ),
 )
 
 

@@ -213,16 +213,17 @@ class State:
 
     def checks(self, peer: str | None = None) -> tuple[Check, ...]:
         """Return the checks of one peer, or all, in the order in which they are tried."""
-        query = "SELECT id, peer, kind, command FROM checks WHERE ?1 IS NULL OR peer = ?1 ORDER BY id"
+        query = "SELECT id, peer, kind, command, witness FROM checks WHERE ?1 IS NULL OR peer = ?1 ORDER BY id"
         rows = self._connection.execute(query, (peer,))
-        return tuple(Check(row[0], row[1], CheckKind(row[2]), row[3]) for row in rows)
+        return tuple(Check(row[0], row[1], CheckKind(row[2]), row[3], row[4]) for row in rows)
 
-    def add_check(self, peer: str, kind: CheckKind, command: str) -> Check:
+    def add_check(self, peer: str, kind: CheckKind, command: str, witness: str = "") -> Check:
         """Add a check behind the others."""
         row = self._connection.execute(
-            "INSERT INTO checks (peer, kind, command) VALUES (?, ?, ?) RETURNING id", (peer, kind.value, command)
+            "INSERT INTO checks (peer, kind, command, witness) VALUES (?, ?, ?, ?) RETURNING id",
+            (peer, kind.value, command, witness),
         ).fetchone()
-        return Check(row[0], peer, kind, command)
+        return Check(row[0], peer, kind, command, witness)
 
     def remove_check(self, check_id: int) -> None:
         """Remove a check."""

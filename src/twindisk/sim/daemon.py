@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from twindisk.brain import FreshIds, NodeState, decide
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
+from twindisk.brain.checks import ruling_rule
 from twindisk.brain.invariants import broken_invariants
-from twindisk.brain.model import Check, CheckKind, CopyFacts, PeerAddress, Role, Settings, VDiskName
+from twindisk.brain.model import Check, CheckKind, CopyFacts, Link, PeerAddress, Role, Settings, VDiskName
 from twindisk.brain.reports import copy_facts, event_from_report
-from twindisk.sim.clock import MS
+from twindisk.sim.clock import MS, SECOND
 from twindisk.sim.engine import Engine
 from twindisk.sim.trace import Failed
 
@@ -46,6 +47,7 @@ class Daemon:
         self._timers: dict[ef.Timer, int] = {}
         self._count = 0
         self._run_number = 0
+        self._claims: dict[str, int] = {}
         self.engine = Engine(machine, self._on_report)
         settings = Settings(fence_limit_ms=3_000, leave_limit_ms=5_000)
         self.state = NodeState(address=PeerAddress(self._world.addresses[machine.index]), settings=settings)
@@ -91,6 +93,8 @@ class Daemon:
         broken = broken_invariants(self.state)
         if broken:
             raise Failed("brain", f"{self._machine.name}: {broken}")
+        if isinstance(event, ev.PeerUp):
+            self._tell_check(again=True)
         follow_ups: list[ev.Event] = []
         for effect in effects:
             if isinstance(effect, ef.EngineEffect):
@@ -100,6 +104,15 @@ class Daemon:
         self._queue.extendleft(reversed(follow_ups))
         self._busy = False
         self._next()
+
+    def _tell_check(self, *, again: bool = False) -> None:
+        """Let the peer know by which check this node decides, until it has heard it or the link is down."""
+        peer = self.state.peers[self._peer]
+        if peer.link is Link.UP and (again or not peer.heard):
+            rule = ruling_rule(peer.checks)
+            me = self.state.address
+            self._world.tell(1 - self._machine.index, ev.PeerCheckTold(me, rule), ev.CheckHeard(self._peer, rule))
+            self._machine.later(SECOND, self._tell_check)
 
     def _note(self, event: ev.Event, before: NodeState, effects: tuple[ef.Effect, ...]) -> None:
         moves = [
@@ -128,18 +141,29 @@ class Daemon:
                 self._machine.later(after_ms * MS, self._ring, timer, self._count)
             case ef.CancelTimer(timer):
                 self._timers.pop(timer, None)
-            case ef.RunFence(_, run, commands, limit_ms):
-                self._run_number = run
-                self._world.fences.run(self._machine, commands, limit_ms, self._fenced, run)
-            case ef.CancelFence(_, run):
-                if run == self._run_number:
-                    self._run_number = 0
+            case ef.RunFence() | ef.CancelFence() | ef.RunClaim() | ef.CancelClaim():
+                self._check(effect)
             case ef.AskPeerSwitch(vdisk):
                 self._world.ask(1 - self._machine.index, ev.SetRole(vdisk, Role.SLAVE))
             case ef.Shutdown():
                 self._machine.later(MS, self._machine.stopped)
             case _:
                 pass
+
+    def _check(self, effect: Any) -> None:
+        match effect:
+            case ef.RunFence(_, run, commands, limit_ms):
+                self._run_number = run
+                self._world.fences.run(self._machine, commands, limit_ms, self._fenced, run)
+            case ef.CancelFence(_, run):
+                if run == self._run_number:
+                    self._run_number = 0
+            case ef.RunClaim(vdisk=vdisk, run=run):
+                self._claims[vdisk] = run
+                self._world.witness.claim(self._machine, effect, lambda: self._claims.get(vdisk) == run)
+            case ef.CancelClaim(vdisk, run):
+                if self._claims.get(vdisk) == run:
+                    del self._claims[vdisk]
 
     def _ring(self, timer: ef.Timer, number: int) -> None:
         if self._timers.get(timer) == number:

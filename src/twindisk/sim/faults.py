@@ -45,11 +45,13 @@ class Faults:
             kind = self._rng.choices(kinds, weights)[0]
             node = self._world.machines[self._rng.randrange(2)]
             self._clock.after(self._rng.randrange(span_ns), self._do, kind, node)
+        self._world.witness.plan(span_ns)
         if any(check.kind is CheckKind.MANUAL for check in self._world.machines[0].checks):
             self._clock.after(SECOND, self._operate)
 
     def heal(self) -> None:
         """End all faults: everything runs, is thawed, connected and fast."""
+        self._world.witness.heal()
         for machine in self._world.machines:
             for disk in machine.disks.values():
                 disk.slow = 1

@@ -5,6 +5,8 @@ Each stands for a mistake somebody could make in the core: the production code i
 
 from typing import Any, Final
 
+from twindisk.brain.witness import Claim
+
 Action = tuple[Any, ...]
 
 
@@ -22,6 +24,14 @@ class Mutant:
     def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a command's arguments as the core is to see them."""
         return arguments
+
+    def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
+        """Return what a node claims at the witness, and the attach that it judges other claims by."""
+        return mine, attached_epoch
+
+    def overwrites(self) -> bool:
+        """Whether the witness writes over a slot that is taken."""
+        return False
 
 
 def _is_disk(action: Action, operation: str) -> bool:
@@ -118,6 +128,30 @@ class StaleRecord(Mutant):
         return (*action[:3], b"", False) if action[0] == "record" and node == 1 else action
 
 
+class ForgetfulWitness(Mutant):
+    """The witness writes although somebody has, as a store does that does not know the condition."""
+
+    def overwrites(self) -> bool:
+        """Write over it."""
+        return True
+
+
+class EveryClaimSpent(Mutant):
+    """Node B takes every claim of its peer for one of before."""
+
+    def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
+        """Pretend to have been attached since."""
+        return mine, 1 << 60 if node == 1 else attached_epoch
+
+
+class OldEpochClaimed(Mutant):
+    """A claim bears the epoch before the one that its owner was attached at last."""
+
+    def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
+        """Claim by the attach before."""
+        return Claim(mine.owner, attached_epoch - 1), attached_epoch
+
+
 MUTANTS: Final[dict[str, type[Mutant]]] = {
     "none": Mutant,
     "forgotten-dirty-words": ForgottenDirtyWords,
@@ -130,4 +164,7 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "forgotten-record": ForgottenRecord,
     "ignored-drain": IgnoredDrain,
     "stale-record": StaleRecord,
+    "forgetful-witness": ForgetfulWitness,
+    "every-claim-spent": EveryClaimSpent,
+    "old-epoch-claimed": OldEpochClaimed,
 }

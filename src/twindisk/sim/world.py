@@ -20,6 +20,7 @@ from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
 from twindisk.sim.reservations import encode
 from twindisk.sim.trace import Failed, Trace
+from twindisk.sim.witness import CHECK, Witness
 
 _CHECKS: Final = (
     (("fence", "kill"),),
@@ -63,7 +64,10 @@ class World:
         self.fences = Fences(self)
         self.recorder = Recorder()
         self.checks = Checks(self)
+        self.witness = Witness(self)
         checks = checks_of(self.rng.choice(_CHECKS))
+        if self.witness.wanted:
+            checks = (CHECK,)
         self.machines = [Machine(self, at, self._make_disks(at), checks) for at in range(2)]
         self.network.ends = list(self.machines)
         names = [f"i{at}{worker}" for at in range(2) for worker in range(self.rng.randint(1, 2))]
@@ -161,6 +165,21 @@ class World:
         machine = self.machines[node]
         if machine.daemon is not None:
             machine.enter(machine.life, machine.daemon.post, (event,))
+
+    def tell(self, node: int, event: ev.Event, heard: ev.Event) -> None:
+        """Let one node's daemon tell the other's something over REST, and hear that it was taken."""
+        machine = self.machines[1 - node]
+        life = machine.life
+
+        def told() -> None:
+            listener = self.machines[node]
+            if listener.daemon is not None and not listener.frozen:
+                listener.daemon.post(event)
+                if node not in self.network.cut and 1 - node not in self.network.cut and machine.daemon is not None:
+                    self.clock.after(self.hop_ns(), machine.enter, life, machine.daemon.post, (heard,))
+
+        if node not in self.network.cut and 1 - node not in self.network.cut:
+            self.clock.after(self.hop_ns(), told)
 
     # --- running ---
 

@@ -7,7 +7,7 @@ from twindisk.brain import CopyFacts, FreshIds, NodeState, PeerAddress, VDiskNam
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
 from twindisk.brain.invariants import broken_invariants
-from twindisk.brain.model import Check, CheckKind, Role, Sync, VDisk
+from twindisk.brain.model import Check, CheckKind, Role, Rule, Sync, VDisk
 from twindisk.brain.phases import Phase
 
 HERE = PeerAddress("127.0.1.10")
@@ -18,6 +18,8 @@ SECOND_NS = 1_000_000_000
 FENCE = (Check(CheckKind.FENCE, "fence-peer"),)
 MANUAL = (Check(CheckKind.MANUAL),)
 IGNORE = (Check(CheckKind.IGNORE),)
+WITNESS = (Check(CheckKind.WITNESS, "file:///witness", "w1"),)
+SAME_WITNESS = Rule(CheckKind.WITNESS, "w1")
 
 EQUAL_MASTER = CopyFacts(current=7, epoch=3, role=Role.MASTER, seq=11)
 EQUAL_SLAVE = CopyFacts(current=7, epoch=3, role=Role.SLAVE, seq=22)
@@ -80,6 +82,9 @@ def in_sync(role: Role = Role.MASTER, checks: tuple[Check, ...] = FENCE, *names:
     node.does(ev.PeerUp(PEER))
     for name in names or (M1,):
         attach(node, local, remote, name)
+    if checks == WITNESS:
+        node.does(ev.PeerCheckTold(PEER, SAME_WITNESS))
+        node.does(ev.CheckHeard(PEER, SAME_WITNESS))
     return node
 
 
@@ -164,6 +169,9 @@ SITUATIONS: dict[str, Callable[[], OneNode]] = {
     "deciding (fence, Master)": lost,
     "deciding (fence, Slave)": lambda: lost(Role.SLAVE),
     "deciding (manual, Slave)": lambda: lost(Role.SLAVE, MANUAL),
+    "deciding (witness, Master)": lambda: lost(checks=WITNESS),
+    "deciding (witness, Slave)": lambda: lost(Role.SLAVE, WITNESS),
+    "deciding (witness not reached)": lambda: _after(lost(checks=WITNESS), ev.ClaimFailed(M1, 1)),
     "deciding (link back)": _deciding_again,
     "going-alone": _going_alone,
     "alone (link down)": alone,
@@ -189,6 +197,7 @@ def events() -> dict[str, ev.Event]:
         for kind, subject in (
             (ef.TimerKind.STARTUP_WAIT, M1),
             (ef.TimerKind.HEAD_START, PEER),
+            (ef.TimerKind.CLAIM, M1),
             (ef.TimerKind.ATTACH_RETRY, M1),
             (ef.TimerKind.SETTLE, M1),
             (ef.TimerKind.LEAVE_LIMIT, ""),
@@ -231,10 +240,17 @@ def events() -> dict[str, ev.Event]:
         "ChecksChanged (none)": ev.ChecksChanged(PEER, ()),
         "ChecksChanged (manual)": ev.ChecksChanged(PEER, MANUAL),
         "ChecksChanged (ignore)": ev.ChecksChanged(PEER, IGNORE),
-        "PeerCheckTold (manual)": ev.PeerCheckTold(PEER, CheckKind.MANUAL),
+        "ChecksChanged (witness)": ev.ChecksChanged(PEER, WITNESS),
+        "PeerCheckTold (manual)": ev.PeerCheckTold(PEER, Rule(CheckKind.MANUAL)),
+        "PeerCheckTold (witness)": ev.PeerCheckTold(PEER, SAME_WITNESS),
+        "CheckHeard (witness)": ev.CheckHeard(PEER, SAME_WITNESS),
         "FenceSucceeded (current run)": ev.FenceSucceeded(PEER, 1),
         "FenceSucceeded (old run)": ev.FenceSucceeded(PEER, 0),
         "FenceFailed (current run)": ev.FenceFailed(PEER, 1),
+        "ClaimWon (current run)": ev.ClaimWon(M1, 1),
+        "ClaimWon (old run)": ev.ClaimWon(M1, 0),
+        "ClaimLost (current run)": ev.ClaimLost(M1, 1),
+        "ClaimFailed (current run)": ev.ClaimFailed(M1, 1, "no answer"),
         **timers,
         **failures,
         "SetRole (master)": ev.SetRole(M1, Role.MASTER),

@@ -48,7 +48,7 @@ def test_without_an_option_nothing_is_run(trials: Trials) -> None:
     shown = trials("check", "test").stdout
     assert "fence_paper -n vm11 -p *** -o off" in shown
     assert "geheim" not in shown
-    assert "No fence commands for 10.0.0.9" in trials("check", "test", "10.0.0.9").stdout
+    assert "No fence commands and no witness for 10.0.0.9" in trials("check", "test", "10.0.0.9").stdout
     assert trials.questions() == []
 
 
@@ -102,4 +102,34 @@ def test_an_agent_that_calls_a_connected_peer_off_asks_about_another_machine(tri
 
 
 def test_no_command_is_an_error(trials: Trials) -> None:
-    assert "no fence command for 10.0.0.9" in trials("check", "test", "10.0.0.9", "--status", status=1).stderr
+    told = "neither a fence command nor a witness for 10.0.0.9"
+    assert told in trials("check", "test", "10.0.0.9", "--status", status=1).stderr
+    assert "no fence command for 10.0.0.9" in trials("check", "test", "10.0.0.9", "--run", "--yes", status=1).stderr
+
+
+def test_a_witness_is_shown_and_tried_and_nothing_is_left_there(trials: Trials, tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    place = f"file://{share}"
+    trials("check", "remove", VM11)
+    trials("check", "add", VM11, "witness", "--witness", place)
+    assert place in trials("check", "list").stdout
+    assert place in trials("check", "test").stdout
+    assert " reached " in trials("check", "test", "--status").stdout
+    assert [path.name for path in share.iterdir()] == ["identity"]
+    (share / "identity").rename(share / "aside")
+    shown = trials("check", "test", "--status", status=1).stdout
+    assert " wrong " in shown
+    assert "another witness than the one that was configured" in shown
+    for path in share.iterdir():
+        path.unlink()
+    share.rmdir()
+    shown = trials("check", "test", "--status", status=1).stdout
+    assert " failed " in shown
+    assert "No such file or directory" in shown
+
+
+def test_options_of_another_type_are_refused(trials: Trials) -> None:
+    trials("check", "add", VM11, "manual", "--witness", "file:///nowhere", status=2)
+    trials("check", "add", VM11, "witness", "--command", "true", status=2)
+    assert "witness a URL" in trials("check", "add", VM11, "witness", status=1).stderr

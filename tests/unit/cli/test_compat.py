@@ -55,8 +55,17 @@ def test_qmirrorcheck_lists_adds_and_removes(nodes: Path, run: Run) -> None:
     )
     refused(run("qmirrorcheck", "-a", "-t", "fence", "-r", VM11, "-v", command), "already")
     refused(run("qmirrorcheck", "-a", "-t", "fence", "-r", VM11), "-v <fence command> is missing")
-    refused(run("qmirrorcheck", "-a", "-t", "pray", "-r", VM11), "the type is fence, manual or ignore")
+    refused(run("qmirrorcheck", "-a", "-t", "pray", "-r", VM11), "the type is fence, witness, manual or ignore")
     refused(run("qmirrorcheck", "-x", "-t", "ignore"), "no such mirror check")
+    refused(run("qmirrorcheck", "-a", "-t", "witness", "-r", VM11), "-v <witness url> is missing")
+    refused(run("qmirrorcheck", "-a", "-t", "witness", "-r", VM11, "-v", "http://w"), "begins with etcd://")
+    for share in (nodes / "share", nodes / "other"):
+        share.mkdir()
+        good(run("qmirrorcheck", "-a", "-t", "witness", "-r", VM11, "-v", f"file://{share}"))
+    shown = good(run("qmirrorcheck", "-l"))
+    assert f"{VM11:<18} {'witness':<12} {f'file://{nodes}/other':<40}\n" in shown
+    assert f"file://{nodes}/share" not in shown  # a peer has one witness
+    good(run("qmirrorcheck", "-x", "-t", "witness", "-r", VM11))
     good(run("qmirrorcheck", "-x", "-r", VM11))
     assert good(run("qmirrorcheck", "-l")) == head
 

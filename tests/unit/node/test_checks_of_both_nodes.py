@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from fakes.nodes import ADDRESSES, Cluster, cluster, until
+from twindisk.api.peer_schemas import CheckTold
 from twindisk.brain.model import CheckKind as BrainKind
-from twindisk.brain.model import PeerAddress
+from twindisk.brain.model import PeerAddress, Rule
 from twindisk.errors import PeerError, PeerProblem
 from twindisk.node import checks, disks, mirrors, pools, vdisks
 from twindisk.node.mirrors import NewMirror
@@ -16,7 +17,7 @@ from twindisk.node.vdisks import NewVDisk
 VM10, VM11 = ADDRESSES["vm10"], ADDRESSES["vm11"]
 
 
-def warned(nodes: Cluster) -> list[tuple[BrainKind, BrainKind] | None]:
+def warned(nodes: Cluster) -> list[tuple[Rule, Rule] | None]:
     """Return what each node has warned of."""
     both = (
         nodes.nodes["vm10"].node.brain.peers[PeerAddress(VM11)],
@@ -49,18 +50,19 @@ async def test_both_nodes_warn_when_the_link_comes_up_and_when_a_check_changes(
         monkeypatch.setattr(first.peer, "tell_check", fail_once)
         await vdisks.create(first, NewVDisk("M1", 4 << 20, pool="HA"))
         await mirrors.add(first, NewMirror("M1", VM11, "M1"))
-        apart = (BrainKind.MANUAL, BrainKind.FENCE)
+        fence, ignore = Rule(BrainKind.FENCE), Rule(BrainKind.IGNORE)
+        apart = (Rule(BrainKind.MANUAL), fence)
         await until(lambda: warned(nodes) == [apart, apart[::-1]])
         await checks.add(first, VM11, CheckKind.FENCE, "true")
         await until(lambda: warned(nodes) == [None, None])
         await checks.add(second, VM10, CheckKind.IGNORE, "")
         await checks.remove(second, VM10, CheckKind.FENCE, None)
-        await until(lambda: warned(nodes) == [(BrainKind.FENCE, BrainKind.IGNORE), (BrainKind.IGNORE, BrainKind.FENCE)])
+        await until(lambda: warned(nodes) == [(fence, ignore), (ignore, fence)])
         assert failed
 
 
 async def test_a_stranger_is_not_listened_to(tmp_path: Path) -> None:
     async with cluster(tmp_path) as nodes:
         node = await nodes.start("vm10")
-        await checks.hear_peer(node, VM11, CheckKind.IGNORE)
+        await checks.hear_peer(node, VM11, CheckTold(kind=CheckKind.IGNORE))
         assert PeerAddress(VM11) not in node.brain.peers

@@ -24,7 +24,7 @@ def test_missing_files_mean_a_node_that_does_not_mirror(tmp_path: Path) -> None:
 
 
 def test_times_of_fencing(tmp_path: Path) -> None:
-    assert load(tmp_path).fence == FenceTimes(limit_ms=30_000, head_start_ms=500)
+    assert load(tmp_path).fence == FenceTimes(limit_ms=30_000, head_start_ms=500, witness_limit_ms=2_000)
     config = load(etc(tmp_path, "FenceLimitMs=1500\nHeadStartMs=0\n"))
     assert config.fence == FenceTimes(limit_ms=1500, head_start_ms=0)
     assert config.warnings == ()

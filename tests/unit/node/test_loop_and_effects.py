@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Sync
 from twindisk.errors import EngineRefusedError, PeerError, PeerProblem
 from twindisk.node.answers import Answers
+from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.effects import EffectRunner
 from twindisk.node.fence_runs import FenceRuns
 from twindisk.node.loop import BrainLoop
@@ -76,10 +78,12 @@ class Bench:
         self.timers = Timers(self.rung.append)
         log = quiet_log()
         self.fences = FenceRuns(self.events.append, log)
+        self.claims = ClaimRuns(self.events.append, state, Path("/nowhere"), "vm10", log)
         self.runner = EffectRunner(
             engine=self.engine,
             timers=self.timers,
             fences=self.fences,
+            claims=self.claims,
             notices=Notices(state, log),
             answers=self.answers,
             peer=self.peer,

@@ -17,6 +17,7 @@ from twindisk.errors import (
     RefusedProblem,
     StateProblem,
     UnreachableError,
+    WitnessProblem,
 )
 from twindisk.sentences import SENTENCES, tell
 
@@ -28,6 +29,7 @@ PROBLEMS = (
     ConflictProblem,
     RefusedProblem,
     PeerProblem,
+    WitnessProblem,
 )
 
 

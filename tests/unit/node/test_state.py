@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from twindisk.errors import StateError, StateProblem
-from twindisk.node.records import CheckKind, Disk, EventsWanted, Mirror, VDisk
+from twindisk.node.records import Check, CheckKind, Disk, EventsWanted, Mirror, VDisk
 from twindisk.node.schema import MIGRATIONS, migrate
 from twindisk.node.state import EVENTS_KEPT, State
 
@@ -114,3 +114,20 @@ def test_a_corrupt_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError) as raised:
         State.open(tmp_path)
     assert raised.value.problem is StateProblem.CORRUPT
+
+
+def test_checks_of_before_there_were_witnesses_are_kept(tmp_path: Path) -> None:
+    before = next(at for at, steps in enumerate(MIGRATIONS) if any("one_witness" in step for step in steps))
+    connection = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    migrate(connection, "d", MIGRATIONS[:before])
+    for kind, command in (("fence", "off"), ("manual", "")):
+        connection.execute("INSERT INTO checks (peer, kind, command) VALUES ('10.0.0.2', ?, ?)", (kind, command))
+    connection.execute("DELETE FROM checks WHERE kind = 'fence'")
+    connection.close()
+    state = State.open(tmp_path)
+    assert state.checks() == (Check(2, "10.0.0.2", CheckKind.MANUAL, ""),)
+    assert state.add_check("10.0.0.2", CheckKind.WITNESS, "file:///w", "w1") == state.checks()[1]
+    assert state.checks()[1].id == 3
+    with pytest.raises(sqlite3.IntegrityError):
+        state.add_check("10.0.0.2", CheckKind.WITNESS, "file:///v", "w2")
+    state.close()

@@ -41,8 +41,8 @@ async def hello(node: RunningNode) -> Hello:
 
 @router.post("/check")
 async def hear_check(node: RunningNode, sender: Sender, told: CheckTold) -> Nothing:
-    """Hear by which kind of mirror check the sender goes on without this node."""
-    await checks.hear_peer(node, sender, told.kind)
+    """Hear by which mirror check the sender goes on without this node."""
+    await checks.hear_peer(node, sender, told)
     return Nothing()
 
 

@@ -9,11 +9,12 @@ from twindisk.client import NodeClient
 
 USAGE = """
 Usage: qmirrorcheck -l
-       qmirrorcheck -a -t <fence|manual|ignore> -r <mirror ip> [-v '<fence command>']
-       qmirrorcheck -x [-t <fence|manual|ignore>] [-r <mirror ip>] [-v '<fence command>']
+       qmirrorcheck -a -t <fence|witness|manual|ignore> -r <mirror ip> [-v '<fence command>' | -v <witness url>]
+       qmirrorcheck -x [-t <fence|witness|manual|ignore>] [-r <mirror ip>] [-v '<fence command>' | -v <witness url>]
 """
 _LINE = "%-18s %-12s %-40s"
-_KINDS = ("fence", "manual", "ignore")
+_KINDS = ("fence", "witness", "manual", "ignore")
+_VALUES = {"fence": "fence command", "witness": "witness url"}
 
 
 def main() -> None:
@@ -26,11 +27,11 @@ def run(client: NodeClient, argv: list[str]) -> None:
     options = Options(USAGE, "laxt:r:v:", argv)
     kind = options.get("t")
     if kind is not None and kind not in _KINDS:
-        options.wrong(f"-t {kind}: the type is fence, manual or ignore")
+        options.wrong(f"-t {kind}: the type is fence, witness, manual or ignore")
     if "a" in options:
         options.only("atrv")
         options.need("t", "type")
-        value = options.need("v", "fence command") if kind == "fence" else options.get("v") or ""
+        value = options.need("v", _VALUES[kind]) if kind in _VALUES else options.get("v") or ""
         client.add_check(
             CheckNew.model_validate({"peer": options.need("r", "mirror ip"), "type": kind, "value": value})
         )
