@@ -14,7 +14,7 @@ import pytest
 
 from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, iqn
-from twindisk.initiator import CheckConditionError, InitiatorError, SenseKey, Session, SessionOptions
+from twindisk.initiator import CheckConditionError, InitiatorError, LoginError, SenseKey, Session, SessionOptions
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.promise("P1", "P3", "P7")]
 
@@ -70,8 +70,10 @@ class Host:
                     break
                 if error.sense.key not in UNCERTAIN:
                     raise
-                # Only what may have begun may have been carried out; the rest was refused before.
+                # Only what may have begun may have been carried out; what was not ready was refused before.
                 uncertain |= error.sense.key in (SenseKey.ABORTED_COMMAND, SenseKey.HARDWARE_ERROR)
+                await self._next_path()
+            except LoginError:  # Nothing was sent.
                 await self._next_path()
             except InitiatorError:
                 uncertain = True
