@@ -19,7 +19,7 @@ _AROUND = 6
 class Seen:
     """One attempt of one command.
 
-    ``kind``: ``read``, ``write`` or ``swap`` (COMPARE AND WRITE). ``ended``: when it was answered; of an attempt without a good
+    ``kind``: ``read``, ``write``, ``same`` (WRITE SAME) or ``swap`` (COMPARE AND WRITE). ``ended``: when it was answered; of an attempt without a good
     answer, the moment from which on it must not be carried out any more, ``math.inf`` if there is none. ``expected``: what a swap
     compared with, block by block.
     """

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator
 
 from torture.machine import Machine
 from torture.plan import FENCED, Fault
+from torture.registers import session_options
 from torture.timeline import Timeline
 from torture.wires import Cable, Wires
 from twindisk.demo.node import CommandFailedError
-from twindisk.demo.pair import Pair
+from twindisk.demo.pair import Pair, iqn
+from twindisk.initiator import InitiatorError, Session
 
 
 class Faults:
@@ -22,7 +24,7 @@ class Faults:
 
     def __init__(self, pair: Pair, machines: tuple[Machine, Machine], wires: Wires, timeline: Timeline) -> None:
         self._pair = pair
-        self._machines = machines
+        self.machines = machines
         self._wires = wires
         self._timeline = timeline
         self._bmc: list[list[str]] = [[], []]
@@ -35,7 +37,7 @@ class Faults:
             await asyncio.sleep(span_s)
             for task in tasks:
                 task.cancel()
-        for machine in self._machines:
+        for machine in self.machines:
             machine.down_until = 0.0
         self._timeline.note("**", "healed")
 
@@ -47,11 +49,11 @@ class Faults:
         async with contextlib.AsyncExitStack() as stack:
             if fault.kind in FENCED and fault.detail:
                 await stack.enter_async_context(self._fencing_goes(fault))
-            await act(self._machines[fault.node], fault)
+            await act(self.machines[fault.node], fault)
         self._timeline.note("**", f"over: {fault}")
 
     def _other(self, node: int) -> Machine:
-        return self._machines[1 - node]
+        return self.machines[1 - node]
 
     def _mirror_way(self, fault: Fault) -> int:
         """Return the direction of the mirror cable that a one-way cut of the fault's node loses."""
@@ -119,6 +121,16 @@ class Faults:
         other = self._other(fault.node)
         await asyncio.gather(machine.stop_cleanly(fault.lasts_s), other.stop_cleanly(fault.lasts_s / 2))
 
+    async def _reset(self, machine: Machine, _fault: Fault) -> None:
+        """Send a LOGICAL UNIT RESET, as an initiator does whose patience is over."""
+        options = session_options("reset", 0)
+        try:
+            async with await Session.connect(machine.place.portal, iqn(self._pair.vdisk), options) as session:
+                async with asyncio.timeout(5):
+                    machine.note(f"answered a logical unit reset with {await session.reset_logical_unit()}")
+        except (InitiatorError, TimeoutError) as error:
+            machine.note(f"did not answer a logical unit reset: {error}")
+
     async def _switch(self, machine: Machine, fault: Fault) -> None:
         try:
             async with asyncio.timeout(20):
@@ -138,10 +150,10 @@ class Faults:
         concerned = (0, 1) if fault.both else (fault.node,)
         for node in concerned:
             self._bmc[node].append(fault.detail)
-            self._machines[node].bmc(fault.detail)
+            self.machines[node].bmc(fault.detail)
         try:
             yield
         finally:
             for node in concerned:
                 self._bmc[node].remove(fault.detail)
-                self._machines[node].bmc(self._bmc[node][-1] if self._bmc[node] else "works")
+                self.machines[node].bmc(self._bmc[node][-1] if self._bmc[node] else "works")

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import shlex
 import signal
 import sys
@@ -23,6 +24,7 @@ from twindisk.demo.place import NodePlace
 
 _POLL_S = 0.05
 _STOP_LIMIT_S = 40.0
+_UNFORESEEN = re.compile(r"Traceback|panicked|internal error|broke off|CRITICAL")
 
 
 class DaemonEndedError(Exception):
@@ -48,6 +50,7 @@ class Machine(Node):
         self.repair_s = (0.05, 4.0)
         self._told_to_stop = False
         self._was_up = True
+        self._read_bytes = 0
 
     @property
     def start_argv(self) -> list[str]:
@@ -140,6 +143,14 @@ class Machine(Node):
                 self._was_up = True
             except NodeStartError:
                 self.note("does not answer")
+
+    def complaints(self) -> list[str]:
+        """Return the lines since the last call in which the daemon says that it met what it did not foresee."""
+        with self.place.output.open("rb") as log:
+            log.seek(self._read_bytes)
+            news = log.read()
+            self._read_bytes = log.tell()
+        return [line for line in news.decode("utf-8", "replace").splitlines() if _UNFORESEEN.search(line)]
 
     def _check_end(self) -> None:
         status = None if self._process is None else self._process.returncode

@@ -16,13 +16,14 @@ WEIGHTS = {
     "client-cut-one-way": 1,
     "isolate": 1,
     "switch": 3,
+    "reset": 1,
     "stop": 2,
     "stop-both": 1,
     "fencing": 3,
 }
 FENCED = frozenset({"kill", "power", "freeze", "cut", "cut-one-way", "isolate"})
 """Faults that lead to fencing; some come together with fence commands that go wrong."""
-_BMC = ("fails", "hangs", "denies", "stalls", "slow")
+_BMC = {"fails": 4, "hangs": 1, "denies": 1, "stalls": 1, "slow": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def draw(seed: str) -> tuple[float, list[Fault]]:
 
 
 def _draw_fencing(chance: random.Random) -> str:
-    word = chance.choice(_BMC)
+    word = chance.choices(list(_BMC), list(_BMC.values()))[0]
     return f"slow {chance.uniform(0.1, 1.2):.2f}" if word == "slow" else word
 
 
@@ -97,6 +98,7 @@ def _draw_fault(chance: random.Random, kind: str, span_s: float) -> Fault:
         lasts_s = chance.uniform(3.0, 12.0)
         detail = _draw_fencing(chance)
     elif kind in FENCED and chance.random() < 0.4:
+        lasts_s = chance.uniform(2.5, 8.0)  # else nothing is fenced
         detail = _draw_fencing(chance)
     elif kind == "switch":
         detail = chance.choice(["master", "slave"])

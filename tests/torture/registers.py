@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import math
 import random
+import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ PATIENCE_S = 240.0
 """How long a command may find no path; longer than any fault lasts."""
 COMMAND_LIMIT_S = 6.0
 COMPARED_BLOCKS_MAX = 4
+WRITE_SAME_16 = 0x93
 
 
 def session_options(name: str, number: int) -> SessionOptions:
@@ -119,7 +121,14 @@ class Registers:
             data = b"".join(block_content(value) for value in values)
             await session.write(block * BLOCK_BYTES, data, force_unit_access=unit_access)
 
-        await self._change(disk, who, "write", block, length, send)
+        async def send_same(session: Session, values: list[int]) -> None:
+            command = struct.pack(">BBQIxx", WRITE_SAME_16, 0, block, length)
+            await session.command(command, data_out=block_content(values[0]))
+
+        if chance.random() < 0.15:
+            await self._change(disk, who, "same", block, length, send_same)
+        else:
+            await self._change(disk, who, "write", block, length, send)
 
     async def _compare_and_write(self, disk: MultipathDisk, who: str, block: int, length: int) -> None:
         expected = await self._read(disk, who, block, length)
@@ -146,7 +155,7 @@ class Registers:
         failed: list[tuple[list[int], Seen]] = []
 
         async def attempt(session: Session) -> tuple[list[int], Seen]:
-            values = list(itertools.islice(self.values, length))
+            values = [next(self.values)] * length if kind == "same" else list(itertools.islice(self.values, length))
             seen = Seen(who, kind, session.portal, time.monotonic(), math.inf, "no answer", tuple(expected or ()))
             try:
                 await send(session, values)

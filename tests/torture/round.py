@@ -176,6 +176,9 @@ class Round:
                     "P4", f"both nodes say Enabled, but {vdisk}'s copies differ at byte {found.first_difference}"
                 )
         await self.load.cluster.look_through_both(PROGRESS_LIMIT_S)
+        complaints = {machine.name: lines for machine in self.faults.machines if (lines := machine.complaints())}
+        if complaints:
+            raise Wrong("soundness", f"the daemons met what they did not foresee: {complaints}")
         rows = await self.load.pair.rows()
         if not all(row and row.status == "Enabled" for row in rows.values()):
             raise Wrong("liveness", f"idle and healed, but not Enabled any more: {rows}")
