@@ -158,6 +158,7 @@ class InvalidProblem(StrEnum):
     CHAP_NAME = "invalid-chap-name"
     CHAP_SECRET = "invalid-chap-secret"  # noqa: S105 - a word about a secret, not a secret
     CHAP_SHARED = "chap-secret-shared"
+    CHAP_REUSED = "chap-secret-reused"
 
 
 class InvalidError(_FieldsError):

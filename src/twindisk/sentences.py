@@ -208,6 +208,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "CHAP secret shared",
         "The target ({name}) and a user must not have the same secret. Choose another one.",
     ),
+    InvalidProblem.CHAP_REUSED: (
+        422,
+        "CHAP secret reused",
+        "A target must not have the secret of a user, be it another VDisk's or one for discovery. Choose another secret.",
+    ),
     NotFoundProblem.INITIATOR: (404, "Initiator not listed", "Initiator {name} is not on the list."),
     NotFoundProblem.CHAP_USER: (404, "No such CHAP user", "There is no CHAP user {name}."),
     NotFoundProblem.CHAP_TARGET: (404, "No mutual CHAP", "The target has no CHAP name of its own."),

@@ -31,10 +31,11 @@ class RawLogin:
         self.isid = isid
 
     @classmethod
-    async def connect(cls, portal: str, isid: int = 1) -> "RawLogin":
-        """Connect to ``host:port`` (``[v6]:port``)."""
+    async def connect(cls, portal: str, isid: int = 1, *, source: str | None = None) -> "RawLogin":
+        """Connect to ``host:port`` (``[v6]:port``), from an address of one's own choice."""
         host, _, port = portal.rpartition(":")
-        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        local = None if source is None else (source, 0)
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), local_addr=local)
         return cls(reader, writer, isid)
 
     async def send(self, flags: int, **keys: str) -> Answer:

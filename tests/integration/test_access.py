@@ -201,6 +201,12 @@ async def test_secrets_are_nowhere_to_be_seen(guarded: Pair, secrets: dict[str, 
     assert "elevenbytes" not in short
 
 
+async def test_a_user_elsewhere_may_not_have_the_targets_secret(guarded: Pair, secrets: dict[str, str]) -> None:
+    arguments = ("twindisk", "chap", "set", "eve", "--discovery", "--secret-file", secrets[VAULT])
+    assert "must not have the secret of a user" in await guarded.first.run(*arguments, status=1)
+    assert "eve" not in await guarded.first.run("twindisk", "chap", "list", "--discovery")
+
+
 async def test_the_rules_outlive_a_restart_and_a_node_alone_changes_them_for_both(guarded: Pair) -> None:
     await guarded.first.kill()
     await guarded.wait_alone(guarded.second)
@@ -234,6 +240,28 @@ async def test_discovery_has_users_of_its_own(pair: Pair, secrets: dict[str, str
     finally:
         await node.run("twindisk", "chap", "remove", VAULT, "--discovery", "--everyone")
     assert iqn("M1") in await run_tool("iscsi-ls", f"iscsi://{node.place.portal}")
+
+
+async def test_half_open_logins_push_out_none_that_come_from_elsewhere(pair: Pair) -> None:
+    names = {"InitiatorName": INITIATOR, "TargetName": iqn("M1")}
+    async with contextlib.AsyncExitStack() as idle:
+
+        async def begin(source: str, isid: int) -> RawLogin:
+            login = await RawLogin.connect(pair.first.place.portal, isid=isid, source=source)
+            idle.callback(login.close)
+            return login
+
+        honest = [await begin(f"127.0.0.{host}", host) for host in (20, 21)]
+        for login in honest:
+            assert (await login.send(STAY, **names)).status == 0
+        flood = [await begin("127.0.0.30", number) for number in range(300)]
+        # Even from many addresses: it is they that have most.
+        for host in range(31, 39):
+            flood += [await begin(f"127.0.0.{host}", number) for number in range(60)]
+        assert await flood[0].closed()
+        for login in honest:
+            answer = await login.send(0x83)
+            assert answer.status == 0, "its login is where it was"
 
 
 async def test_a_thousand_half_open_logins_keep_nobody_out(pair: Pair) -> None:

@@ -3,23 +3,22 @@
 //! Rules:
 //!
 //! * An initiator's name, ISID and target are one session: a new login with the same closes the old connection first.
-//! * Connections that have not logged in take a bounded number of places; the oldest gives way to a new one, so that those who
-//!   never log in keep nobody out. Sessions are bounded for each initiator at each target, and in all.
+//! * Connections that have not logged in take a bounded number of places ([`crate::logins`]). Sessions are bounded for each initiator
+//!   at each target, and in all.
 //! * Refusals are reported, but not more than [`REPORTS_PER_PERIOD`] in a period: who floods a portal fills no log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use twindisk_iscsi::{LoginRefusal, RefusedLogin, SessionKind, SessionRequest};
 use twindisk_scsi::InitiatorPort;
 
 use crate::engine::{Endpoint, Engine};
 use crate::event::{EngineEvent, VdiskEvent};
+use crate::logins::{Origin, gives_way};
 use crate::session::Login;
 use crate::share::Share;
 use crate::vdisk::place_of_target;
 
-/// Connections that may be at their login at once.
-pub const LOGINS_MAX: usize = 256;
 /// Sessions of one initiator with one target (or of discovery) on this node.
 pub const SESSIONS_PER_INITIATOR_MAX: usize = 32;
 /// Sessions on this node.
@@ -147,22 +146,27 @@ impl Engine {
         Ok(vdisk)
     }
 
-    /// Close the oldest connection that has not logged in, if there are as many as may be.
-    pub(crate) fn make_room_for_login(&mut self) {
+    /// Close a connection that has not logged in, if there are as many as may be when one more comes from `from`.
+    pub(crate) fn make_room_for_login(&mut self, from: IpAddr) {
         let logins = self
             .endpoints
             .iter()
             .filter_map(|(place, slot)| match &slot.endpoint {
-                Endpoint::Session(session) if session.login.is_none() => {
-                    Some((session.nexus.0, place))
-                }
+                Endpoint::Session(session) if session.login.is_none() => Some((place, session)),
                 _ => None,
             });
-        let logins: Vec<_> = logins.collect();
-        if logins.len() >= LOGINS_MAX
-            && let Some((_, oldest)) = logins.into_iter().min()
+        let (places, logins): (Vec<_>, Vec<_>) = logins
+            .map(|(place, session)| {
+                let number = session.nexus.0;
+                ((number, place), (number, Origin::of(session.address.ip())))
+            })
+            .unzip();
+        let leaves = gives_way(&logins, Origin::of(from));
+        if let Some((_, place)) = places
+            .into_iter()
+            .find(|(number, _)| Some(*number) == leaves)
         {
-            self.close_session(oldest);
+            self.close_session(place);
         }
     }
 

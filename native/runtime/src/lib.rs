@@ -25,6 +25,7 @@ pub mod event;
 mod handle;
 pub mod heartbeat;
 pub mod link;
+pub mod logins;
 pub mod pace;
 mod peers;
 pub mod plan;

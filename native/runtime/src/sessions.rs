@@ -41,7 +41,7 @@ impl Engine {
             return;
         }
         let challenge = Challenge::new(random);
-        self.make_room_for_login();
+        self.make_room_for_login(from.ip());
         let share = Share::beside(&self.strangers);
         let now_ns = self.core.now_ns;
         if let Ok(session) = Session::new(stream, from, nexus, config, challenge, share, now_ns) {

@@ -29,7 +29,7 @@ from twindisk.errors import (
     RefusedProblem,
     TwindiskError,
 )
-from twindisk.node import admission, vdisks
+from twindisk.node import admission, discovery, vdisks
 from twindisk.node.context import Node
 from twindisk.node.records import AccessMode, Admission, Mirror, VDisk
 from twindisk.sealing import SealError, seal, unseal
@@ -45,8 +45,20 @@ async def change(node: Node, name: str, mode: AccessMode) -> VDisk:
 
 
 async def change_admission(node: Node, name: str, change: Callable[[Admission], Admission]) -> VDisk:
-    """Change who is let in, here and at the peer; see :func:`edit`. Raises what ``change`` does, too."""
-    return await edit(node, name, lambda vdisk: replace(vdisk, admission=change(vdisk.admission)))
+    """Change who is let in, here and at the peer; see :func:`edit`. Raises what ``change`` does, too, and InvalidError(CHAP_REUSED)."""
+
+    def changed(vdisk: VDisk) -> VDisk:
+        rules = change(vdisk.admission)
+        admission.check_apart(vdisk.admission, rules, others(node, name))
+        return replace(vdisk, admission=rules)
+
+    return await edit(node, name, changed)
+
+
+def others(node: Node, name: str) -> list[Admission]:
+    """Return who is let in to everything on this node but one VDisk."""
+    vdisks_else = (vdisk for vdisk in node.state.vdisks() if vdisk.name != name)
+    return [discovery.admission(node), *(vdisk.admission for vdisk in vdisks_else)]
 
 
 async def edit(node: Node, name: str, how: Callable[[VDisk], VDisk]) -> VDisk:

@@ -4,6 +4,7 @@ Rules:
 
 * No name listed: every initiator. No CHAP user: no authentication. Whoever removes the last one says that it is meant.
 * A secret has 12 to 255 bytes (RFC 7143 §9.2.1), and the target's own is no user's; the engine holds to the same.
+* Nor is it a user's of another VDisk or of discovery: who may ask the one to prove itself could pass its answer off as that user's.
 * No error carries a secret.
 """
 
@@ -109,6 +110,26 @@ def without_own(admission: Admission) -> Admission:
     if admission.own is None:
         raise NotFoundError(NotFoundProblem.CHAP_TARGET)
     return replace(admission, own=None)
+
+
+def shares_secret(admission: Admission, others: Iterable[Admission]) -> bool:
+    """Return whether a side of ``admission`` proves itself by a secret by which the opposite side of one of the others does."""
+    users = {user.secret for user in admission.users}
+    own = set() if admission.own is None else {admission.own.secret}
+    return any(
+        (other.own is not None and other.own.secret in users) or any(user.secret in own for user in other.users)
+        for other in others
+    )
+
+
+def check_apart(before: Admission, changed: Admission, others: Iterable[Admission]) -> None:
+    """Refuse a change that has a target and a user of different VDisks, or of discovery, share a secret.
+
+    Raises InvalidError(CHAP_REUSED). What was so before may stay, so that nothing else becomes impossible to change.
+    """
+    others = tuple(others)
+    if shares_secret(changed, others) and not shares_secret(before, others):
+        raise InvalidError(InvalidProblem.CHAP_REUSED)
 
 
 def _checked(admission: Admission) -> Admission:

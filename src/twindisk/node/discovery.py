@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from twindisk.node.admission import check_apart
 from twindisk.node.context import Node
 from twindisk.node.records import Admission
 
@@ -24,9 +25,10 @@ def admission(node: Node) -> Admission:
 
 
 async def change(node: Node, edit: Callable[[Admission], Admission]) -> Admission:
-    """Change it durably, then in the engine. Raises what ``edit`` does, EngineError."""
+    """Change it durably, then in the engine. Raises what ``edit`` does, InvalidError(CHAP_REUSED), EngineError."""
     before = admission(node)
     changed = edit(before)
+    check_apart(before, changed, (vdisk.admission for vdisk in node.state.vdisks()))
     if changed != before:
         node.state.set_node_value(_KEY, None if changed == Admission() else changed.to_json())
         await apply(node)

@@ -27,22 +27,25 @@ from twindisk.errors import (
     RefusedProblem,
 )
 from twindisk.node import access, links, mirrors, pools, vdisks
+from twindisk.node.admission import check_apart, shares_secret
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import check_iqn, check_name, check_serial
-from twindisk.node.records import Mirror, VDisk
+from twindisk.node.records import Admission, Mirror, VDisk
 
 
 async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
     """Make the blank copy that a peer asks for.
 
-    Raises NotFoundError(POOL), ConflictError(PEER_VDISK_DIFFERS, PEER_VDISK_MIRRORED, ...), RefusedError, EngineError.
+    Raises NotFoundError(POOL), ConflictError(PEER_VDISK_DIFFERS, PEER_VDISK_MIRRORED, ...), RefusedError, EngineError,
+    InvalidError(CHAP_REUSED, ...).
     """
     links.own_address(node)
     check_name(offer.remote, "VDisk")
     serial, iqn = check_serial(offer.serial), check_iqn(offer.iqn)
     size_bytes = vdisks.check_size(offer.size_bytes, vdisks.check_block(offer.block_bytes))
     admission = access.unsealed(node, serial, offer.admission)
+    check_apart(Admission(), admission, access.others(node, offer.remote))
     pool = pools.find(node, offer.remote_pool).name
     present = node.state.vdisk(offer.remote)
     if present is None:
@@ -112,6 +115,9 @@ async def take_access(node: Node, sender: str, name: str, change: AccessChange) 
     if known is None or known.phase not in ATTACHED:
         raise access.refusal(node, vdisk, sender)
     rules = access.unsealed(node, vdisk.serial, change.admission)
+    if shares_secret(rules, access.others(node, name)):
+        # Refusing it would leave the nodes with different rules; the peer has no way to know.
+        node.log.warning("a target has the CHAP secret of a user of another VDisk or of discovery", vdisk=name)
     await access.store(node, vdisk, replace(vdisk, access=change.access, admission=rules))
 
 

@@ -98,6 +98,20 @@ def test_the_target_proves_itself_by_no_users_secret_and_only_to_users() -> None
     assert admission.without_own(rules).own is None
 
 
+def test_a_target_and_a_user_elsewhere_have_different_secrets() -> None:
+    alone = admission.with_user(Admission(), "alice", SECRET)
+    mutual = admission.with_own(admission.with_user(Admission(), "bob", "bob's own secret"), "vault", OTHER_SECRET)
+    shared = admission.with_user(Admission(), "carol", OTHER_SECRET)
+    admission.check_apart(Admission(), mutual, [alone, Admission()])
+    admission.check_apart(Admission(), shared, [admission.with_user(Admission(), "dave", OTHER_SECRET)])
+    for changed, other in ((mutual, shared), (shared, mutual)):
+        with pytest.raises(InvalidError) as raised:
+            admission.check_apart(Admission(), changed, [alone, other])
+        assert raised.value.problem is InvalidProblem.CHAP_REUSED
+        assert OTHER_SECRET not in str(raised.value)
+        admission.check_apart(changed, admission.change_initiators(changed, allow=[VM12]), [other])
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "é", "x" * 256])
 def test_a_chap_name_has_no_spaces_nor_slashes(name: str) -> None:
     with pytest.raises(InvalidError) as raised:
