@@ -131,7 +131,8 @@ class Engine:
         A VDisk: ``mode`` (closed|held|single|attaching|mirroring|going-alone|alone|failed), ``role``, ``sync`` (none|source|
         target), ``resync_done`` and ``resync_total`` (bytes; 0 when none runs), ``iqn``, ``directory``, ``size_bytes``, ``peer``,
         ``group_tag``, ``access``, ``access_state`` and ``peer_access_state`` (what initiators see of both target port groups:
-        active/optimized|active/non-optimized|transitioning|standby|unavailable; the peer's None without a mirror), ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
+        active/optimized|active/non-optimized|transitioning|standby|unavailable; the peer's None without a mirror), ``sanitize``
+        (running|failed; None: neither) and ``sanitize_percent``, ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
         written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``,
         ``held_bytes``: the memory that is held for it).
         A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never).

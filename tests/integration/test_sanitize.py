@@ -12,6 +12,9 @@ import pytest_asyncio
 
 from integration.conftest import running_pair
 from integration.reservation_client import CLEAR, CONFLICT, GOOD, REGISTER, RESERVE, Port, clear_all
+from twindisk.api.schemas import RoleChange
+from twindisk.cli.columns import sanitize_words
+from twindisk.client import NodeClient
 from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, iqn
 from twindisk.demo.story import compare_when_idle
@@ -102,6 +105,7 @@ async def sense_of(session: Session, block: bytes, **data: bytes | int) -> tuple
 
 async def progress(session: Session) -> int | None:
     """Return how far an operation is in 65,536ths; None when none runs."""
+    await session.clear_unit_attentions()
     data = await session.command(cdb.request_sense(), data_in_bytes=252)
     if (data[2] & 0xF, data[12], data[13]) != IN_PROGRESS:
         return None
@@ -119,6 +123,18 @@ async def ended(pair: Pair, node: Node) -> None:
                         await asyncio.sleep(0.05)
                     return
             await asyncio.sleep(0.1)
+
+
+def told_to_operators(node: Node, vdisk: str) -> str | None:
+    """Return what is shown of an operation."""
+    with NodeClient(node.place.socket_path) as client:
+        return sanitize_words(client.vdisk(vdisk))
+
+
+def become_slave(node: Node, vdisk: str) -> None:
+    """Have a node become Slave, without the time that a command takes to start."""
+    with NodeClient(node.place.socket_path) as client:
+        client.change_role(vdisk, RoleChange(role="slave"))
 
 
 async def assert_overwritten(pair: Pair) -> None:
@@ -153,7 +169,7 @@ async def test_a_block_erase_through_one_node_leaves_nothing_on_either(small: Pa
 async def test_while_it_runs_both_nodes_refuse_the_data_and_tell_the_progress(small: Pair) -> None:
     await write_secrets(small)
     async with await connect(small, small.first) as one, await connect(small, small.second) as two:
-        parameters = overwrite(3, invert=True)
+        parameters = overwrite(5, invert=True)
         await two.command(cdb.sanitize(OVERWRITE, immediate=True, length=len(parameters)), data_out=parameters)
         for session in (one, two):
             assert await sense_of(session, cdb.read_16(0, 1), data_in_bytes=512) == IN_PROGRESS
@@ -161,6 +177,10 @@ async def test_while_it_runs_both_nodes_refuse_the_data_and_tell_the_progress(sm
             assert await sense_of(session, cdb.test_unit_ready()) == IN_PROGRESS
             assert await sense_of(session, cdb.sanitize(BLOCK_ERASE)) == IN_PROGRESS
             assert (await session.inquiry()).vendor.strip() == "QUADSTOR"
+        for node in small.nodes:
+            told = await asyncio.to_thread(told_to_operators, node, small.vdisk)
+            assert told is not None
+            assert told.startswith("running (")
         seen = {0: [], 1: []}  # type: dict[int, list[int]]
         async with asyncio.timeout(LIMIT_S):
             for number, session in ((0, one), (1, two)):
@@ -170,6 +190,7 @@ async def test_while_it_runs_both_nodes_refuse_the_data_and_tell_the_progress(sm
         assert seen[0] == sorted(seen[0])
         assert len(set(seen[0])) > 2, "the progress moves"
     await assert_overwritten(small)
+    assert await asyncio.to_thread(told_to_operators, small.first, small.vdisk) is None
 
 
 @pytest.mark.promise("P1", "P4", "P5", "P8")
@@ -195,6 +216,27 @@ async def test_it_goes_on_after_the_death_of_a_node(small: Pair, victim: str) ->
         await node.start()
     for node in small.nodes:
         await ended(small, node)
+    await assert_overwritten(small)
+
+
+@pytest.mark.promise("P4", "P5")
+@pytest.mark.parametrize("how", ["switch", "stop"])
+async def test_another_node_goes_on_with_it_after_a_clean_hand_over(small: Pair, how: str) -> None:
+    await write_secrets(small)
+    rows = await small.rows()
+    (master,) = [node for node in small.nodes if (row := rows[node.name]) is not None and row.role == "Master"]
+    parameters = overwrite(10)
+    async with await connect(small, small.other(master)) as session:
+        await session.command(cdb.sanitize(OVERWRITE, immediate=True, length=len(parameters)), data_out=parameters)
+        if how == "stop":
+            await master.stop()
+        else:
+            await asyncio.to_thread(become_slave, master, small.vdisk)
+        assert await progress(session) is not None, "it must not end before"
+        session.drop()
+    await ended(small, small.other(master))
+    if how == "stop":
+        await master.start()
     await assert_overwritten(small)
 
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use twindisk_scsi::{
     AccessState, BlockSize, Identity, InitiatorPort, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES,
-    NexusId, StateChange, Status, Step, UnitState,
+    NexusId, SanitizeStep, StateChange, Status, Step, UnitState,
 };
 
 use crate::input::Input;
@@ -16,6 +16,8 @@ const STATES: [AccessState; 5] = [
     AccessState::Standby,
     AccessState::Unavailable,
 ];
+
+const STEPS: [SanitizeStep; 2] = [SanitizeStep::Ended, SanitizeStep::Failed];
 
 /// Run an input.
 pub fn run(data: &[u8]) {
@@ -44,6 +46,12 @@ pub fn run(data: &[u8]) {
         let control = input.byte();
         if control & 0xe0 == 0xe0 {
             unit.set_access(STATES[usize::from(control & 7) % 5], None);
+        }
+        // An operation that runs would bar everything that follows.
+        if control & 0x10 != 0
+            && let Some(bytes) = unit.after_sanitize_step(STEPS[usize::from(control & 1)])
+        {
+            unit.set_state(&bytes);
         }
         let nexus = nexuses[usize::from(control & 1)];
         let lun = if control & 6 == 6 { 1 << 48 } else { 0 };

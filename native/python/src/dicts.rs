@@ -192,6 +192,8 @@ fn vdisk<'py>(py: Python<'py>, status: &VdiskStatus) -> Dict<'py> {
         "access": status.access.word(),
         "access_state": state_word(status.own_state),
         "peer_access_state": status.peer_state.map(state_word),
+        "sanitize": status.sanitize.map(|(word, _)| word),
+        "sanitize_percent": status.sanitize.map(|(_, percent)| percent),
         "held": copy.held,
         "tasks": copy.tasks,
         "facts": facts(py, &status.facts)?,

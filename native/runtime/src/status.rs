@@ -51,6 +51,8 @@ pub struct VdiskStatus {
     pub own_state: AccessState,
     /// The same of the peer's; None: not mirrored.
     pub peer_state: Option<AccessState>,
+    /// How the latest sanitize operation stands, and how many hundredths are done; None: none runs and none failed.
+    pub sanitize: Option<(&'static str, u8)>,
     /// The copy's mode, resync and counters.
     pub copy: CopyStatus,
     /// The facts as told.
@@ -105,6 +107,7 @@ impl Engine {
                 access: vdisk.access,
                 own_state: vdisk.unit.access_state(),
                 peer_state: vdisk.unit.peer_group().map(|group| group.state),
+                sanitize: vdisk.unit.sanitize_stands(),
                 copy: copy.status(),
                 facts: copy.told(),
                 counters: vdisk.counters,

@@ -92,6 +92,8 @@ pub(crate) const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
 pub(crate) const MODE_SELECT: [u8; 2] = [0x15, 0x55];
 /// MODE SENSE (6 and 10), which tells what may be changed on the other node.
 pub(crate) const MODE_SENSE: [u8; 2] = [0x1a, 0x5a];
+/// SANITIZE.
+pub(crate) const SANITIZE: u8 = 0x48;
 /// INQUIRY, which a LUN without a logical unit answers too.
 pub(crate) const INQUIRY: u8 = 0x12;
 
@@ -120,8 +122,13 @@ pub(crate) fn find(cdb: &[u8; 16]) -> Result<&'static Command, Sense> {
     Ok(command)
 }
 
-/// Command timeouts descriptor: no nominal time; 60 s are recommended, since a command may wait while a lost peer is fenced.
-const TIMEOUTS: [u8; 12] = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60];
+/// Command timeouts descriptor: no nominal time. 60 s are recommended, since a command may wait while a lost peer is fenced; nothing
+/// is for SANITIZE, which takes as long as the disk is large.
+fn timeouts(command: &Command) -> [u8; 12] {
+    let recommended_s = if command.opcode == SANITIZE { 0 } else { 60 };
+    [0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, recommended_s]
+}
+
 const NOT_SUPPORTED: u8 = 0b001;
 const SUPPORTED: u8 = 0b011;
 
@@ -172,7 +179,7 @@ fn all_commands(with_timeouts: bool) -> Vec<u8> {
             length,
         ]);
         if with_timeouts {
-            list.extend_from_slice(&TIMEOUTS);
+            list.extend_from_slice(&timeouts(command));
         }
     }
     let mut data = (list.len() as u32).to_be_bytes().to_vec();
@@ -192,7 +199,7 @@ fn one_command(command: Option<&Command>, with_timeouts: bool) -> Vec<u8> {
     ];
     data.extend_from_slice(command.usage);
     if with_timeouts {
-        data.extend_from_slice(&TIMEOUTS);
+        data.extend_from_slice(&timeouts(command));
     }
     data
 }

@@ -129,6 +129,10 @@ class VDiskView(_Answer):
     detail: str | None = None
     access: AccessMode
     access_state: str | None = Field(description="What initiators see of this node's path; None: the copy is not open.")
+    sanitize: Literal["running", "failed"] | None = Field(
+        default=None, description="A sanitize operation bars the data: it runs, or it failed."
+    )
+    sanitize_percent: int | None = Field(default=None, description="How far it is.")
     peer: str | None
     initiators: list[str] = Field(default=[], description="Who is let in; empty: every initiator.")
     chap_users: list[str] = Field(default=[], description="Names; empty: nobody has to prove who he is.")

@@ -32,7 +32,7 @@ from twindisk.brain.status import Status, role_word, status_of
 from twindisk.config_file import ConfigWarning
 from twindisk.node import devices, disks
 from twindisk.node.context import Node
-from twindisk.node.engine_status import access_state_of, memory_of, progress_of, sessions_of
+from twindisk.node.engine_status import access_state_of, memory_of, progress_of, sanitize_of, sessions_of
 from twindisk.node.fence_trial import FenceTrial
 from twindisk.node.records import Admission, Check, CheckKind, Disk, EventRecord, Mirror, Pool, VDisk
 
@@ -145,6 +145,7 @@ def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
     """Return a VDisk."""
     known, mirror = node.brain_vdisk(vdisk.name), node.state.mirror(vdisk.name)
     broken = node.broken.get(vdisk.name)
+    sanitize, percent = sanitize_of(seen, vdisk.name) or (None, None)
     status = "Withheld" if vdisk.withheld and not broken else _status(node, vdisk.name)
     return VDiskView(
         name=vdisk.name,
@@ -159,6 +160,8 @@ def vdisk_view(node: Node, vdisk: VDisk, seen: Mapping[str, Any]) -> VDiskView:
         detail=broken or (known.fault.value if known and known.fault and not vdisk.withheld else None),
         access=vdisk.access,
         access_state=access_state_of(seen, vdisk.name),
+        sanitize=sanitize,
+        sanitize_percent=percent,
         peer=None if mirror is None else mirror.peer,
         initiators=list(vdisk.admission.initiators),
         chap_users=[user.name for user in vdisk.admission.users],

@@ -71,6 +71,12 @@ VDISKS: list[Column[VDiskView]] = [
     ("Status", lambda vdisk: vdisk.status),
 ]
 
+
+def sanitize_words(vdisk: VDiskView) -> str | None:
+    """Return what bars a VDisk's data, None when nothing does."""
+    return vdisk.sanitize and f"{vdisk.sanitize} ({vdisk.sanitize_percent} %)"
+
+
 VDISK: list[Column[VDiskView]] = [
     *VDISKS[:3],
     ("Block size", lambda vdisk: vdisk.block_bytes),
@@ -83,6 +89,7 @@ VDISK: list[Column[VDiskView]] = [
     ("CHAP users", lambda vdisk: ", ".join(vdisk.chap_users) or "none needed"),
     ("CHAP name of the target", lambda vdisk: vdisk.chap_target),
     ("This path", lambda vdisk: vdisk.access_state),
+    ("Sanitize", sanitize_words),
     ("Sessions", lambda vdisk: "\n".join(f"{session.initiator} from {session.address}" for session in vdisk.sessions)),
     ("Phase", lambda vdisk: vdisk.phase),
     ("Status", lambda vdisk: vdisk.status + (f" ({vdisk.detail})" if vdisk.detail else "")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,15 @@ def access_state_of(status: Mapping[str, Any], vdisk: str) -> str | None:
     """Return the state that initiators see of this node's path to a VDisk; None when its copy is not open."""
     found = status.get("vdisks", {}).get(vdisk, {}).get("access_state")
     return None if found is None else str(found)
+
+
+def sanitize_of(status: Mapping[str, Any], vdisk: str) -> tuple[Literal["running", "failed"], int] | None:
+    """Return how the latest sanitize operation of a VDisk stands (running or failed) and its percentage; None: neither."""
+    found = status.get("vdisks", {}).get(vdisk, {})
+    word = found.get("sanitize")
+    if word is None:
+        return None
+    return "running" if word == "running" else "failed", int(found["sanitize_percent"])
 
 
 def progress_of(status: Mapping[str, Any], vdisk: str) -> Progress:

@@ -6,10 +6,10 @@ use super::{Method, Operation, Sanitize};
 use crate::cdb::Request;
 use crate::limits::BlockSize;
 use crate::logical_unit::LogicalUnit;
+use crate::opcodes::SANITIZE;
 use crate::response::Step;
 use crate::sense::Sense;
 
-const OPCODE: u8 = 0x48;
 const OVERWRITE: u8 = 0x01;
 const BLOCK_ERASE: u8 = 0x02;
 const EXIT_FAILURE_MODE: u8 = 0x1f;
@@ -19,7 +19,7 @@ const HEADER_BYTES: u64 = 4;
 /// True for a SANITIZE of any kind.
 #[must_use]
 pub fn is_sanitize(cdb: &[u8; 16]) -> bool {
-    cdb[0] == OPCODE
+    cdb[0] == SANITIZE
 }
 
 /// What a command asks for.

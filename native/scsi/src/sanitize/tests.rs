@@ -191,12 +191,14 @@ fn request_sense_tells_the_progress() {
     request[4] = 252;
     run(&mut unit, &cdb(OVERWRITE, 5), &list(2, 1, &[7]));
     for (pass, done_bytes, expected) in [
-        (0, 0, 0),
+        (0, 0, 0_u16),
         (0, SIZE_BYTES / 4, 0x2000),
         (1, 0, 0x8000),
         (1, SIZE_BYTES, 0xffff),
     ] {
         take(&mut unit, SanitizeStep::Reached { pass, done_bytes });
+        let percent = ((u32::from(expected) * 100) >> 16) as u8;
+        assert_eq!(unit.sanitize_stands(), Some(("running", percent)));
         let data = run(&mut unit, &request, &[]).data.concat();
         assert_eq!((data[2], data[12], data[13]), (0x02, 0x04, 0x1b));
         assert_eq!(data[15], 0x80, "SKSV");

@@ -35,6 +35,18 @@ impl LogicalUnit {
         }
     }
 
+    /// How the latest operation stands: the word for it, and how many hundredths are done; `None`: none runs and none failed.
+    #[must_use]
+    pub fn sanitize_stands(&self) -> Option<(&'static str, u8)> {
+        let (word, operation) = match &self.state.sanitize {
+            Sanitize::Idle => return None,
+            Sanitize::Running(operation) => ("running", operation),
+            Sanitize::Failed(operation) => ("failed", operation),
+        };
+        let parts = u32::from(operation.progress(self.offered_bytes()));
+        Some((word, ((parts * 100) >> 16) as u8))
+    }
+
     /// Bytes of all blocks, which an operation has to reach.
     #[must_use]
     pub fn offered_bytes(&self) -> u64 {
