@@ -35,10 +35,11 @@ SECOND_GIB = "0.0625"
 async def torture(root: Path, own: str, minutes: float, seed: str, site: Site, timeline: Timeline) -> None:
     """Make a pair and go on round by round until the time is over. Raises :class:`Wrong`."""
     async with tortured_pair(root, own, timeline, site.ndrecv) as (pair, machines, wires):
-        if site.checks == "manual":
-            for node in pair.nodes:
-                peer = pair.other(node).place.mirror_address
-                await node.run("qmirrorcheck", "-a", "-t", "manual", "-r", peer)
+        for machine in machines if site.checks != "fence" else ():
+            machine.see_witness("works")
+            value = ("-v", machine.witness.as_uri()) if site.checks == "witness" else ()
+            peer = pair.other(machine).place.mirror_address
+            await machine.run("qmirrorcheck", "-a", "-t", site.checks, "-r", peer, *value)
         await pair.configure(SIZE_GIB, fence=fence_command if site.checks == "fence" else None)
         second = await _mirror_another(pair)
         async with asyncio.TaskGroup() as group:
@@ -46,7 +47,11 @@ async def torture(root: Path, own: str, minutes: float, seed: str, site: Site, t
                 group.create_task(machine.keep_running(random.Random(f"{seed}/{machine.name}"))) for machine in machines
             ]
             await _rounds(
-                Load(pair, second, seed, timeline), Faults(pair, machines, wires, timeline), minutes, seed, timeline
+                Load(pair, second, seed, timeline),
+                Faults(pair, machines, wires, timeline, site.checks),
+                minutes,
+                seed,
+                timeline,
             )
             for keeper in keepers:
                 keeper.cancel()
@@ -111,7 +116,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=2.0, help="begin no round after so many minutes")
     parser.add_argument("--seed", help="draw the faults from this seed; without it, from one of its own")
     parser.add_argument(
-        "--checks", choices=("fence", "manual"), help="the type of mirror checks; without it, the seed's"
+        "--checks", choices=("fence", "witness", "manual"), help="the type of mirror checks; without it, the seed's"
     )
     parser.add_argument("--keep", type=Path, default=Path("build/torture"), help="where reports go")
     parser.add_argument("--verbose", action="store_true", help="print the timeline as it happens")

@@ -22,12 +22,15 @@ from twindisk.initiator import InitiatorError, Session
 class Faults:
     """All faults of a run."""
 
-    def __init__(self, pair: Pair, machines: tuple[Machine, Machine], wires: Wires, timeline: Timeline) -> None:
+    def __init__(
+        self, pair: Pair, machines: tuple[Machine, Machine], wires: Wires, timeline: Timeline, checks: str
+    ) -> None:
         self._pair = pair
         self.machines = machines
         self._wires = wires
         self._timeline = timeline
-        self._bmc: list[list[str]] = [[], []]
+        self.checks = checks
+        self._troubles: list[list[str]] = [[], []]
         self.counts: Counter[str] = Counter()
 
     async def bring(self, faults: list[Fault], span_s: float) -> None:
@@ -48,7 +51,7 @@ class Faults:
         act = getattr(self, "_" + fault.kind.replace("-", "_"))
         async with contextlib.AsyncExitStack() as stack:
             if fault.kind in FENCED and fault.detail:
-                await stack.enter_async_context(self._fencing_goes(fault))
+                await stack.enter_async_context(self._checks_go(fault))
             await act(self.machines[fault.node], fault)
         self._timeline.note("**", f"over: {fault}")
 
@@ -141,19 +144,28 @@ class Faults:
             machine.note("no answer to qsync")
 
     async def _fencing(self, _machine: Machine, fault: Fault) -> None:
-        async with self._fencing_goes(fault):
+        async with self._checks_go(fault):
             await asyncio.sleep(fault.lasts_s)
 
+    _witness = _fencing
+
     @contextlib.asynccontextmanager
-    async def _fencing_goes(self, fault: Fault) -> AsyncIterator[None]:
-        """Let fence commands against the fault's node, or both, go as it says; the latest such word counts."""
+    async def _checks_go(self, fault: Fault) -> AsyncIterator[None]:
+        """Let fence commands against the fault's node, or its view of the witness, go as it says; the latest such word counts."""
         concerned = (0, 1) if fault.both else (fault.node,)
         for node in concerned:
-            self._bmc[node].append(fault.detail)
-            self.machines[node].bmc(fault.detail)
+            self._troubles[node].append(fault.detail)
+            self._tell(node, fault.detail)
         try:
             yield
         finally:
             for node in concerned:
-                self._bmc[node].remove(fault.detail)
-                self.machines[node].bmc(self._bmc[node][-1] if self._bmc[node] else "works")
+                self._troubles[node].remove(fault.detail)
+                self._tell(node, self._troubles[node][-1] if self._troubles[node] else "works")
+
+    def _tell(self, node: int, words: str) -> None:
+        machine = self.machines[node]
+        if self.checks == "witness":
+            machine.see_witness(words)
+        else:
+            machine.bmc(words)

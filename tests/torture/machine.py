@@ -16,6 +16,7 @@ import shlex
 import signal
 import sys
 import time
+from pathlib import Path
 
 from torture import power
 from torture.timeline import Timeline
@@ -67,6 +68,23 @@ class Machine(Node):
         draft = self.place.root / "bmc.new"
         draft.write_text(words)
         draft.replace(self.place.root / "bmc")
+
+    @property
+    def witness(self) -> Path:
+        """The directory as which this node sees the witness; see :meth:`see_witness`."""
+        return self.place.root / "witness"
+
+    def see_witness(self, words: str) -> None:
+        """Let the node see the witness (``works``), nothing (``gone``) or an empty directory (``empty``)."""
+        share = self.place.root.parent / "share"
+        for directory in (share, share.with_name("unmounted")):
+            directory.mkdir(exist_ok=True)
+        if words == "gone":
+            self.witness.unlink(missing_ok=True)
+            return
+        draft = self.place.root / "witness.new"
+        draft.symlink_to(share if words == "works" else share.with_name("unmounted"))
+        draft.replace(self.witness)
 
     @property
     def runs(self) -> bool:

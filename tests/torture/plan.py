@@ -20,16 +20,20 @@ WEIGHTS = {
     "stop": 2,
     "stop-both": 1,
     "fencing": 3,
+    "witness": 3,
 }
 FENCED = frozenset({"kill", "power", "freeze", "cut", "cut-one-way", "isolate"})
-"""Faults that lead to fencing; some come together with fence commands that go wrong."""
+"""Faults that lead to fencing, or to the witness; some come together with fence commands or a witness that go wrong."""
+WITNESS = ("gone", "empty")
+"""How a node's view of the witness goes wrong: its directory is not there, or is an empty one, as of a share that is not mounted."""
+_CHECKS_OF = {"fencing": "fence", "witness": "witness"}
 _BMC = {"fails": 4, "hangs": 1, "denies": 1, "stalls": 1, "slow": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault: ``at_s`` after the round's beginning, of so much duration; ``node`` 0 or 1; ``way``: of a cut; ``detail``: how fence commands
-    against the node go meanwhile, or the role of a switch; empty: as they should."""
+    against the node, or its view of the witness, go meanwhile, or the role of a switch; empty: as they should."""
 
     at_s: float
     kind: str
@@ -38,20 +42,21 @@ class Fault:
     way: int = 0
     detail: str = ""
     both: bool = False
-    """Whether fence commands against the other node go so too."""
+    """Whether it goes so for the other node too."""
 
     def __str__(self) -> str:
         words = [self.kind, f"vm{10 + self.node}", f"for {self.lasts_s:.2f} s"]
         if "one-way" in self.kind:
             words.append("(outwards)" if self.way else "(inwards)")
         if self.detail and self.kind != "switch":
-            words.append("fence commands against both:" if self.both else "fence commands against it:")
+            what = "witness of" if self.detail in WITNESS else "fence commands against"
+            words.append(f"{what} both:" if self.both else f"{what} it:")
         return " ".join([*words, self.detail]).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """How a run's pair is set up: the type of its mirror checks (``fence`` or ``manual``) and lines of ndrecv.conf."""
+    """How a run's pair is set up: the type of its mirror checks (``fence``, ``witness`` or ``manual``) and lines of ndrecv.conf."""
 
     checks: str
     ndrecv: str
@@ -70,36 +75,39 @@ def draw_site(seed: str) -> Site:
         "SilenceMs": chance.choice([2000, 2000, 800, 3000]),
         "LeaseMs": chance.choice([2000, 2000, 800]),
     }
-    checks = chance.choices(["fence", "manual"], [4, 1])[0]
+    checks = chance.choices(["fence", "witness", "manual"], [4, 2, 1])[0]
     return Site(checks, "".join(f"{key}={value}\n" for key, value in settings.items()))
 
 
-def draw(seed: str) -> tuple[float, list[Fault]]:
-    """Draw a round: how long it lasts in seconds, and its faults in order."""
+def draw(seed: str, checks: str = "fence") -> tuple[float, list[Fault]]:
+    """Draw a round of a pair with that type of mirror checks: how long it lasts in seconds, and its faults in order."""
     chance = random.Random(seed)
     span_s = chance.uniform(8.0, 25.0)
-    kinds = chance.sample(sorted(WEIGHTS), chance.randint(3, len(WEIGHTS)))
+    possible = sorted(kind for kind in WEIGHTS if kind not in ("fencing", "witness") or _CHECKS_OF[kind] == checks)
+    kinds = chance.sample(possible, chance.randint(3, len(possible)))
     weights = [WEIGHTS[kind] for kind in kinds]
     count = chance.randint(3, 16)
-    faults = [_draw_fault(chance, chance.choices(kinds, weights)[0], span_s) for _ in range(count)]
+    faults = [_draw_fault(chance, chance.choices(kinds, weights)[0], span_s, checks) for _ in range(count)]
     return span_s, sorted(faults, key=lambda fault: fault.at_s)
 
 
-def _draw_fencing(chance: random.Random) -> str:
+def _draw_trouble(chance: random.Random, checks: str) -> str:
+    if checks == "witness":
+        return chance.choice(WITNESS)
     word = chance.choices(list(_BMC), list(_BMC.values()))[0]
     return f"slow {chance.uniform(0.1, 1.2):.2f}" if word == "slow" else word
 
 
-def _draw_fault(chance: random.Random, kind: str, span_s: float) -> Fault:
+def _draw_fault(chance: random.Random, kind: str, span_s: float, checks: str) -> Fault:
     # Short ones, shorter than the silence that counts as a loss, around it, and long ones.
     lasts_s = chance.choice([chance.uniform(0.05, 1.0), chance.uniform(1.0, 3.0), chance.uniform(3.0, 8.0)])
     detail = ""
-    if kind == "fencing":
+    if kind in _CHECKS_OF:
         lasts_s = chance.uniform(3.0, 12.0)
-        detail = _draw_fencing(chance)
-    elif kind in FENCED and chance.random() < 0.4:
+        detail = _draw_trouble(chance, checks)
+    elif kind in FENCED and checks in _CHECKS_OF.values() and chance.random() < 0.4:
         lasts_s = chance.uniform(2.5, 8.0)  # else nothing is fenced
-        detail = _draw_fencing(chance)
+        detail = _draw_trouble(chance, checks)
     elif kind == "switch":
         detail = chance.choice(["master", "slave"])
     both = chance.random() < 0.5

@@ -6,15 +6,15 @@ def test_a_seed_draws_the_same_round_again() -> None:
     assert draw("7/3") != draw("7/4")
 
 
-def test_a_seed_draws_the_same_site_again_and_both_types_of_checks_are_drawn() -> None:
+def test_a_seed_draws_the_same_site_again_and_every_type_of_checks_is_drawn() -> None:
     assert draw_site("7") == draw_site("7")
-    assert {draw_site(str(seed)).checks for seed in range(40)} == {"fence", "manual"}
+    assert {draw_site(str(seed)).checks for seed in range(40)} == {"fence", "witness", "manual"}
 
 
 def test_every_kind_of_fault_is_drawn_within_its_round() -> None:
     kinds = set()
-    for number in range(60):
-        span_s, faults = draw(f"1/{number}")
+    for number in range(120):
+        span_s, faults = draw(f"1/{number}", ("fence", "witness", "manual")[number % 3])
         kinds |= {fault.kind for fault in faults}
         assert all(0 <= fault.at_s <= span_s for fault in faults)
         assert faults == sorted(faults, key=lambda fault: fault.at_s)
