@@ -52,8 +52,11 @@ class Engine:
         """Return the eventfd that becomes readable when :meth:`take_events` has something."""
     def take_events(self) -> list[dict[str, Any]]:
         """Take all queued events, oldest first; each has ``kind`` (see docs/architecture.md, engine events)."""
-    def open_portal(self, host: str, port: int) -> int:
-        """Listen for initiators; return the bound port."""
+    def open_portal(self, host: str, port: int, *, redirect: str | None = None, permanent: bool = False) -> int:
+        """Listen for initiators; return the bound port.
+
+        ``redirect``: nobody logs in to a target here, but is sent to that portal (``host:port``); ``permanent``: for good.
+        """
     def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
         """Listen for peers' data links (TCP) and heartbeats (UDP, same port); return the bound port."""
     def add_peer(self, address: str, port: int, *, dial: bool) -> None:

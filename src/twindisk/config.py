@@ -43,6 +43,15 @@ class Portal:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirect:
+    """A portal that sends initiators on to another one of this node, for the time being or for good."""
+
+    portal: Portal
+    to: Portal
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TimeKey:
     """A time in seconds that ndrecv.conf may set, with the range and the default of the described product."""
 
@@ -100,6 +109,7 @@ class NodeConfig:
     state_dir: Path
     node_name: str
     portals: tuple[Portal, ...]
+    redirects: tuple[Redirect, ...]
     recv_address: str | None
     control_port: int
     data_port: int
@@ -134,7 +144,9 @@ def load(etc: Path) -> NodeConfig:
     node = read_config_file(etc / "quadstor.conf")
     warnings = [
         *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
-        *node.unknown({"DefaultPool", "Portal", "StateDir", "NodeName", "PoolThreshold", "MemoryLimitMiB", *TRAP_KEYS}),
+        *node.unknown(
+            {"DefaultPool", "Portal", "Redirect", "StateDir", "NodeName", "PoolThreshold", "MemoryLimitMiB", *TRAP_KEYS}
+        ),
     ]
     times = {key: _seconds(recv, key, times, warnings) for key, times in TIME_KEYS.items()}
     link = [
@@ -144,11 +156,13 @@ def load(etc: Path) -> NodeConfig:
         recv.number(key, default, *_FENCE_KEYS[key])
         for key, default in zip(_FENCE_KEYS, (30_000, 500, 2_000), strict=True)
     ]
+    portals = _portals(node)
     return NodeConfig(
         etc=etc,
         state_dir=_state_dir(etc, node),
         node_name=node.text("NodeName") or socket.gethostname(),
-        portals=_portals(node),
+        portals=portals,
+        redirects=_redirects(node, portals),
         recv_address=recv.address("RecvAddr"),
         control_port=recv.number("ControlPort", 9953, 1, 65535),
         data_port=recv.number("DataPort", 9955, 1, 65535),
@@ -215,6 +229,26 @@ def _seconds(file: ConfigFile, key: str, times: TimeKey, warnings: list[ConfigWa
 def _portals(file: ConfigFile) -> tuple[Portal, ...]:
     found = [_portal(file, line, text) for line, text in file.listed("Portal")]
     return tuple(dict.fromkeys(found)) or (Portal("0.0.0.0", ISCSI_PORT),)  # noqa: S104 - every address is the default
+
+
+def _redirects(file: ConfigFile, portals: tuple[Portal, ...]) -> tuple[Redirect, ...]:
+    """Parse ``FROM TO [permanently]``: both portals of this node, and the second one redirects nobody, so that nobody goes in circles."""
+    found = []
+    for line, text in file.listed("Redirect"):
+        words = text.split()
+        if len(words) not in (2, 3) or words[2:] not in ([], ["permanently"]):
+            raise file.error(ConfigProblem.BAD_REDIRECT, line, "Redirect", text)
+        source, to = (_portal(file, line, word) for word in words[:2])
+        redirect = Redirect(source, to, permanent="permanently" in words)
+        named = redirect.portal in portals and redirect.to in portals
+        if not named or ipaddress.ip_address(redirect.to.host).is_unspecified:
+            raise file.error(ConfigProblem.BAD_REDIRECT, line, "Redirect", text)
+        found.append((line, text, redirect))
+    sources = [redirect.portal for _, _, redirect in found]
+    for line, text, redirect in found:
+        if redirect.to in sources or sources.count(redirect.portal) > 1:
+            raise file.error(ConfigProblem.BAD_REDIRECT, line, "Redirect", text)
+    return tuple(redirect for _, _, redirect in found)
 
 
 def _portal(file: ConfigFile, line: int, text: str) -> Portal:

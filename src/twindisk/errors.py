@@ -110,6 +110,7 @@ class ConfigProblem(StrEnum):
     UNREADABLE = "config-unreadable"
     NOT_KEY_VALUE = "config-not-key-value"
     BAD_ADDRESS = "config-bad-address"
+    BAD_REDIRECT = "config-bad-redirect"
     BAD_NUMBER = "config-bad-number"
     BAD_CHOICE = "config-bad-choice"
     BAD_HOST = "config-bad-host"

@@ -78,6 +78,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Bad address",
         "{file} line {line}: {key}={value} is no IP address. Give an address of this node.",
     ),
+    ConfigProblem.BAD_REDIRECT: (
+        500,
+        "Bad redirect",
+        "{file} line {line}: {key}={value} makes no sense. Give two of this node's portals, the second not redirected, or 'permanently' after them.",
+    ),
     ConfigProblem.BAD_NUMBER: (
         500,
         "Bad number",

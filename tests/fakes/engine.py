@@ -168,8 +168,8 @@ class FakeEngine:
         os.eventfd_write(self._fd, 1)
 
     @one_at_a_time
-    def open_portal(self, host: str, port: int) -> int:
-        self._note("open_portal", (host, port))
+    def open_portal(self, host: str, port: int, *, redirect: str | None = None, permanent: bool = False) -> int:
+        self._note("open_portal", (host, port, redirect, permanent))
         self.portals.append((host, port))
         return port
 

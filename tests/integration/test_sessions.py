@@ -21,19 +21,26 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("P9"
 OTHER = "iqn.1994-05.com.redhat:vm13"
 M1 = iqn("M1")
 NOP_IN, ASYNC, LOGOUT_RESPONSE = 0x20, 0x32, 0x26
+MOVED_TEMPORARILY, NOT_FOUND = 0x0101, 0x0203
 OUT_OF_RESOURCES, TOO_MANY_CONNECTIONS, NO_SUCH_SESSION = 0x0302, 0x0206, 0x020A
 SESSIONS_MAX = 32
 
 
+def former_portal(node: Node) -> str:
+    """A portal that sends initiators on to the node's first one."""
+    return f"{node.place.portal_address.rpartition('.')[0]}.77:{node.place.portal_port}"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
-    """A node with a VDisk and three portals: two IPv4 addresses and an IPv6 one."""
+    """A node with a VDisk and three portals, two IPv4 addresses and an IPv6 one, and a fourth that redirects."""
     where = free_places(tmp_path_factory.mktemp("node"))
     write_configuration(where)
     node = Node(where[0])
     port = node.place.portal_port
     with (node.place.etc / "quadstor.conf").open("a") as file:
-        file.write(f"Portal={where[1].portal},[::1]:{port}\n")
+        file.write(f"Portal={where[1].portal},[::1]:{port},{former_portal(node)}\n")
+        file.write(f"Redirect={former_portal(node)} {node.place.portal}\n")
     try:
         await node.start()
         await node.run("spconfig", "-a", "-g", POOL)
@@ -57,6 +64,22 @@ async def test_every_portal_serves_and_discovery_tells_the_one_that_was_asked(no
             await session.write(0, portal.encode().ljust(512))
             assert (await session.read(0, 512)).rstrip().decode() == portal
     assert f"[::1]:{port}" in await node.run("twindisk", "node", "show")
+
+
+async def test_a_portal_sends_initiators_on_and_libiscsi_and_qemu_go_there(node: Node) -> None:
+    former = former_portal(node)
+    login = await RawLogin.connect(former)
+    answer = await login.send(OPERATIONAL_TO_FULL, InitiatorName=INITIATOR, TargetName=M1)
+    assert (answer.status, answer.text) == (MOVED_TEMPORARILY, {"TargetAddress": node.place.portal})
+    assert await login.closed()
+    unknown = await RawLogin.connect(former)
+    answer = await unknown.send(OPERATIONAL_TO_FULL, InitiatorName=INITIATOR, TargetName=iqn("M9"))
+    assert answer.status == NOT_FOUND
+    assert await unknown.closed()
+    (target,) = await discover(former)
+    assert target.portals == (f"{node.place.portal},1",)
+    assert "VDISK" in await run_tool("iscsi-inq", f"iscsi://{former}/{M1}/0")
+    assert "virtual size" in await run_tool("qemu-img", "info", f"iscsi://{former}/{M1}/0")
 
 
 async def test_connections_and_recovery_are_negotiated_down(node: Node) -> None:

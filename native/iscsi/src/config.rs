@@ -2,12 +2,23 @@
 
 const SECOND_NS: u64 = 1_000_000_000;
 
+/// Where a portal sends those who log in to a target (RFC 7143 §11.13.5, class 1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// The portal to log in at, `host:port`; it has to lead to the same target and must not redirect itself.
+    pub address: String,
+    /// For good (status 0102h): initiators may forget this portal. Else 0101h.
+    pub permanent: bool,
+}
+
 /// The limits and times of a portal's connections. The defaults suit a disk that is served over a LAN.
 #[derive(Debug, Clone)]
 pub struct PortalConfig {
     /// The portal as initiators reach it, `host:port` (`[v6]:port`); SendTargets names it for targets whose
     /// [`TargetRecord`](crate::TargetRecord) lists no portals.
     pub address: String,
+    /// Set: nobody logs in to a target here; discovery is served. `address` is then best the same, for SendTargets.
+    pub redirect: Option<Redirect>,
     /// Sent as `TargetAlias` in the first answer of a normal session's login; None: not sent.
     pub target_alias: Option<String>,
     /// The longest data segment that this side takes (`MaxRecvDataSegmentLength`), 512 to 16777215 bytes.
@@ -51,6 +62,7 @@ impl Default for PortalConfig {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:3260".to_owned(),
+            redirect: None,
             target_alias: None,
             max_recv_data_segment_length: 256 << 10,
             max_burst_length: 1 << 20,

@@ -174,7 +174,7 @@ impl Connection {
     /// Refuse the requested session; [`Event::Finished`] follows. Ignored when no login awaits an answer.
     pub fn reject_login(&mut self, refusal: LoginRefusal) {
         if let Some(login) = self.take_complete_login() {
-            self.refuse_login(&login, refusal.status());
+            self.refuse_login(&login, refusal.status(), Bytes::new());
         }
     }
 
@@ -287,13 +287,16 @@ impl Connection {
                     .events
                     .push_back(Event::SessionRequested(request));
             }
-            LoginStep::Refuse(status) => {
-                if let Phase::Login(login) = std::mem::replace(&mut self.phase, Phase::Over) {
-                    self.refuse_login(&login, status);
-                }
-            }
+            LoginStep::Refuse(status) => self.end_login(status, Bytes::new()),
+            LoginStep::Redirect(status, text) => self.end_login(status, text),
         }
         Ok(())
+    }
+
+    fn end_login(&mut self, status: u16, text: Bytes) {
+        if let Phase::Login(login) = std::mem::replace(&mut self.phase, Phase::Over) {
+            self.refuse_login(&login, status, text);
+        }
     }
 
     /// Take the login out if it awaits the caller's word; the phase is Over then.
@@ -307,8 +310,8 @@ impl Connection {
         }
     }
 
-    fn refuse_login(&mut self, login: &Login, status: u16) {
-        self.send_login_answer(login.refusal(status), Bytes::new(), login.cmd_sn());
+    fn refuse_login(&mut self, login: &Login, status: u16, text: Bytes) {
+        self.send_login_answer(login.refusal(status), text, login.cmd_sn());
         self.outbox
             .events
             .push_back(Event::Finished(Finish::LoginRefused(login.refused(status))));

@@ -29,14 +29,14 @@ pub enum Event {
 pub enum Finish {
     /// The initiator logged out; all open commands are forgotten.
     LoggedOut,
-    /// The login was refused.
+    /// The login was refused, or sent elsewhere.
     LoginRefused(RefusedLogin),
 }
 
 /// A login that was refused: who wanted what, as far as it was said in valid names. Nothing of it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedLogin {
-    /// The status (class in the high byte, RFC 7143 §11.13.5).
+    /// The status (class in the high byte, RFC 7143 §11.13.5; class 1: sent elsewhere).
     pub status: u16,
     /// InitiatorName.
     pub initiator: Option<String>,

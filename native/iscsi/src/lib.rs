@@ -35,7 +35,7 @@ mod transmit;
 
 pub use admission::{Admission, AdmissionFault, Credential, Secret};
 pub use chap::{CHALLENGE_RANDOM_BYTES, Challenge};
-pub use config::PortalConfig;
+pub use config::{PortalConfig, Redirect};
 pub use connection::{Connection, TRANSMIT_HIGH_WATER_BYTES};
 pub use directory::{Directory, Portal, TargetInfo, TargetRecord, TargetRefusal};
 pub use error::ProtocolError;

@@ -6,7 +6,9 @@
 //! 3. The first complete text names the initiator and, for a normal session, the target; the target is looked up then.
 //! 4. Where authentication is asked for, the security stage cannot be skipped, nor left before it is done.
 //! 5. A login that is complete waits for the caller's word; no answer goes out before.
-//! 6. A refusal is one Login Response with a status, then the connection ends.
+//! 6. A portal that redirects says so once it knows that the target exists and that the initiator may use it by its name; whoever
+//!    redirects asks for no secrets.
+//! 7. A refusal is one Login Response with a status, then the connection ends.
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use crate::admission::Admission;
 use crate::authentication::{Authentication, is_authentication_key};
 use crate::chap::Challenge;
-use crate::config::PortalConfig;
+use crate::config::{PortalConfig, Redirect};
 use crate::directory::{Directory, TargetInfo, TargetRefusal};
 use crate::event::{LoginRefusal, RefusedLogin, SessionKind, SessionRequest};
 use crate::negotiate::{Phase, negotiate};
@@ -36,6 +38,8 @@ const MAX_KEYS: usize = 256;
 /// Login statuses (RFC 7143 §11.13.5), class in the high byte.
 pub(crate) mod status {
     pub(crate) const SUCCESS: u16 = 0x0000;
+    pub(crate) const MOVED_TEMPORARILY: u16 = 0x0101;
+    pub(crate) const MOVED_PERMANENTLY: u16 = 0x0102;
     pub(crate) const INITIATOR_ERROR: u16 = 0x0200;
     pub(crate) const AUTHENTICATION_FAILURE: u16 = 0x0201;
     pub(crate) const FORBIDDEN: u16 = 0x0202;
@@ -69,6 +73,8 @@ pub(crate) enum LoginStep {
     Complete(SessionRequest),
     /// Refuse with this status and end the connection.
     Refuse(u16),
+    /// The same, with a text that says where to go.
+    Redirect(u16, Bytes),
 }
 
 /// A login under way.
@@ -154,6 +160,12 @@ impl Login {
             return Ok(LoginStep::Answer(self.answer(None, 0), Bytes::new()));
         }
         let text = std::mem::take(&mut self.text);
+        if let Some(redirect) = &config.redirect
+            && self.identity.is_none()
+            && let Some(step) = self.redirect(&text, directory, redirect)?
+        {
+            return Ok(step);
+        }
         let (reply, proving) = self.negotiate_text(&text, directory, config)?;
         let next_stage = self.stage_after(next_stage, proving)?;
         if next_stage == Some(STAGE_FULL_FEATURE) {
@@ -164,6 +176,37 @@ impl Login {
         let answer = LoginStep::Answer(self.answer(next_stage, 0), reply);
         self.stage = next_stage.unwrap_or(self.stage);
         Ok(answer)
+    }
+
+    /// Send an initiator that wants to log in to a target elsewhere; None: it only wants discovery.
+    fn redirect(
+        &mut self,
+        text: &[u8],
+        directory: &dyn Directory,
+        redirect: &Redirect,
+    ) -> Result<Option<LoginStep>, u16> {
+        let pairs = parse_pairs(text).map_err(|_| status::INITIATOR_ERROR)?;
+        self.claim(&pairs);
+        let (identity, _) = identify(&pairs, directory)?;
+        if identity.kind == SessionKind::Discovery {
+            return Ok(None);
+        }
+        let status = if redirect.permanent {
+            status::MOVED_PERMANENTLY
+        } else {
+            status::MOVED_TEMPORARILY
+        };
+        let mut reply = Vec::new();
+        // Without the portal group's tag (RFC 7143 §13.8).
+        put_pair(&mut reply, "TargetAddress", &redirect.address);
+        Ok(Some(LoginStep::Redirect(status, Bytes::from(reply))))
+    }
+
+    /// Note the names as they are given.
+    fn claim(&mut self, pairs: &[(&str, &str)]) {
+        self.claimed = ["InitiatorName", "TargetName"]
+            .map(|key| claimed(pairs, key))
+            .into();
     }
 
     /// The stage to go to: none while something is left to be proven.
@@ -222,9 +265,7 @@ impl Login {
         let kind = if let Some(identity) = &self.identity {
             identity.kind
         } else {
-            self.claimed = ["InitiatorName", "TargetName"]
-                .map(|key| claimed(&pairs, key))
-                .into();
+            self.claim(&pairs);
             let (identity, admission) = identify(&pairs, directory)?;
             self.authentication = self
                 .challenge

@@ -5,7 +5,7 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use twindisk_runtime::mirror::{AttachPlan, Command};
-use twindisk_runtime::{Handle, Settings, VdiskSpec, invalid};
+use twindisk_runtime::{Handle, Redirect, Settings, VdiskSpec, invalid};
 
 use crate::arguments::{
     AdmissionDict, access, address, admission, block, role, serial, state, sync,
@@ -71,11 +71,20 @@ impl Engine {
     }
 
     /// Listen for initiators; return the bound port.
-    fn open_portal(&self, py: Python<'_>, host: &str, port: u16) -> PyResult<u16> {
+    #[pyo3(signature = (host, port, *, redirect = None, permanent = false))]
+    fn open_portal(
+        &self,
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        redirect: Option<String>,
+        permanent: bool,
+    ) -> PyResult<u16> {
         detached(py, || {
             let address = address(host, port)?;
+            let redirect = redirect.map(|address| Redirect { address, permanent });
             self.handle
-                .call(move |engine| engine.open_portal(address))?
+                .call(move |engine| engine.open_portal(address, redirect))?
                 .map(|bound| bound.port())
         })
     }

@@ -171,6 +171,10 @@ impl Engine {
     }
 
     pub(crate) fn report_refusal(&mut self, refused: RefusedLogin, address: SocketAddr) {
+        const REDIRECTION: u16 = 0x0100;
+        if refused.status & 0xff00 == REDIRECTION {
+            return;
+        }
         if let Some(unreported) = self.refusals.take(self.core.now_ns) {
             self.events.push(EngineEvent::LoginRefused {
                 initiator: refused.initiator,

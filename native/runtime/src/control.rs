@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use twindisk_iscsi::Admission;
+use twindisk_iscsi::{Admission, Redirect};
 use twindisk_mirror::report::ToldFacts;
 use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial, SharedRecord};
 use twindisk_scsi::{AccessState, BlockSize, Identity, LogicalUnit};
@@ -47,13 +47,20 @@ pub struct VdiskSpec {
 const REVISION: [u8; 4] = *b"0001";
 
 impl Engine {
-    /// Listen for initiators; where it listens.
+    /// Listen for initiators; where it listens. `redirect`: those who want to log in to a target are sent there.
     ///
     /// # Errors
     /// `Io`: the address is not ours or in use.
-    pub fn open_portal(&mut self, address: SocketAddr) -> Result<SocketAddr> {
-        self.listen(address, Purpose::Portal)
-            .map(|(bound, _)| bound)
+    pub fn open_portal(
+        &mut self,
+        address: SocketAddr,
+        redirect: Option<Redirect>,
+    ) -> Result<SocketAddr> {
+        let (bound, place) = self.listen(address, Purpose::Portal)?;
+        if let Endpoint::Listener(listener) = &mut self.endpoints[place].endpoint {
+            listener.redirect = redirect;
+        }
+        Ok(bound)
     }
 
     fn listen(&mut self, address: SocketAddr, purpose: Purpose) -> Result<(SocketAddr, usize)> {

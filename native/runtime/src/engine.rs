@@ -261,7 +261,10 @@ impl Engine {
                 return;
             };
             match listener.purpose {
-                Purpose::Portal => self.open_session(stream, from, listener.address),
+                Purpose::Portal => {
+                    let (portal, redirect) = (listener.address, listener.redirect.clone());
+                    self.open_session(stream, from, portal, redirect);
+                }
                 Purpose::Mirror => self.accept_link(stream),
             }
         }

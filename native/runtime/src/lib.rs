@@ -48,6 +48,6 @@ pub use engine::{Engine, Settings};
 pub use error::{EngineError, Kind};
 pub use event::{EngineEvent, EventQueue, VdiskEvent};
 pub use handle::{Handle, invalid};
-pub use twindisk_iscsi::{Admission, AdmissionFault, Credential, Secret};
+pub use twindisk_iscsi::{Admission, AdmissionFault, Credential, Redirect, Secret};
 pub use twindisk_mirror as mirror;
 pub use twindisk_scsi::{AccessState, BlockSize};

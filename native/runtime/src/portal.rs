@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
+use twindisk_iscsi::Redirect;
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Listener {
     pub purpose: Purpose,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where initiators are sent on to from here.
+    pub redirect: Option<Redirect>,
 }
 
 impl Listener {
@@ -37,6 +40,7 @@ impl Listener {
             listener,
             purpose,
             address,
+            redirect: None,
         })
     }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use twindisk_iscsi::{CHALLENGE_RANDOM_BYTES, Challenge, PortalConfig};
+use twindisk_iscsi::{CHALLENGE_RANDOM_BYTES, Challenge, PortalConfig, Redirect};
 use twindisk_scsi::NexusId;
 
 use crate::engine::{Endpoint, Engine, Slot};
@@ -28,11 +28,22 @@ impl Engine {
         }
     }
 
-    pub(crate) fn open_session(&mut self, stream: TcpStream, from: SocketAddr, portal: SocketAddr) {
+    pub(crate) fn open_session(
+        &mut self,
+        stream: TcpStream,
+        from: SocketAddr,
+        portal: SocketAddr,
+        redirect: Option<Redirect>,
+    ) {
         self.last_nexus += 1;
         let local = stream.local_addr().unwrap_or(portal);
+        let address = match &redirect {
+            Some(redirect) => redirect.address.clone(),
+            None => local.to_string(),
+        };
         let config = Arc::new(PortalConfig {
-            address: local.to_string(),
+            address,
+            redirect,
             ..PortalConfig::default()
         });
         let nexus = NexusId(self.last_nexus);

@@ -169,7 +169,7 @@ fn a_login_under_way_ends_with_the_vdisk_whose_rules_it_may_hold() {
     let engine = engine();
     open_new(&engine, root.path());
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let portal = engine.call(move |engine| engine.open_portal(any));
+    let portal = engine.call(move |engine| engine.open_portal(any, None));
     let mut login = TcpStream::connect(portal.unwrap().unwrap()).unwrap();
     login
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -196,7 +196,7 @@ fn calls_after_shutdown_say_so() {
     let engine = engine();
     let any = "127.0.0.1:0".parse().unwrap();
     let portal = engine
-        .call(move |engine| engine.open_portal(any))
+        .call(move |engine| engine.open_portal(any, None))
         .unwrap()
         .unwrap();
     assert!(TcpStream::connect(portal).is_ok());

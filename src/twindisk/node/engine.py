@@ -22,7 +22,7 @@ class EnginePort(Protocol):
         """Take all queued events, oldest first."""
         ...
 
-    def open_portal(self, host: str, port: int) -> int:
+    def open_portal(self, host: str, port: int, *, redirect: str | None = None, permanent: bool = False) -> int:
         """Listen for initiators."""
         ...
 

@@ -28,6 +28,7 @@ _AT_NEXT_START = {
     "state_dir": "StateDir",
     "node_name": "NodeName",
     "portals": "Portal",
+    "redirects": "Redirect",
     "memory_limit_mib": "MemoryLimitMiB",
     "recv_address": "RecvAddr",
     "control_port": "ControlPort",

@@ -12,13 +12,14 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from twindisk.api.app import operator_app, peer_app
 from twindisk.brain import NodeState, PeerAddress
 from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Settings
-from twindisk.config import NodeConfig
+from twindisk.config import NodeConfig, Portal
 from twindisk.errors import EngineError
 from twindisk.node import access, checks, discovery, disks, vdisks
 from twindisk.node.answers import Answers
@@ -170,8 +171,12 @@ class RunningNode:
         return [portal for portal in portals if not await self._open_portal(*portal)]
 
     async def _open_portal(self, host: str, port: int) -> bool:
+        open_portal = partial(self.node.engine.open_portal, host, port)
+        for redirect in self.node.config.redirects:
+            if redirect.portal == Portal(host, port):
+                open_portal = partial(open_portal, redirect=str(redirect.to), permanent=redirect.permanent)
         try:
-            await asyncio.to_thread(self.node.engine.open_portal, host, port)
+            await asyncio.to_thread(open_portal)
         except EngineError as error:
             self.node.log.error("portal not opened", host=host, port=port, problem=error.problem)
             return False

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from twindisk.config import FenceTimes, LinkTimes, Portal, control_socket, load, read_secret
+from twindisk.config import FenceTimes, LinkTimes, Portal, Redirect, control_socket, load, read_secret
 from twindisk.errors import ConfigError, ConfigProblem
 from twindisk.snmp.settings import Destination
 
@@ -28,6 +28,28 @@ def test_times_of_fencing(tmp_path: Path) -> None:
     config = load(etc(tmp_path, "FenceLimitMs=1500\nHeadStartMs=0\n"))
     assert config.fence == FenceTimes(limit_ms=1500, head_start_ms=0)
     assert config.warnings == ()
+
+
+def test_a_portal_redirects_to_another_one_of_the_node_that_does_not(tmp_path: Path) -> None:
+    portals = "Portal=10.0.1.1, 10.0.2.1, 10.0.3.1:3261, 0.0.0.0:3262\n"
+    where = etc(tmp_path, "", f"{portals}Redirect=10.0.1.1 10.0.2.1, 10.0.3.1:3261 10.0.2.1:3260 permanently\n")
+    config = load(where)
+    first, second, third, _ = config.portals
+    assert config.redirects == (Redirect(first, second, permanent=False), Redirect(third, second, permanent=True))
+    for wrong in (
+        "10.0.1.1",
+        "10.0.1.1 10.0.1.1",
+        "10.0.1.1 10.0.9.1",
+        "10.0.9.1 10.0.1.1",
+        "10.0.1.1 0.0.0.0:3262",
+        "10.0.1.1 10.0.2.1 perhaps",
+        "10.0.1.1 10.0.2.1, 10.0.2.1 10.0.1.1",
+        "10.0.1.1 10.0.2.1, 10.0.1.1 10.0.3.1:3261",
+    ):
+        (where / "quadstor.conf").write_text(f"{portals}Redirect={wrong}\n")
+        with pytest.raises(ConfigError) as raised:
+            load(where)
+        assert raised.value.problem is ConfigProblem.BAD_REDIRECT
 
 
 def test_the_memory_for_initiators(tmp_path: Path) -> None:
