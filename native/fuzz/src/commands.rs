@@ -75,6 +75,14 @@ pub fn run(data: &[u8]) {
                     unit.set_state(&bytes);
                 }
             }
+            Step::Copy(list) => {
+                let named = list.designators().map(|_| Some(unit.copy_target()));
+                let found: Vec<_> = named.collect();
+                for range in list.ranges(&found).unwrap_or_default() {
+                    let end = range.source_offset.max(range.target_offset) + range.len_bytes;
+                    assert!(range.len_bytes > 0 && end <= SIZE_BYTES);
+                }
+            }
             Step::Io(request) => check(&request, whole.len(), block),
             Step::Done(response) => {
                 assert_eq!(

@@ -50,9 +50,10 @@ fn encoded(message: &Message) -> BytesMut {
 
 /// A frame whose checksums are right.
 fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
-    // The kinds of the shared record have places of their own, so that the inputs of before keep their meaning.
+    // Later kinds have places of their own, so that the inputs of before keep their meaning.
     let kind = match input.byte() {
         byte @ 228.. => 50 + (byte & 7),
+        byte @ 226.. => 66 + (byte & 1),
         byte => KINDS[usize::from(byte) % KINDS.len()],
     };
     let [epoch, id, offset, len]: [u8; 4] = input.array();
@@ -88,6 +89,7 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
             record.extend_from_slice(input.piece(64));
             record
         }
+        66 => (u64::from(input.byte()) << 16).to_le_bytes().to_vec(),
         2 | 21 | 22 | 30 | 53 => input.piece(64).to_vec(),
         _ => Vec::new(),
     };
@@ -196,6 +198,11 @@ fn host_op(input: &mut Input<'_>) -> HostOp {
         7 if choice & 0x20 != 0 => return HostOp::Settle,
         2 => ChangeKind::Unmap,
         3 => ChangeKind::Fill(Bytes::from(vec![0x77; 512]).into()),
+        4 if fua => {
+            // Behind the range, so that they do not overlap; the VDisk is longer.
+            let source = offset + u64::from(len_bytes);
+            return update(UpdateKind::CopyOf { source });
+        }
         4 => return update(UpdateKind::Or(bytes(1))),
         5 => {
             let (compare, write) = (bytes(choice >> 7), bytes(2));

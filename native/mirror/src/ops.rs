@@ -39,7 +39,7 @@ pub struct Update {
     pub kind: UpdateKind,
 }
 
-/// How an update depends on what it changes. All payloads are as long as the range.
+/// How an update depends on what it changes, or on another range. All payloads are as long as the range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateKind {
     /// Written only if the range holds what it is compared with (SBC-3 §5.2).
@@ -51,14 +51,31 @@ pub enum UpdateKind {
     },
     /// Bits are set, none are cleared (SBC-3 §5.7).
     Or(Payload),
+    /// The range becomes what another one of the same VDisk holds at that moment; the two do not overlap.
+    CopyOf {
+        /// First byte of the other range, which is as long.
+        source: u64,
+    },
 }
 
 impl Update {
-    /// The plain change that the update is where the range holds `found`.
+    /// First byte of the other range that is read and must not change meanwhile.
+    #[must_use]
+    pub fn source(&self) -> Option<u64> {
+        match self.kind {
+            UpdateKind::CopyOf { source } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// The plain change that the update is where the range that it reads, its own or another, holds `found`.
     ///
     /// # Errors
     /// The offset in the range of the first byte that is not what it is compared with.
     pub fn resolve(&self, found: &Payload) -> Result<Change, u64> {
+        if self.source().is_some() {
+            return Ok(self.copied(found));
+        }
         let found = found.to_contiguous();
         let write = match &self.kind {
             UpdateKind::CompareAndWrite { compare, write } => {
@@ -77,12 +94,27 @@ impl Update {
                     .map(|(left, right)| left | right);
                 bytes::Bytes::from_iter(bytes).into()
             }
+            UpdateKind::CopyOf { .. } => Payload::from(found),
         };
         Ok(Change {
             offset: self.offset,
             len_bytes: self.len_bytes,
             kind: ChangeKind::Write(write),
         })
+    }
+
+    /// A copy of these bytes; zeros take no room.
+    fn copied(&self, found: &Payload) -> Change {
+        let kind = if found.is_zero() {
+            ChangeKind::Unmap
+        } else {
+            ChangeKind::Write(found.clone())
+        };
+        Change {
+            offset: self.offset,
+            len_bytes: self.len_bytes,
+            kind,
+        }
     }
 }
 

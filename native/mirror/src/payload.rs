@@ -33,6 +33,13 @@ impl Payload {
         self.0.iter().map(|piece| piece.len() as u64).sum()
     }
 
+    /// True when all bytes are zero.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        let zero = |part: &[u8]| part.iter().fold(0, |all, byte| all | byte) == 0;
+        self.0.iter().all(|piece| piece.chunks(512).all(zero))
+    }
+
     /// CRC32C over all pieces.
     #[must_use]
     pub fn crc32c(&self) -> u32 {
@@ -89,6 +96,15 @@ fn low_half(crc: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_are_told_from_the_last_byte_that_is_none() {
+        let mut bytes = vec![0; 1500];
+        assert!(Payload::from(Bytes::from(bytes.clone())).is_zero());
+        assert!(Payload::default().is_zero());
+        bytes[1499] = 1;
+        assert!(!Payload::from(Bytes::from(bytes)).is_zero());
+    }
 
     #[test]
     fn the_checksum_is_crc32c_however_the_bytes_are_cut() {

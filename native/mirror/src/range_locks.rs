@@ -2,7 +2,8 @@
 //!
 //! Rules: requests that conflict (overlap, at least one exclusive) are granted in the order in which they came; a
 //! request waits for every earlier conflicting one, granted or waiting. So nothing starves, and on the Master this
-//! order is the order of the VDisk.
+//! order is the order of the VDisk. A request for two ranges takes its place with both at once, so that two of them never
+//! wait for each other.
 
 /// Names one request; chosen by the caller, unique while it is held or waits.
 pub type LockId = u64;
@@ -14,6 +15,8 @@ struct Entry {
     end: u64,
     exclusive: bool,
     granted: bool,
+    /// One of the two ranges of a request.
+    paired: bool,
 }
 
 impl Entry {
@@ -32,13 +35,33 @@ pub struct RangeLocks {
 impl RangeLocks {
     /// Ask for a range; true when it is granted at once, else it is granted by a later [`release`](Self::release).
     pub fn request(&mut self, id: LockId, offset: u64, len_bytes: u64, exclusive: bool) -> bool {
-        let mut entry = Entry {
+        self.queue(Entry {
             id,
             start: offset,
             end: offset.saturating_add(len_bytes),
             exclusive,
             granted: true,
+            paired: false,
+        })
+    }
+
+    /// Ask for a range of `len_bytes` to write and for another, as long, to read; they do not overlap. True when both are granted
+    /// at once.
+    pub fn request_two(&mut self, id: LockId, write: u64, read: u64, len_bytes: u64) -> bool {
+        let entry = |offset: u64, exclusive| Entry {
+            id,
+            start: offset,
+            end: offset.saturating_add(len_bytes),
+            exclusive,
+            granted: true,
+            paired: true,
         };
+        let may_write = self.queue(entry(write, true));
+        let may_read = self.queue(entry(read, false));
+        may_write && may_read
+    }
+
+    fn queue(&mut self, mut entry: Entry) -> bool {
         entry.granted = !self.entries.iter().any(|earlier| earlier.conflicts(&entry));
         if !entry.granted {
             self.waiting += 1;
@@ -49,15 +72,20 @@ impl RangeLocks {
 
     /// Give a range back (or withdraw a request); the ids that are granted by it are appended, in order.
     pub fn release(&mut self, id: LockId, granted: &mut Vec<LockId>) {
+        while self.release_one(id, granted) {}
+    }
+
+    /// Give one range of a request back; true when it has another one.
+    fn release_one(&mut self, id: LockId, granted: &mut Vec<LockId>) -> bool {
         let Some(position) = self.entries.iter().position(|entry| entry.id == id) else {
-            return;
+            return false;
         };
         let gone = self.entries.remove(position);
         if !gone.granted {
             self.waiting -= 1;
         }
         if self.waiting == 0 {
-            return;
+            return gone.paired;
         }
         for index in position..self.entries.len() {
             let entry = self.entries[index];
@@ -70,9 +98,17 @@ impl RangeLocks {
             {
                 self.entries[index].granted = true;
                 self.waiting -= 1;
-                granted.push(entry.id);
+                if !entry.paired || self.has_all(entry.id) {
+                    granted.push(entry.id);
+                }
             }
         }
+        gone.paired
+    }
+
+    fn has_all(&self, id: LockId) -> bool {
+        let mut own = self.entries.iter().filter(|entry| entry.id == id);
+        own.all(|entry| entry.granted)
     }
 
     /// Forget everything.
@@ -134,15 +170,58 @@ mod tests {
         assert!(locks.request(2, 10, 10, true));
     }
 
+    #[test]
+    fn who_wants_two_ranges_waits_for_both_and_is_waited_for_at_both() {
+        let mut locks = RangeLocks::default();
+        assert!(locks.request(1, 0, 10, true));
+        assert!(locks.request(2, 100, 10, true));
+        assert!(!locks.request_two(3, 0, 100, 10));
+        assert!(!locks.request(4, 105, 1, true));
+        assert!(!locks.request(5, 5, 1, false));
+        assert!(locks.request(6, 50, 10, true), "what lies between is free");
+        assert!(release(&mut locks, 1).is_empty());
+        assert_eq!(release(&mut locks, 2), [3]);
+        assert!(!locks.request(7, 100, 10, false), "behind a waiting write");
+        assert_eq!(release(&mut locks, 3), [5, 4]);
+        assert_eq!(release(&mut locks, 4), [7]);
+        assert_eq!(locks.len(), 3);
+    }
+
+    #[test]
+    fn two_that_copy_into_each_others_range_do_not_wait_for_each_other() {
+        let mut locks = RangeLocks::default();
+        assert!(locks.request_two(1, 0, 100, 10));
+        assert!(!locks.request_two(2, 100, 0, 10));
+        assert!(!locks.request_two(3, 0, 100, 10));
+        assert!(release(&mut locks, 2).is_empty(), "withdrawn");
+        assert_eq!(release(&mut locks, 1), [3]);
+        assert!(release(&mut locks, 3).is_empty());
+        assert!(locks.is_empty());
+    }
+
+    #[test]
+    fn ranges_that_are_only_copied_from_are_shared() {
+        let mut locks = RangeLocks::default();
+        assert!(locks.request_two(1, 0, 100, 10));
+        assert!(locks.request_two(2, 20, 100, 10));
+        assert!(locks.request(3, 100, 10, false));
+    }
+
     proptest! {
         #[test]
         fn granted_ranges_never_conflict_and_all_are_granted_in_the_end(
-            requests in prop::collection::vec((0_u64..40, 1_u64..10, any::<bool>()), 1..40),
+            requests in prop::collection::vec(
+                (0_u64..40, 1_u64..10, any::<bool>(), prop::option::of(50_u64..90)), 1..40),
         ) {
             let mut locks = RangeLocks::default();
             let mut held = Vec::new();
-            for (id, &(offset, len, exclusive)) in requests.iter().enumerate() {
-                if locks.request(id as u64, offset, len, exclusive) {
+            for (id, &(offset, len, exclusive, other)) in requests.iter().enumerate() {
+                let granted = match other {
+                    Some(other) if exclusive => locks.request_two(id as u64, offset, other, len),
+                    Some(other) => locks.request_two(id as u64, other, offset, len),
+                    None => locks.request(id as u64, offset, len, exclusive),
+                };
+                if granted {
                     held.push(id as u64);
                 }
             }
@@ -153,7 +232,9 @@ mod tests {
                         prop_assert!(!a.conflicts(b));
                     }
                 }
+                let before = locks.entries.len();
                 locks.release(id, &mut held);
+                prop_assert!(locks.entries.len() < before, "granted once");
                 done += 1;
             }
             prop_assert_eq!(done, requests.len());

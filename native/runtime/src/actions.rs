@@ -62,6 +62,9 @@ impl Engine {
         let Some(request) = self.core.requests.get_mut(host) else {
             return;
         };
+        if matches!(request.work, Work::Copy(_)) {
+            return self.copied(host, result);
+        }
         if result == HostResult::Done && matches!(request.work, Work::Settle { .. }) {
             return self.settled(serial, host);
         }
@@ -86,6 +89,12 @@ impl Engine {
         let Some(request) = self.core.requests.remove(host) else {
             return;
         };
+        if let Work::Copy(transfer) = &request.work
+            && let Some(identifier) = transfer.identifier
+        {
+            let unit = &mut self.core.vdisks[request.vdisk].unit;
+            unit.copy_ended(request.nexus, identifier, &response);
+        }
         if let Some(slot) = self.endpoints.get_mut(request.endpoint)
             && let Some(Vdisk { unit, .. }) = self.core.vdisks.get(request.vdisk)
             && let Endpoint::Session(session) = &mut slot.endpoint

@@ -249,6 +249,7 @@ impl Engine {
         for session in self.sessions_of(place) {
             self.dismiss(session);
         }
+        self.end_copies_with(self.core.vdisks[place].serial);
         // They hold the admission of their target: a target of the same name that comes next may let in others.
         self.end_logins_under_way();
         let vdisk = self.core.vdisks.remove(place);

@@ -40,6 +40,8 @@ pub mod share;
 pub mod socket;
 pub mod status;
 mod tasks;
+pub mod transfer;
+mod transfers;
 pub mod vdisk;
 
 pub use access::AccessMode;

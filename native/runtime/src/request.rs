@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use slab::Slab;
 use twindisk_iscsi::{ScsiResponse, TaskTag};
-use twindisk_mirror::{HostId, HostOp};
+use twindisk_mirror::{HostId, HostOp, Serial};
 use twindisk_scsi::{LogicalUnit, NexusId, Response};
 
 use crate::plan::Answer;
+use crate::transfer::Transfer;
 
 /// One SCSI command that waits for the mirror core.
 #[derive(Debug)]
@@ -63,6 +64,31 @@ pub enum Work {
     },
     /// It is answered when the sanitize operation that it began ends.
     Sanitize,
+    /// It copies, piece by piece.
+    Copy(Box<Transfer>),
+}
+
+impl Request {
+    /// True for a copy that has to do with a VDisk.
+    #[must_use]
+    pub fn copies_with(&self, serial: Serial) -> bool {
+        match &self.work {
+            Work::Copy(transfer) => {
+                let mut used = transfer.uses().map(|(used, _)| used);
+                transfer.own() == serial || transfer.at() == serial || used.any(|one| one == serial)
+            }
+            _ => false,
+        }
+    }
+
+    /// The VDisk at which the operation of a copy is under way; `None`: it is no copy.
+    #[must_use]
+    pub fn copies_at(&self) -> Option<Serial> {
+        match &self.work {
+            Work::Copy(transfer) => Some(transfer.at()),
+            _ => None,
+        }
+    }
 }
 
 /// Names of changes, never the same twice, in whatever process.
@@ -109,6 +135,12 @@ impl<R> Requests<R> {
             Some((generation, request)) if *generation == generation_of(id) => Some(request),
             _ => None,
         }
+    }
+
+    /// Look at the request with this id.
+    pub fn get(&self, id: HostId) -> Option<&R> {
+        let (generation, request) = self.slots.get(slot_of(id))?;
+        (*generation == generation_of(id)).then_some(request)
     }
 
     /// Take the request with this id out.

@@ -7,7 +7,7 @@
 //! * A medium becomes write protected once the writes that have begun are done. A write that is answered after the write cache was
 //!   switched off is durable, also if it came before.
 //! * PREEMPT AND ABORT: on each node the preempted sessions' commands that have not begun are answered TASK ABORTED, the others are
-//!   waited for. Commands that wait for their turn have not begun, so turns never wait for each other.
+//!   waited for, a copy only for its piece. Commands that wait for their turn have not begun, so turns never wait for each other.
 
 use bytes::Bytes;
 use twindisk_mirror::{HostId, HostOp, RecordChange, Serial};
@@ -45,6 +45,9 @@ impl Engine {
                 Work::Turn { computed, .. } => Some(computed),
                 _ => None,
             };
+            if matches!(request.work, Work::Copy(_)) {
+                continue;
+            }
             let waits = held || turn.is_some();
             let refusal = (request.work == Work::Io)
                 .then(|| unit.refusal(request.nexus, &request.cdb))
@@ -72,6 +75,7 @@ impl Engine {
                 request.flush_last();
             }
         }
+        self.stop_copies_at(serial, drain, &in_force.lost, &mut left);
         self.drains.retain(|drain| drain.serial != serial);
         self.drains.push(Drain {
             serial,
@@ -164,6 +168,12 @@ impl Engine {
                 plan.first
             }
             Step::Settle => HostOp::Settle,
+            Step::Copy(list) => {
+                if let Err(response) = self.begin_settled_copy(host, &list) {
+                    return self.answer(host, response);
+                }
+                HostOp::Settle
+            }
             Step::Turn => {
                 let computed = false;
                 request.work = Work::Turn { data_out, computed };

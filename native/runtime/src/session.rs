@@ -25,6 +25,7 @@ use crate::plan::{Plan, plan};
 use crate::request::{Request, Work, scsi_response};
 use crate::share::Share;
 use crate::socket::{Outbox, Read, Socket};
+use crate::transfer::HELD_BYTES;
 use crate::vdisk::Targets;
 
 /// Bytes that one connection may bring in during one pass: few enough to be in the processor's cache when they are written.
@@ -185,6 +186,12 @@ impl Session {
             .set(received_bytes + awaited_bytes + self.commands_bytes + to_send_bytes);
     }
 
+    /// A command in flight takes so many bytes more.
+    pub fn hold_more(&mut self, bytes: usize) {
+        self.commands_bytes += bytes;
+        self.share.set(self.share.own_bytes() + bytes);
+    }
+
     /// A command that took `bytes` beside its data-out has ended.
     pub fn end_command(&mut self, bytes: usize) {
         self.commands -= 1;
@@ -295,6 +302,17 @@ impl Session {
                 }
                 (plan, Work::Io)
             }
+            Step::Copy(list) => {
+                held_bytes += HELD_BYTES;
+                let login = self.login.as_ref().expect("it has a VDisk");
+                match core.begin_copy(place, self.nexus, login, &list) {
+                    Ok(transfer) => (Plan::one(HostOp::Settle), Work::Copy(Box::new(transfer))),
+                    Err(response) => {
+                        let response = scsi_response(response, &core.vdisks[place].unit);
+                        return self.connection.respond(command.task, response);
+                    }
+                }
+            }
             Step::Settle => (Plan::one(HostOp::Settle), Work::Settle { data_out }),
             Step::Turn => {
                 let tag = core.tags.fresh();
@@ -308,9 +326,8 @@ impl Session {
             }
         };
         self.commands += 1;
-        self.commands_bytes += held_bytes;
-        self.share.set(self.share.own_bytes() + held_bytes);
-        let serial = vdisk.serial;
+        self.hold_more(held_bytes);
+        let serial = core.vdisks[place].serial;
         let waiting = Request {
             endpoint,
             nexus: self.nexus,

@@ -186,7 +186,8 @@ impl Engine {
             if let Some(request) = self.core.requests.remove(id)
                 && let Some(vdisk) = self.core.vdisks.get(request.vdisk)
             {
-                self.core.node.cancel(vdisk.serial, id, self.core.now_ns);
+                let serial = request.copies_at().unwrap_or(vdisk.serial);
+                self.core.node.cancel(serial, id, self.core.now_ns);
             }
             self.ended(id);
         }

@@ -6,7 +6,7 @@
 
 use twindisk_iscsi::{TaskFunction, TaskManagementResponse, TaskTag};
 use twindisk_mirror::HostId;
-use twindisk_scsi::NexusId;
+use twindisk_scsi::{NexusId, Response};
 
 use crate::engine::Engine;
 
@@ -54,6 +54,7 @@ impl Engine {
             TaskFunction::AbortTaskSet => request.nexus == nexus,
             _ => request.vdisk == vdisk,
         });
+        self.stop_copies(&left, &Response::task_aborted());
         self.abort_sanitize(nexus, &mut left);
         self.waiters.push(Waiter {
             endpoint: place,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::logical_unit::NexusId;
 use crate::sense::Sense;
 
 /// A command on its way through the device server.
@@ -11,11 +12,23 @@ pub(crate) struct Request<'a> {
     pub(crate) cdb: &'a [u8; 16],
     /// All of the data-out.
     pub(crate) data_out: &'a [Bytes],
+    /// Who sent it.
+    pub(crate) nexus: NexusId,
     /// For REQUEST SENSE: what it reports.
     pub(crate) pending: Sense,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// A command that is only looked at: of no nexus.
+    pub(crate) fn parsed(cdb: &'a [u8; 16], data_out: &'a [Bytes]) -> Self {
+        Self {
+            cdb,
+            data_out,
+            nexus: NexusId(0),
+            pending: Sense::NONE,
+        }
+    }
+
     /// Byte of the CDB.
     pub(crate) fn byte(&self, offset: usize) -> u8 {
         self.cdb[offset]

@@ -13,6 +13,7 @@ use crate::opcodes::{Command, action, command, report_opcodes, report_task_funct
 use crate::read_write::{read, write, write_atomic};
 use crate::reservations::{persistent_reserve_in, persistent_reserve_out};
 use crate::sanitize::sanitize;
+use crate::third_party::{extended_copy, receive_copy_results};
 use crate::unmap::unmap;
 use crate::verify::{prefetch, verify, write_and_verify};
 use crate::write_same::write_same;
@@ -88,6 +89,23 @@ pub(crate) static COMMANDS: &[Command] = &[
     reserve_out(&[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
     reserve_out(&[0x5f, 0x06, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
     reserve_out(&[0x5f, 0x07, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
+    action(&third_party(0x83, 0x00, 0), Serving, extended_copy),
+    action(
+        &third_party(0x84, 0x00, 0xff),
+        Serving,
+        receive_copy_results,
+    ),
+    action(
+        &third_party(0x84, 0x01, 0xff),
+        Serving,
+        receive_copy_results,
+    ),
+    action(&third_party(0x84, 0x03, 0), Serving, receive_copy_results),
+    action(
+        &third_party(0x84, 0x04, 0xff),
+        Serving,
+        receive_copy_results,
+    ),
     command(&range_16(0x88, 0xfc), Serving, read),
     command(&range_16(0x8a, 0xf8), Serving, write),
     command(&COMPARE_AND_WRITE, Serving, compare_and_write),
@@ -149,6 +167,21 @@ const NACA: u8 = 0x04;
 /// Usage data of a SANITIZE; `length`: of each byte of the parameter list length.
 const fn sanitize_cdb(flags: u8, length: u8) -> [u8; 10] {
     [0x48, flags, 0, 0, 0, 0, 0, length, length, NACA]
+}
+
+/// Usage data of a third-party copy command; `identifier`: of the list identifier.
+const fn third_party(opcode: u8, action: u8, identifier: u8) -> [u8; 16] {
+    let mut usage = [0; 16];
+    usage[0] = opcode;
+    usage[1] = action;
+    usage[2] = identifier;
+    let mut byte = 10;
+    while byte < 14 {
+        usage[byte] = 0xff;
+        byte += 1;
+    }
+    usage[15] = NACA;
+    usage
 }
 
 /// Its length stands in a byte of its own.

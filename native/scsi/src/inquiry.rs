@@ -20,6 +20,8 @@ const VERSION: u8 = 0x06;
 const FORMAT: u8 = 0x12;
 /// TPGS 01b: implicit asymmetric access.
 const TPGS_IMPLICIT: u8 = 0x10;
+/// 3PC: third-party copies.
+const THIRD_PARTY_COPY: u8 = 0x08;
 const MULTIP: u8 = 0x10;
 const CMDQUE: u8 = 0x02;
 /// SAM-5, SPC-4, SBC-3, iSCSI (SPC-4 table 142), no version claimed.
@@ -56,7 +58,7 @@ fn standard(peripheral: u8, revision: &[u8; 4]) -> Vec<u8> {
         VERSION,
         FORMAT,
         (STANDARD_BYTES - 5) as u8,
-        TPGS_IMPLICIT,
+        TPGS_IMPLICIT | THIRD_PARTY_COPY,
         MULTIP,
         CMDQUE,
     ];

@@ -29,6 +29,7 @@ mod sense;
 mod shared_state;
 #[cfg(test)]
 mod tests;
+mod third_party;
 mod unit_attention;
 mod unit_state;
 mod unmap;
@@ -46,4 +47,5 @@ pub use response::{Compare, IoRequest, Response, StateChange, Status, Step};
 pub use sanitize::{Method, Operation, SanitizeStep, is_sanitize};
 pub use sense::{FieldPointer, Sense, SenseKey};
 pub use shared_state::InForce;
+pub use third_party::{COPIES_MAX, CopyList, CopyProgress, CopyRange, CopyTarget, Designator};
 pub use unit_state::{StateError, UnitState};

@@ -12,6 +12,7 @@ use crate::opcodes::{self, MODE_SENSE, PERSISTENT_RESERVE_IN, REQUEST_SENSE};
 use crate::reservations::{InitiatorPort, Nexus, Nexuses};
 use crate::response::{Response, Step};
 use crate::sense::Sense;
+use crate::third_party::CopyStates;
 use crate::unit_attention::{Attention, UnitAttentions};
 use crate::unit_state::UnitState;
 
@@ -54,6 +55,7 @@ pub struct LogicalUnit {
     pub(crate) state: UnitState,
     /// What is in force cannot be read.
     pub(crate) state_unreadable: bool,
+    pub(crate) copies: CopyStates,
 }
 
 impl LogicalUnit {
@@ -80,6 +82,7 @@ impl LogicalUnit {
             nexuses: Nexuses::default(),
             state: UnitState::default(),
             state_unreadable: false,
+            copies: CopyStates::default(),
         })
     }
 
@@ -118,6 +121,7 @@ impl LogicalUnit {
         let request = Request {
             cdb,
             data_out,
+            nexus,
             pending: Sense::NONE,
         };
         let step = if is_lun_0(lun) {
@@ -200,6 +204,7 @@ impl LogicalUnit {
     pub fn close_nexus(&mut self, nexus: NexusId) {
         self.nexuses.close(nexus);
         self.attentions.close(nexus);
+        self.copies.close(nexus);
     }
 
     /// LOGICAL UNIT RESET was done: every nexus but `by` hears of it.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::alua::AccessState;
 use crate::lba_status::LbaStatus;
 use crate::sense::Sense;
+use crate::third_party::CopyList;
 
 /// Status codes in use (SAM-5 §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +56,15 @@ impl Response {
     pub fn reservation_conflict() -> Self {
         Self {
             status: Status::ReservationConflict,
+            ..Self::good()
+        }
+    }
+
+    /// BUSY: come again later.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self {
+            status: Status::Busy,
             ..Self::good()
         }
     }
@@ -223,6 +233,8 @@ pub enum Step {
     /// The answer depends on what both nodes agree on: once the VDisk serves and that is known to be as it is here, call
     /// [`crate::LogicalUnit::execute_settled`].
     Settle,
+    /// The command copies: look up what the list names, copy the ranges that it comes to, and tell the unit how far it is.
+    Copy(CopyList),
     /// The command changes what both nodes agree on: when it is its turn, call [`crate::LogicalUnit::change_state`].
     Turn,
 }

@@ -22,6 +22,8 @@ pub enum SenseKey {
     UnitAttention = 0x6,
     /// The medium must not be altered.
     DataProtect = 0x7,
+    /// A copy was given up.
+    CopyAborted = 0xa,
     /// The command was given up.
     AbortedCommand = 0xb,
     /// The data are other than the command expected.

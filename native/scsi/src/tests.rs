@@ -15,14 +15,14 @@ use crate::{
     Status, Step,
 };
 
-const NEXUS: NexusId = NexusId(1);
-const SERIAL: [u8; 16] = [
+pub(crate) const NEXUS: NexusId = NexusId(1);
+pub(crate) const SERIAL: [u8; 16] = [
     0x6e, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0, 1, 2, 3, 4, 5, 0xff,
 ];
 const BLOCKS: u64 = 1 << 21;
 
 /// A unit of 1 GiB and a bit, its nexus past the first unit attention.
-fn unit() -> LogicalUnit {
+pub(crate) fn unit() -> LogicalUnit {
     sized(BLOCKS * 512 + 511)
 }
 
@@ -42,7 +42,7 @@ fn blocked(size_bytes: u64, block: BlockSize) -> LogicalUnit {
     unit
 }
 
-fn run_with(unit: &mut LogicalUnit, cdb: &[u8], data_out: &[u8]) -> Step {
+pub(crate) fn run_with(unit: &mut LogicalUnit, cdb: &[u8], data_out: &[u8]) -> Step {
     let mut whole = [0; 16];
     whole[..cdb.len()].copy_from_slice(cdb);
     let middle = data_out.len() / 2;
@@ -56,7 +56,7 @@ fn run_with(unit: &mut LogicalUnit, cdb: &[u8], data_out: &[u8]) -> Step {
     }
 }
 
-fn run(unit: &mut LogicalUnit, cdb: &[u8]) -> Step {
+pub(crate) fn run(unit: &mut LogicalUnit, cdb: &[u8]) -> Step {
     run_with(unit, cdb, &[])
 }
 
@@ -75,7 +75,7 @@ fn io(step: Step) -> IoRequest {
 }
 
 /// Key, ASC and ASCQ of a CHECK CONDITION.
-fn sense(step: Step) -> (u8, u8, u8) {
+pub(crate) fn sense(step: Step) -> (u8, u8, u8) {
     let response = response(step);
     assert_eq!(response.status, Status::CheckCondition);
     let Sense { key, asc, ascq, .. } = response
@@ -85,13 +85,13 @@ fn sense(step: Step) -> (u8, u8, u8) {
 }
 
 /// Data-in of a GOOD.
-fn data(step: Step) -> Vec<u8> {
+pub(crate) fn data(step: Step) -> Vec<u8> {
     let response = response(step);
     assert_eq!((response.status, response.sense), (Status::Good, None));
     response.data.concat()
 }
 
 const INVALID_OPCODE: (u8, u8, u8) = (0x05, 0x20, 0x00);
-const INVALID_CDB_FIELD: (u8, u8, u8) = (0x05, 0x24, 0x00);
-const INVALID_PARAMETER: (u8, u8, u8) = (0x05, 0x26, 0x00);
+pub(crate) const INVALID_CDB_FIELD: (u8, u8, u8) = (0x05, 0x24, 0x00);
+pub(crate) const INVALID_PARAMETER: (u8, u8, u8) = (0x05, 0x26, 0x00);
 const LBA_OUT_OF_RANGE: (u8, u8, u8) = (0x05, 0x21, 0x00);

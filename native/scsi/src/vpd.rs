@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use crate::inquiry::{PRODUCT, VENDOR};
 use crate::limits::{BlockSize, UNMAP_DESCRIPTORS_MAX};
 use crate::logical_unit::LogicalUnit;
+use crate::third_party;
+use crate::third_party::Designator;
 
-const PAGES: [u8; 6] = [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2];
+const PAGES: [u8; 7] = [0x00, 0x80, 0x83, 0x8f, 0xb0, 0xb1, 0xb2];
 
 /// Code set, designator type and association of designators (SPC-4 §7.8.6.1).
 const BINARY: u8 = 0x01;
@@ -26,6 +28,7 @@ pub(crate) fn page(unit: &LogicalUnit, code: u8) -> Option<Vec<u8>> {
         0x00 => PAGES.to_vec(),
         0x80 => serial_digits(unit).into_bytes(),
         0x83 => designators(unit),
+        0x8f => third_party::page(),
         0xb0 => block_limits(unit.block()),
         0xb1 => characteristics(),
         0xb2 => provisioning(),
@@ -45,6 +48,12 @@ fn serial_digits(unit: &LogicalUnit) -> String {
             write!(digits, "{byte:02x}").expect("writing to a String cannot fail");
             digits
         })
+}
+
+/// True when a designator of a copy's parameter list names the logical unit. Only the NAA designator has room there.
+pub(crate) fn is_named(unit: &LogicalUnit, designator: &Designator) -> bool {
+    (designator.code_set, designator.kind) == (BINARY, TYPE_NAA)
+        && designator.bytes == unit.identity().serial
 }
 
 fn designators(unit: &LogicalUnit) -> Vec<u8> {

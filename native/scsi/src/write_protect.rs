@@ -12,8 +12,8 @@ pub(crate) fn alters_medium(cdb: &[u8; 16]) -> bool {
         // UNMAP, FORMAT UNIT, REASSIGN BLOCKS
         0x0a | 0x2a | 0xaa | 0x8a | 0x2e | 0xae | 0x8e | 0x41 | 0x93 | 0x9c | 0x8b | 0x89
         | 0x42 | 0x04 | 0x07 => true,
-        // EXTENDED COPY (LID1, LID4) and WRITE USING TOKEN, but not POPULATE TOKEN and COPY OPERATION ABORT
-        0x83 => matches!(action, 0x00 | 0x01 | 0x11),
+        // WRITE USING TOKEN. EXTENDED COPY may write to another logical unit only, so it is looked at when that is known.
+        0x83 => action == 0x11,
         _ => false,
     }
 }

@@ -22,13 +22,11 @@ impl Copy {
         match &task.kind {
             TaskKind::HostRead { .. }
             | TaskKind::PeerRead { .. }
-            | TaskKind::HostUpdate { .. }
-            | TaskKind::PeerUpdate { .. }
             | TaskKind::PeerHash { .. }
-            | TaskKind::Chunk { .. } => {
-                let len_bytes = u32::try_from(len_bytes)
-                    .expect("reads are bounded by the SCSI transfer length");
-                self.disk_op(DiskUse::Task(id), DiskOp::Read { offset, len_bytes });
+            | TaskKind::Chunk { .. } => self.read_for(id, offset, len_bytes),
+            TaskKind::HostUpdate { update, .. } | TaskKind::PeerUpdate { update, .. } => {
+                let offset = update.source().unwrap_or(offset);
+                self.read_for(id, offset, len_bytes);
             }
             TaskKind::HostAllocation { .. } => {
                 self.disk_op(DiskUse::Task(id), DiskOp::Ranges { offset, len_bytes });
@@ -52,6 +50,12 @@ impl Copy {
             | TaskKind::Flush { .. }
             | TaskKind::PeerFlush { .. } => {}
         }
+    }
+
+    fn read_for(&mut self, id: u64, offset: u64, len_bytes: u64) {
+        let len_bytes =
+            u32::try_from(len_bytes).expect("reads are bounded by the SCSI transfer length");
+        self.disk_op(DiskUse::Task(id), DiskOp::Read { offset, len_bytes });
     }
 
     /// Count the change in at the activity log, tell the Slave of it, and apply it once the log is durable.

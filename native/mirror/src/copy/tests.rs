@@ -1,5 +1,7 @@
 //! Two nodes with a wire that loses what the test says: commands that were under way when the peer was lost.
 
+mod copies;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -28,6 +30,7 @@ struct Side {
     hold_persists: bool,
     held_persists: Vec<DiskId>,
     fail_changes: bool,
+    punched: usize,
 }
 
 struct Pair {
@@ -59,6 +62,7 @@ impl Side {
             hold_persists: false,
             held_persists: vec![],
             fail_changes: false,
+            punched: 0,
         }
     }
 
@@ -74,11 +78,17 @@ impl Side {
             }
             DiskOp::Change(_) if self.fail_changes => DiskDone::Failed(5),
             DiskOp::Change(change) => {
-                let ChangeKind::Write(payload) = change.kind else {
-                    panic!("only writes here");
-                };
                 let range = change.offset as usize..(change.offset + change.len_bytes) as usize;
-                self.disk[range].copy_from_slice(&payload.to_contiguous());
+                match change.kind {
+                    ChangeKind::Write(payload) => {
+                        self.disk[range].copy_from_slice(&payload.to_contiguous());
+                    }
+                    ChangeKind::Unmap => {
+                        self.disk[range].fill(0);
+                        self.punched += 1;
+                    }
+                    ChangeKind::Fill(_) => panic!("no fills here"),
+                }
                 DiskDone::Done
             }
             DiskOp::Allocated => DiskDone::Extents(vec![]),

@@ -1,5 +1,5 @@
-//! Updates: changes that depend on what they change (compare and write, or). Whoever orders changes reads the range under its
-//! lock and makes a plain change of the update; only that travels on and is applied.
+//! Updates: changes that depend on what they change (compare and write, or) or on another range (copy). Whoever orders changes
+//! reads the range under its lock and makes a plain change of the update; only that travels on and is applied.
 //!
 //! ```text
 //! host ── update ──► Slave ── Ask ─────────────► Master: lock, read
@@ -13,6 +13,8 @@
 //!    it compares again, for its own copy has nothing of it; attached as a Slave it answers that the outcome is unknown.
 //! 3. A node that stops serving answers the same, never NOT READY, of a comparison that may have been made: repeated through the
 //!    other node it would find its own bytes.
+//! 4. A copy holds the range that it reads until both nodes have what it wrote: at one moment both ranges are equal. It may be
+//!    repeated, since the two do not overlap.
 
 use super::mode::Progress;
 use super::task::{Task, TaskKind};
@@ -30,10 +32,13 @@ impl Copy {
             return;
         };
         let (offset, len_bytes) = (update.offset, update.len_bytes);
+        let source = update.source();
         match (&entry.progress, asks) {
             (Progress::Resolved(change), false) => {
                 let change = change.clone();
-                self.start_change(host, change, fua);
+                let kind = self.host_change(host, change, fua);
+                let id = self.add_task(offset, len_bytes, kind);
+                self.lock_update(id, source);
             }
             (_, false) => {
                 let id = self.add_task(
@@ -41,7 +46,7 @@ impl Copy {
                     len_bytes,
                     TaskKind::HostUpdate { host, update, fua },
                 );
-                self.lock(id, true);
+                self.lock_update(id, source);
             }
             (Progress::Asked | Progress::Resolved(_), true) if once => {
                 self.complete(host, HostResult::Unknown);
@@ -64,9 +69,20 @@ impl Copy {
     pub(super) fn asked_by_peer(&mut self, peer_id: u64, update: Update) {
         self.last_change_ns = self.around.now_ns;
         let (offset, len_bytes) = (update.offset, update.len_bytes);
+        let source = update.source();
         let task = self.add_task(offset, len_bytes, TaskKind::PeerUpdate { peer_id, update });
         self.peer_tasks.insert(peer_id, task);
-        self.lock(task, true);
+        self.lock_update(task, source);
+    }
+
+    /// Ask for the update's range, and for the one that it copies.
+    fn lock_update(&mut self, id: u64, source: Option<u64>) {
+        let (Some(task), Some(source)) = (self.tasks.get(&id), source) else {
+            return self.lock(id, true);
+        };
+        if (self.locks).request_two(id, task.offset, source, task.len_bytes) {
+            self.granted(id);
+        }
     }
 
     /// The range of an update was read under its lock.

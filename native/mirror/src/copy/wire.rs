@@ -151,6 +151,12 @@ impl Copy {
 
     /// True for a range that no sound peer names.
     fn outside(&self, body: &Body) -> bool {
+        if let Body::Ask(update) = body
+            && let Some(source) = update.source()
+            && self.is_outside(source, update.len_bytes)
+        {
+            return true;
+        }
         let (offset, len_bytes) = match body {
             Body::Apply(change) | Body::Request(change) | Body::Resolved(change) => {
                 (change.offset, change.len_bytes)
@@ -163,6 +169,10 @@ impl Copy {
             Body::ChunkData { offset, data } => (*offset, data.len_bytes()),
             _ => return false,
         };
+        self.is_outside(offset, len_bytes)
+    }
+
+    fn is_outside(&self, offset: u64, len_bytes: u64) -> bool {
         let end = offset.checked_add(len_bytes);
         len_bytes == 0 || len_bytes > RANGE_MAX_BYTES || end.is_none_or(|end| end > self.size_bytes)
     }

@@ -121,6 +121,8 @@ pub(super) fn body(
         63 => Body::Ask(or(offset, payload).ok_or(malformed)?),
         64 => Body::Resolved(write(offset, payload).ok_or(malformed)?),
         65 => bare(Body::Refused { offset })?,
+        66 => Body::Ask(copy_of(offset, len_bytes, &payload).ok_or(malformed)?),
+        67 => Body::Resolved(unmap(offset, len_bytes).ok_or(malformed)?),
         50..=57 => record_body(kind, offset, len_bytes, payload)?,
         _ => return Err(FrameError::Kind(kind)),
     })
@@ -204,6 +206,16 @@ fn or(offset: u64, payload: Bytes) -> Option<Update> {
         offset,
         len_bytes,
         kind: UpdateKind::Or(payload.into()),
+    })
+}
+
+fn copy_of(offset: u64, len_bytes: u32, payload: &Bytes) -> Option<Update> {
+    let source = u64::from_le_bytes(payload.as_ref().try_into().ok()?);
+    let apart = offset.abs_diff(source) >= u64::from(len_bytes);
+    (len_bytes > 0 && apart).then(|| Update {
+        offset,
+        len_bytes: len_bytes.into(),
+        kind: UpdateKind::CopyOf { source },
     })
 }
 

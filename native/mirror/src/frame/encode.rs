@@ -53,9 +53,16 @@ impl Parts {
                 (62, Payload::from_pieces(pieces))
             }
             UpdateKind::Or(bits) => (63, bits.clone()),
+            UpdateKind::CopyOf { source } => {
+                (66, Bytes::copy_from_slice(&source.to_le_bytes()).into())
+            }
         };
         Self {
             offset: update.offset,
+            len_bytes: match update.kind {
+                UpdateKind::CopyOf { .. } => u32::try_from(update.len_bytes).unwrap_or(u32::MAX),
+                _ => 0,
+            },
             payload,
             ..Self::bare(kind)
         }
@@ -148,7 +155,7 @@ fn parts(body: &Body) -> Parts {
         Body::Applied => Parts::bare(12),
         Body::Request(change) => Parts::change_of([13, 14, 61], change),
         Body::Ask(update) => Parts::update(update),
-        Body::Resolved(change) => Parts::change(64, change),
+        Body::Resolved(change) => Parts::change_of([64, 67, 64], change),
         Body::Refused { offset } => Parts {
             offset: *offset,
             ..Parts::bare(65)

@@ -133,7 +133,17 @@ fn bodies_of_updates() -> Vec<Body> {
             len_bytes: 4,
             kind: UpdateKind::Or(Bytes::from_static(b"bits").into()),
         }),
+        Body::Ask(Update {
+            offset: 1 << 40,
+            len_bytes: 1 << 20,
+            kind: UpdateKind::CopyOf { source: 1 << 20 },
+        }),
         Body::Resolved(resolved),
+        Body::Resolved(Change {
+            offset: 7,
+            len_bytes: 3,
+            kind: ChangeKind::Unmap,
+        }),
         Body::Refused { offset: 511 },
     ]
 }

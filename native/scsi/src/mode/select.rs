@@ -42,6 +42,7 @@ pub(crate) fn select(
         cdb,
         data_out,
         pending: Sense::NONE,
+        nexus,
     };
     let (header, length) = match request.byte(0) {
         0x15 => (Header::Short, request.number(4, 1)),

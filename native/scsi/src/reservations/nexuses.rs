@@ -39,6 +39,12 @@ impl Nexuses {
         self.names.iter().filter_map(same)
     }
 
+    /// All that are known of an initiator.
+    pub(crate) fn of_initiator(&self, port: &InitiatorPort) -> impl Iterator<Item = &Nexus> {
+        let same = move |name: &&Nexus| name.initiator.name() == port.name();
+        self.names.values().filter(same)
+    }
+
     /// What a PERSISTENT RESERVE OUT makes of a table.
     pub(crate) fn change(
         &self,
@@ -51,6 +57,7 @@ impl Nexuses {
         let parameters = Parameters::parse(&Request {
             cdb,
             data_out,
+            nexus: id,
             pending: Sense::NONE,
         })?;
         let nexus = self.name(id).ok_or(Refusal::Conflict)?;

@@ -48,11 +48,7 @@ pub(crate) fn sanitize(unit: &LogicalUnit, request: &Request<'_>) -> Result<Step
 /// # Errors
 /// INVALID FIELD IN CDB, INVALID FIELD IN PARAMETER LIST, or less data-out than the CDB names.
 pub(super) fn asked(cdb: &[u8; 16], data_out: &[Bytes], block: BlockSize) -> Result<Asked, Sense> {
-    let request = Request {
-        cdb,
-        data_out,
-        pending: Sense::NONE,
-    };
+    let request = Request::parsed(cdb, data_out);
     // Reserved; ZNR (SBC-4) is for zoned devices.
     if request.bit(1, 6) {
         return Err(Sense::invalid_cdb_field(1, Some(6)));

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::MAX_TRANSFER_BYTES;
 use crate::command_table::COMMANDS;
+use crate::{CopyList, MAX_TRANSFER_BYTES};
 
 /// CDBs: any bytes, or a known command with small or large numbers in its fields.
 fn cdb() -> impl Strategy<Value = [u8; 16]> {
@@ -73,6 +73,25 @@ fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
             assert!(len_bytes <= asked_bytes && u64::from(*asked_bytes) <= MAX_TRANSFER_BYTES);
         }
         request => check_update(size_bytes, request, sent),
+    }
+}
+
+/// Whatever the list names.
+fn check_copy(unit: &LogicalUnit, list: &CopyList) {
+    let found: Vec<_> = list
+        .designators()
+        .map(|_| Some(unit.copy_target()))
+        .collect();
+    for range in list.ranges(&found).unwrap_or_default() {
+        let inside = |offset| {
+            inside(
+                unit.blocks() * unit.block().bytes(),
+                offset,
+                range.len_bytes,
+            )
+        };
+        assert!(inside(range.source_offset) && inside(range.target_offset));
+        assert!(range.source < found.len() && range.target < found.len());
     }
 }
 
@@ -182,6 +201,7 @@ proptest! {
                     prop_assert!(state.is_active());
                     check(&unit, &request, sent.len());
                 }
+                Step::Copy(list) => check_copy(&unit, &list),
                 Step::Turn => drop(unit.change_state(NEXUS, &cdb, &data_out)),
                 Step::Settle => prop_assert!(false, "settled already"),
                 Step::Done(response) => {

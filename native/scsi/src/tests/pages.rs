@@ -4,7 +4,7 @@ use super::*;
 use crate::command_table::COMMANDS;
 
 fn vpd(unit: &mut LogicalUnit, page: u8) -> Vec<u8> {
-    let page_data = data(run(unit, &[0x12, 0x01, page, 0x01, 0x00, 0]));
+    let page_data = data(run(unit, &[0x12, 0x01, page, 0x10, 0x00, 0]));
     assert_eq!((page_data[0], page_data[1]), (0x00, page));
     assert_eq!(
         usize::from(u16::from_be_bytes([page_data[2], page_data[3]])),
@@ -18,7 +18,7 @@ fn standard_inquiry_names_the_product() {
     let mut unit = unit();
     let inquiry = data(run(&mut unit, &[0x12, 0, 0, 0, 0xff, 0]));
     assert_eq!(inquiry.len(), 96);
-    assert_eq!(inquiry[..8], [0x00, 0x00, 0x06, 0x12, 91, 0x10, 0x10, 0x02]);
+    assert_eq!(inquiry[..8], [0x00, 0x00, 0x06, 0x12, 91, 0x18, 0x10, 0x02]);
     assert_eq!(inquiry[8..36], *b"QUADSTORVDISK           0001");
     assert_eq!(
         inquiry[58..66],
@@ -40,7 +40,7 @@ fn inquiry_refuses_pages_it_does_not_have() {
 fn every_listed_vpd_page_is_there() {
     let mut unit = unit();
     let pages = vpd(&mut unit, 0x00);
-    assert_eq!(pages, [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(pages, [0x00, 0x80, 0x83, 0x8f, 0xb0, 0xb1, 0xb2]);
     for page in pages {
         vpd(&mut unit, page);
     }

@@ -1,0 +1,252 @@
+//! Third-party copies: looking up what their lists name, and going on from piece to piece.
+//!
+//! Rules:
+//!
+//! * A copy reaches another VDisk only if that would let its initiator in as it is, with what it has proven; that, and the reservations
+//!   of both VDisks, are looked at before each piece.
+//! * What stops a command stops a copy after the operation under way: it is answered then, and whoever waits for its end sees it.
+
+use twindisk_mirror::{HostId, HostOp, HostResult, Serial};
+use twindisk_scsi::{COPIES_MAX, CopyList, NexusId, Response, Sense};
+
+use crate::core::Core;
+use crate::engine::Engine;
+use crate::request::{Request, Work};
+use crate::session::Login;
+use crate::transfer::{Copier, HELD_BYTES, Move, Place, Transfer};
+use crate::vdisk::Vdisk;
+
+impl Core {
+    /// Take a copy in that the VDisk at `place` was asked for; its first operation is to settle there.
+    ///
+    /// # Errors
+    /// The answer to the command.
+    pub(crate) fn begin_copy(
+        &mut self,
+        place: usize,
+        nexus: NexusId,
+        login: &Login,
+        list: &CopyList,
+    ) -> Result<Transfer, Response> {
+        let is_copy =
+            |request: &Request| request.vdisk == place && matches!(request.work, Work::Copy(_));
+        if self.requests.ids(is_copy).len() >= COPIES_MAX {
+            return Err(Response::busy());
+        }
+        let own = self.vdisks[place].serial;
+        let copier = Copier::of(login).ok_or(Response::check(Sense::NOT_REACHABLE))?;
+        let found: Vec<_> = list
+            .designators()
+            .map(|designator| {
+                let named = |vdisk: &&Vdisk| vdisk.unit.is_named(designator);
+                self.vdisks.iter().map(|(_, vdisk)| vdisk).find(named)
+            })
+            .map(|vdisk| vdisk.filter(|vdisk| self.reaches(&copier, own, vdisk.serial)))
+            .collect();
+        let sizes: Vec<_> = (found.iter())
+            .map(|vdisk| vdisk.map(|vdisk| vdisk.unit.copy_target()))
+            .collect();
+        let serials: Vec<_> = (found.iter())
+            .map(|vdisk| vdisk.map(|vdisk| vdisk.serial))
+            .collect();
+        let ranges = list.ranges(&sizes).map_err(Response::check);
+        let unit = &mut self.vdisks[place].unit;
+        unit.copy_began(nexus, list);
+        let ranges = match (ranges, list.identifier) {
+            (Err(refused), Some(identifier)) => {
+                unit.copy_ended(nexus, identifier, &refused);
+                return Err(refused);
+            }
+            (ranges, _) => ranges?,
+        };
+        let side = |index: usize, offset| {
+            let serial = serials[index].expect("a range has units that were found");
+            Place { serial, offset }
+        };
+        let moves = ranges.iter().map(|range| Move {
+            source: side(range.source, range.source_offset),
+            target: side(range.target, range.target_offset),
+            len_bytes: range.len_bytes,
+            segments: range.segments,
+        });
+        let moves = moves.filter(|one| one.source != one.target).collect();
+        Ok(Transfer::new(copier, own, list.identifier, moves))
+    }
+
+    /// True when an initiator that is let in to `own` would be let in to another VDisk without proving anything anew.
+    fn reaches(&self, copier: &Copier, own: Serial, other: Serial) -> bool {
+        let (Some(own), Some(other)) = (self.vdisk(own), self.vdisk(other)) else {
+            return false;
+        };
+        own.serial == other.serial
+            || (other.admission).keeps(&copier.initiator, copier.user.as_deref(), &own.admission)
+    }
+
+    /// Why the next piece of a copy must not be begun.
+    fn copy_forbidden(&self, request: &Request, transfer: &Transfer) -> Option<Response> {
+        if let Some(stopped) = &transfer.stopped {
+            return Some(stopped.clone());
+        }
+        let own = self.vdisk(transfer.own())?;
+        if let Some(sense) = own.unit.sanitize_bars(&request.cdb) {
+            return Some(Response::check(sense));
+        }
+        if let Some(refusal) = own.unit.refusal(request.nexus, &request.cdb) {
+            return Some(refusal);
+        }
+        transfer.uses().find_map(|(serial, write)| {
+            if !self.reaches(&transfer.copier, transfer.own(), serial) {
+                return Some(Response::check(Sense::NOT_REACHABLE));
+            }
+            let unit = &self.vdisk(serial)?.unit;
+            if serial == transfer.own() {
+                return (write && unit.is_write_protected())
+                    .then(|| Response::check(Sense::WRITE_PROTECTED));
+            }
+            unit.forbids_copy(&transfer.copier.port, write)
+                .then(|| Response::check(Sense::OTHER_UNIT_FAILED))
+        })
+    }
+
+    /// The next operation of a copy and its VDisk; an error, or none any more: the answer.
+    fn next_of_copy(&mut self, host: HostId) -> Result<(Serial, HostOp), Response> {
+        let gone = || Response::check(Sense::INTERNAL_FAILURE);
+        let request = self.requests.get(host).ok_or_else(gone)?;
+        let Work::Copy(transfer) = &request.work else {
+            return Err(gone());
+        };
+        if let Some(refused) = self.copy_forbidden(request, transfer) {
+            return Err(refused);
+        }
+        let request = self.requests.get_mut(host).ok_or_else(gone)?;
+        let Work::Copy(transfer) = &mut request.work else {
+            return Err(gone());
+        };
+        let (vdisks, places) = (&self.vdisks, &self.places);
+        let writes_through = |serial| {
+            let vdisk = places.get(&serial).and_then(|place| vdisks.get(*place));
+            vdisk.is_some_and(|vdisk| vdisk.unit.writes_through())
+        };
+        transfer.next_op(writes_through).ok_or(Response::good())
+    }
+}
+
+impl Copier {
+    fn of(login: &Login) -> Option<Self> {
+        Some(Self {
+            initiator: login.initiator.clone(),
+            user: login.user.clone(),
+            port: twindisk_scsi::InitiatorPort::new(&login.initiator, login.isid)?,
+        })
+    }
+}
+
+impl Engine {
+    /// An operation of a copy has ended.
+    pub(crate) fn copied(&mut self, host: HostId, result: HostResult) {
+        let Some(request) = self.core.requests.get_mut(host) else {
+            return;
+        };
+        let Work::Copy(transfer) = &mut request.work else {
+            return;
+        };
+        let ended = transfer.ended(result);
+        if let Some(identifier) = transfer.identifier {
+            let (nexus, progress) = (request.nexus, transfer.progress);
+            let unit = &mut self.core.vdisks[request.vdisk].unit;
+            unit.copy_advanced(nexus, identifier, progress);
+        }
+        match ended.and_then(|()| self.core.next_of_copy(host)) {
+            Ok((serial, op)) => self.core.node.host(serial, host, op, self.core.now_ns),
+            Err(response) => self.answer(host, response),
+        }
+    }
+
+    /// Take a copy in that waited until the reservations were known.
+    ///
+    /// # Errors
+    /// The answer to the command.
+    pub(crate) fn begin_settled_copy(
+        &mut self,
+        host: HostId,
+        list: &CopyList,
+    ) -> Result<(), Response> {
+        let gone = || Response::check(Sense::INTERNAL_FAILURE);
+        let request = self.core.requests.get(host).ok_or_else(gone)?;
+        let (place, nexus, endpoint) = (request.vdisk, request.nexus, request.endpoint);
+        let session = self.session_mut(endpoint);
+        let session = session.filter(|session| session.nexus == nexus);
+        let session = session.ok_or_else(gone)?;
+        session.hold_more(HELD_BYTES);
+        let login = session.login.clone().ok_or_else(gone)?;
+        let request = self.core.requests.get_mut(host).ok_or_else(gone)?;
+        request.held_bytes += HELD_BYTES;
+        let transfer = self.core.begin_copy(place, nexus, &login, list)?;
+        let request = self.core.requests.get_mut(host).ok_or_else(gone)?;
+        request.work = Work::Copy(Box::new(transfer));
+        Ok(())
+    }
+
+    /// Stop those of these commands that are copies, with this answer.
+    pub(crate) fn stop_copies(&mut self, hosts: &[HostId], response: &Response) {
+        for host in hosts {
+            if let Some(request) = self.core.requests.get_mut(*host)
+                && let Work::Copy(transfer) = &mut request.work
+            {
+                transfer.stopped.get_or_insert_with(|| response.clone());
+            }
+        }
+    }
+
+    /// Another state of `serial` is in force: end or stop the copies that it forbids, also those that other VDisks were asked for.
+    /// With `drain` those that are at work are added to `left`, among them all of the sessions in `lost`.
+    pub(crate) fn stop_copies_at(
+        &mut self,
+        serial: Serial,
+        drain: bool,
+        lost: &[NexusId],
+        left: &mut Vec<HostId>,
+    ) {
+        for host in self
+            .core
+            .requests
+            .ids(|request| request.copies_with(serial))
+        {
+            let Some(request) = self.core.requests.get(host) else {
+                continue;
+            };
+            let Work::Copy(transfer) = &request.work else {
+                continue;
+            };
+            let refused = if drain && lost.contains(&request.nexus) {
+                Some(Response::task_aborted())
+            } else {
+                self.core.copy_forbidden(request, transfer)
+            };
+            let Some(refused) = refused else {
+                continue;
+            };
+            if self.core.node.holds(serial, host) {
+                self.core.node.cancel(serial, host, self.core.now_ns);
+                self.answer(host, refused);
+            } else if drain {
+                self.stop_copies(&[host], &refused);
+                left.push(host);
+            }
+        }
+    }
+
+    /// A VDisk is about to be closed: end the copies of others that have to do with it.
+    pub(crate) fn end_copies_with(&mut self, serial: Serial) {
+        for host in self
+            .core
+            .requests
+            .ids(|request| request.copies_with(serial))
+        {
+            if let Some(at) = self.core.requests.get(host).and_then(Request::copies_at) {
+                self.core.node.cancel(at, host, self.core.now_ns);
+            }
+            self.answer(host, Response::check(Sense::NOT_REACHABLE));
+        }
+    }
+}

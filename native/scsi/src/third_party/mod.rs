@@ -1,0 +1,126 @@
+//! Third-party copies (SPC-4 §5.16): the initiator says what is to be copied, and no data travel to it.
+//!
+//! Rules
+//! 1. A parameter list is checked in full before anything is copied; only what it names by designators is looked up by the caller.
+//! 2. What became of a copy is kept for the I_T nexus that asked for it, by list identifier, until the nexus asks for another copy
+//!    by that name or ends.
+
+mod list;
+mod page;
+mod results;
+mod states;
+#[cfg(test)]
+mod tests;
+
+use states::Outcome;
+
+use crate::logical_unit::{LogicalUnit, NexusId};
+use crate::reservations::{InitiatorPort, Nexus, forbids};
+use crate::response::{Response, Status};
+use crate::vpd;
+
+pub(crate) use list::extended_copy;
+pub use list::{CopyList, CopyRange, CopyTarget, Designator};
+pub(crate) use page::page;
+pub(crate) use results::receive_copy_results;
+pub use states::CopyProgress;
+pub(crate) use states::CopyStates;
+
+/// MAXIMUM CSCD DESCRIPTOR COUNT.
+pub(crate) const TARGETS_MAX: usize = 16;
+/// MAXIMUM SEGMENT DESCRIPTOR COUNT.
+pub(crate) const SEGMENTS_MAX: usize = 64;
+/// MAXIMUM SEGMENT LENGTH in bytes.
+pub(crate) const SEGMENT_MAX_BYTES: u64 = 256 << 20;
+/// Bytes of the header of a parameter list.
+pub(crate) const HEADER_BYTES: usize = 16;
+/// Bytes of an identification CSCD descriptor.
+pub(crate) const TARGET_BYTES: usize = 32;
+/// MAXIMUM DESCRIPTOR LIST LENGTH.
+pub(crate) const DESCRIPTORS_MAX_BYTES: usize =
+    TARGETS_MAX * TARGET_BYTES + SEGMENTS_MAX * WITH_OFFSETS_BYTES;
+/// Copies that a logical unit is asked for at the same time.
+pub const COPIES_MAX: usize = 64;
+
+/// Identification descriptor CSCD descriptor.
+pub(crate) const IDENTIFICATION: u8 = 0xe4;
+/// Segment descriptor: block device to block device.
+pub(crate) const BLOCKS: u8 = 0x02;
+/// Segment descriptor: block device to block device with offsets in bytes.
+pub(crate) const WITH_OFFSETS: u8 = 0x0a;
+/// Their lengths in bytes.
+pub(crate) const BLOCKS_BYTES: usize = 28;
+pub(crate) const WITH_OFFSETS_BYTES: usize = 32;
+
+/// RECEIVE COPY STATUS (LID1) and its kin.
+pub(crate) const STATUS: u8 = 0x00;
+pub(crate) const DATA: u8 = 0x01;
+pub(crate) const OPERATING_PARAMETERS: u8 = 0x03;
+pub(crate) const FAILURE_DETAILS: u8 = 0x04;
+
+/// What the device server of a copy asks of the logical units that take part.
+impl LogicalUnit {
+    /// True when a designator names this unit.
+    #[must_use]
+    pub fn is_named(&self, designator: &Designator) -> bool {
+        vpd::is_named(self, designator)
+    }
+
+    /// The unit's size.
+    #[must_use]
+    pub fn copy_target(&self) -> CopyTarget {
+        CopyTarget {
+            blocks: self.blocks(),
+            block_bytes: self.block().bytes(),
+        }
+    }
+
+    /// A copy of this unit's begins.
+    pub fn copy_began(&mut self, nexus: NexusId, list: &CopyList) {
+        if let Some(identifier) = list.identifier {
+            self.copies.begin(nexus, identifier, list.keep);
+        }
+    }
+
+    /// It has come so far.
+    pub fn copy_advanced(&mut self, nexus: NexusId, identifier: u8, progress: CopyProgress) {
+        self.copies.advance(nexus, identifier, progress);
+    }
+
+    /// It ended with this answer.
+    pub fn copy_ended(&mut self, nexus: NexusId, identifier: u8, response: &Response) {
+        let outcome = match response.status {
+            Status::Good => Outcome::Done,
+            _ => Outcome::Failed(response.sense),
+        };
+        self.copies.end(nexus, identifier, outcome);
+    }
+
+    /// True when nothing may be written, by whoever.
+    #[must_use]
+    pub fn is_write_protected(&self) -> bool {
+        self.state.modes.current.write_protect()
+    }
+
+    /// True when the state in force forbids a copy to read from this unit, or with `write` to write to it, for an initiator
+    /// that sent it to another unit, also by its sessions with this one.
+    #[must_use]
+    pub fn forbids_copy(&self, port: &InitiatorPort, write: bool) -> bool {
+        const READ_16: u8 = 0x88;
+        const WRITE_16: u8 = 0x8a;
+        let mut cdb = [0; 16];
+        cdb[0] = if write { WRITE_16 } else { READ_16 };
+        let barred = self.sanitize_bars(&cdb).is_some();
+        if self.state_unreadable || barred || write && self.is_write_protected() {
+            return true;
+        }
+        let own = Nexus {
+            initiator: port.clone(),
+            target: self.group_tag(),
+        };
+        let table = &self.state.reservations;
+        table.reservation.is_some()
+            && forbids(table, Some(&own), &cdb)
+            && (self.nexuses.of_initiator(port)).all(|nexus| forbids(table, Some(nexus), &cdb))
+    }
+}
