@@ -100,7 +100,8 @@ def _draw_trouble(chance: random.Random, checks: str) -> str:
 
 def _draw_fault(chance: random.Random, kind: str, span_s: float, checks: str) -> Fault:
     # Short ones, shorter than the silence that counts as a loss, around it, and long ones.
-    lasts_s = chance.choice([chance.uniform(0.05, 1.0), chance.uniform(1.0, 3.0), chance.uniform(3.0, 8.0)])
+    low_s, high_s = chance.choice([(0.05, 1.0), (1.0, 3.0), (3.0, 8.0), (3.0, 8.0)])
+    lasts_s = chance.uniform(low_s, high_s)
     detail = ""
     if kind in _CHECKS_OF:
         lasts_s = chance.uniform(3.0, 12.0)
