@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,23 +63,58 @@ def _environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def etcd_server(
-    root: Path, *, client: tuple[str, int] | None = None, probe: str = ADDRESS
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run etcd with its data under ``root``; ``client``: where it listens, ``probe``: an address at which it then answers."""
+def etcd_server(root: Path, *, client: tuple[str, int], tls: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Run etcd with its data under ``root``; ``client``: where it listens. ``tls``: with a certificate that it makes itself."""
     binary = shutil.which("etcd")
     assert binary is not None, "tools/install_system_packages.sh test installs it"
-    address, port = client or (ADDRESS, free_ports(ADDRESS, 1)[0])
-    (peer_port,) = free_ports(ADDRESS, 1)
+    address, port = client
+    (peer_port, health_port) = free_ports(ADDRESS, 2)
+    protocol = "https" if tls else "http"
     argv = [binary, "--name", "w", "--data-dir", str(root / "etcd"), "--log-level", "error"]
-    argv += ["--listen-client-urls", f"http://{address}:{port}", "--advertise-client-urls", f"http://{probe}:{port}"]
+    argv += [
+        "--listen-client-urls",
+        f"{protocol}://{address}:{port}",
+        "--advertise-client-urls",
+        f"{protocol}://{ADDRESS}:{port}",
+    ]
     argv += ["--listen-peer-urls", f"http://{ADDRESS}:{peer_port}", "--heartbeat-interval", "50"]
     argv += ["--initial-advertise-peer-urls", f"http://{ADDRESS}:{peer_port}", "--election-timeout", "500"]
     argv += ["--initial-cluster", f"w=http://{ADDRESS}:{peer_port}", "--unsafe-no-fsync"]
     if "unsafe-no-fsync" not in subprocess.run([binary, "--help"], capture_output=True, text=True, check=False).stdout:
         argv.remove("--unsafe-no-fsync")
-    with _running(argv, probe, port, "/health", root / "etcd.log") as process:
+    argv += ["--listen-metrics-urls", f"http://{ADDRESS}:{health_port}", *(["--auto-tls"] if tls else [])]
+    with _running(argv, ADDRESS, health_port, "/health", root / "etcd.log") as process:
         yield process
+
+
+def etcd_certificate(root: Path) -> Path:
+    """Return the certificate that an etcd with TLS made itself."""
+    return root / "etcd" / "fixtures" / "client" / "cert.pem"
+
+
+def etcd_wants_accounts(root: Path, port: int, passwords: dict[str, str], prefix: str) -> None:
+    """Have an etcd with TLS let in only these users, each but root for the keys under a prefix."""
+    trusted = ssl.create_default_context(cafile=etcd_certificate(root))
+    connection = http.client.HTTPSConnection(ADDRESS, port, timeout=20, context=trusted)
+
+    def call(path: str, **body: object) -> None:
+        connection.request("POST", f"/v3/auth/{path}", json.dumps(body))
+        answer = connection.getresponse()
+        said = answer.read()
+        assert answer.status == 200, said
+
+    def coded(text: str) -> str:
+        return b64encode(text.encode()).decode()
+
+    with contextlib.closing(connection):
+        for user, password in passwords.items():
+            call("user/add", name=user, password=password)
+            call("role/add", name=user)
+            call("user/grant", user=user, role=user)
+            if user != "root":
+                keys = {"permType": "READWRITE", "key": coded(prefix), "range_end": coded(prefix[:-1] + "0")}
+                call("role/grant", name=user, perm=keys)
+        call("enable")
 
 
 @contextlib.contextmanager

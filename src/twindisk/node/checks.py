@@ -49,7 +49,13 @@ async def add(node: Node, peer: str, kind: CheckKind, command: str) -> Check:
         raise RefusedError(RefusedProblem.SELF_MIRROR, peer=peer, node=node.config.node_name)
     if (kind in (CheckKind.FENCE, CheckKind.WITNESS)) != bool(command) or "\n" in command:
         raise InvalidError(InvalidProblem.CHECK, kind=kind.value, value=command)
+    # Before it is this change's turn: others shall not wait for a witness.
     witness = await use.meet(command, node.config.etc, MEET_LIMIT_S) if kind is CheckKind.WITNESS else ""
+    async with node.change():
+        return await _add(node, peer, kind, command, witness)
+
+
+async def _add(node: Node, peer: str, kind: CheckKind, command: str, witness: str) -> Check:
     if any((check.kind, check.command, check.witness) == (kind, command, witness) for check in node.state.checks(peer)):
         raise ConflictError(ConflictProblem.CHECK_EXISTS, peer=peer, kind=kind.value, node=node.config.node_name)
     with node.state.transaction():

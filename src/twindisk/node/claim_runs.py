@@ -38,6 +38,8 @@ class ClaimRuns:
         self._node_name = node_name
         self._log = log
         self._runs: dict[VDiskName, _Run] = {}
+        self._troubles: dict[VDiskName, str] = {}
+        """What was logged last of a VDisk whose witness is not reached."""
 
     def start(self, effect: RunClaim) -> None:
         """Start a claim; an older one of the same VDisk is given up."""
@@ -67,16 +69,25 @@ class ClaimRuns:
             verdict, standing = await self._claim(effect)
         except TwindiskError as error:
             told = tell(error).detail
-            log.warning("the witness was not asked", problem=told)
+            self._log_trouble(log, effect.vdisk, told)
             self._post(ClaimFailed(effect.vdisk, effect.run, told))
         except Exception:  # no outcome would hold the VDisk's I/O for ever
             log.exception("a claim broke off")
             self._post(ClaimFailed(effect.vdisk, effect.run, "an internal error"))
         else:
             seconds = round(asyncio.get_running_loop().time() - begun, 3)
+            self._troubles.pop(effect.vdisk, None)
             log.warning("the witness answered", verdict=verdict.value, owner=standing.owner, seconds=seconds)
             outcome = ClaimWon if verdict is Verdict.WON else ClaimLost
             self._post(outcome(effect.vdisk, effect.run))
+
+    def _log_trouble(self, log: Log, vdisk: VDiskName, told: str) -> None:
+        """Say once what is asked again and again."""
+        if self._troubles.get(vdisk) == told:
+            log.debug("the witness was not reached again", problem=told)
+        else:
+            self._troubles[vdisk] = told
+            log.warning("the witness was not reached", problem=told)
 
     async def _claim(self, effect: RunClaim) -> tuple[Verdict, Claim]:
         known = self._state.vdisk(effect.vdisk)

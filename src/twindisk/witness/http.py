@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -19,13 +21,22 @@ _LIMIT_S: Final = 30.0
 @asynccontextmanager
 async def http_client(accounts: Accounts, *, tls: bool) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client without proxies or redirects. Raises WitnessError(TLS)."""
-    try:
-        verify = ssl.create_default_context(cafile=accounts.ca_file) if tls else False
-    except OSError as error:
-        detail = f"{accounts.ca_file}: {error.strerror or error}"
-        raise WitnessError(WitnessProblem.TLS, detail=detail) from error
+    verify = _trust(accounts.ca_file) if tls else False
     async with httpx.AsyncClient(verify=verify, trust_env=False, timeout=_LIMIT_S) as client:
         yield client
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """Return whom TLS trusts. Reading the authorities takes long, and many VDisks may ask at once: it is done once per file."""
+    try:
+        return _read_authorities(ca_file, 0 if ca_file is None else Path(ca_file).stat().st_mtime_ns)
+    except OSError as error:
+        raise WitnessError(WitnessProblem.TLS, detail=f"{ca_file}: {error.strerror or error}") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _read_authorities(ca_file: str | None, _written_ns: int) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
 
 
 async def ask(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:

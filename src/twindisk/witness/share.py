@@ -27,11 +27,12 @@ from typing import Final, TypeVar
 from twindisk.errors import WitnessError, WitnessProblem
 from twindisk.witness.place import SharePlace
 
-_HANGING_MAX: Final = 16
-"""Calls that may hang at a time; more are not begun."""
+_RUNNING_MAX: Final = 16
+"""Calls that may run, or hang, at a time; others wait for their turn."""
+_TURN_PAUSE_S: Final = 0.01
 _STALE_PAUSE_S: Final = 0.05
 Result = TypeVar("Result")
-_hanging = threading.BoundedSemaphore(_HANGING_MAX)
+_running = threading.BoundedSemaphore(_RUNNING_MAX)
 
 
 @asynccontextmanager
@@ -121,8 +122,10 @@ async def _in_thread(
 
     ``discard`` gets what comes when nobody waits for it any more.
     """
-    if not _hanging.acquire(blocking=False):
-        raise WitnessError(WitnessProblem.UNREACHABLE, detail=f"{where}: earlier calls hang")
+    our_turn = _running.acquire(blocking=False)
+    while not our_turn:
+        await asyncio.sleep(_TURN_PAUSE_S)
+        our_turn = _running.acquire(blocking=False)
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Result] = loop.create_future()
 
@@ -142,7 +145,7 @@ async def _in_thread(
         except Exception as error:  # noqa: BLE001 - whoever waits is to see it
             told = functools.partial(fail, error)
         finally:
-            _hanging.release()
+            _running.release()
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(told)
 

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from fakes.witnesses import ADDRESS, etcd_place, free_ports, s3_place, write_accounts
+from fakes.witnesses import (
+    ADDRESS,
+    etcd_certificate,
+    etcd_place,
+    etcd_server,
+    etcd_wants_accounts,
+    free_ports,
+    s3_place,
+    write_accounts,
+)
 from twindisk.brain.witness import Claim, Verdict, Walk
 from twindisk.errors import ConfigError, TwindiskError, WitnessError, WitnessProblem
 from twindisk.witness import record, use
@@ -74,6 +83,13 @@ async def test_two_nodes_find_the_same_name(place: str, etc: Path) -> None:
     name = await use.meet(place, etc, LIMIT_S)
     assert await use.meet(place, etc, LIMIT_S) == name
     assert await use.try_witness(place, etc, LIMIT_S) == name
+
+
+async def test_many_vdisks_ask_at_once(place: str, etc: Path) -> None:
+    name = await use.meet(place, etc, LIMIT_S)
+    serials = [f"6e{number:030x}" for number in range(1000, 1060)]
+    verdicts = await asyncio.gather(*(claim(place, etc, name, walk(A, 1, 1), serial) for serial in serials))
+    assert set(verdicts) == {Verdict.WON}
 
 
 @pytest.mark.promise("P2")
@@ -172,6 +188,25 @@ async def test_one_dead_endpoint_of_two_does_not_matter(etc: Path, tmp_path: Pat
         name = await use.meet(both, etc, LIMIT_S)
         assert await use.meet(place, etc, LIMIT_S) == name
         assert await claim(both, etc, name, walk(A, 1, 1)) is Verdict.WON
+
+
+async def test_etcd_over_tls_with_an_account(tmp_path: Path) -> None:
+    (port,) = free_ports(ADDRESS, 1)
+    place = f"etcds://{ADDRESS}:{port}/twindisk"
+    with etcd_server(tmp_path, client=(ADDRESS, port), tls=True):
+        accounts = f"CaFile={etcd_certificate(tmp_path)}\n"
+        write_accounts(tmp_path, accounts)
+        name = await use.meet(place, tmp_path, LIMIT_S)
+        etcd_wants_accounts(tmp_path, port, {"root": "for-the-test", "twindisk": "hush-hush"}, "twindisk/")
+        assert await problem_of(place, tmp_path) is WitnessProblem.DENIED
+        write_accounts(tmp_path, f"{accounts}EtcdUser=twindisk\nEtcdPassword=wrong\n")
+        assert await problem_of(place, tmp_path) is WitnessProblem.DENIED
+        write_accounts(tmp_path, f"{accounts}EtcdUser=twindisk\nEtcdPassword=hush-hush\n")
+        assert await use.meet(place, tmp_path, LIMIT_S) == name
+        assert await claim(place, tmp_path, name, walk(A, 1, 1)) is Verdict.WON
+        assert await problem_of(place.replace("/twindisk", "/other"), tmp_path) is WitnessProblem.DENIED
+        write_accounts(tmp_path, "")
+        assert await problem_of(place, tmp_path) is WitnessProblem.UNREACHABLE  # a certificate that nobody vouches for
 
 
 async def test_accounts_are_needed_private_and_never_shown(tmp_path: Path) -> None:
