@@ -48,6 +48,8 @@ class Daemon:
         self._count = 0
         self._run_number = 0
         self._claims: dict[str, int] = {}
+        self._tells = 0
+        self._telling: int | None = None
         self.engine = Engine(machine, self._on_report)
         settings = Settings(fence_limit_ms=3_000, leave_limit_ms=5_000)
         self.state = NodeState(address=PeerAddress(self._world.addresses[machine.index]), settings=settings)
@@ -93,8 +95,8 @@ class Daemon:
         broken = broken_invariants(self.state)
         if broken:
             raise Failed("brain", f"{self._machine.name}: {broken}")
-        if isinstance(event, ev.PeerUp):
-            self._tell_check(again=True)
+        if isinstance(event, ev.PeerUp | ev.ChecksChanged):
+            self._tell_check()
         follow_ups: list[ev.Event] = []
         for effect in effects:
             if isinstance(effect, ef.EngineEffect):
@@ -105,14 +107,39 @@ class Daemon:
         self._busy = False
         self._next()
 
-    def _tell_check(self, *, again: bool = False) -> None:
-        """Let the peer know by which check this node decides, until it has heard it or the link is down."""
+    def check_again(self) -> None:
+        """Take over what an operator changed."""
+        self.post(ev.ChecksChanged(self._peer, self._machine.checks))
+
+    def _tell_check(self) -> None:
+        """Let the peer know by which check this node decides, one request at a time, until it has heard it or the link is down."""
+        self._tells += 1
+        if self._telling is None:
+            self._tell()
+
+    def _tell(self) -> None:
         peer = self.state.peers[self._peer]
-        if peer.link is Link.UP and (again or not peer.heard):
+        self._telling = self._tells if peer.link is Link.UP else None
+        if self._telling is not None:
             rule = ruling_rule(peer.checks)
-            me = self.state.address
-            self._world.tell(1 - self._machine.index, ev.PeerCheckTold(me, rule), ev.CheckHeard(self._peer, rule))
-            self._machine.later(SECOND, self._tell_check)
+            heard = ev.CheckHeard(self._peer, rule)
+            if self._world.mutant.presumes():
+                self.post(heard)
+            told = ev.PeerCheckTold(self.state.address, rule)
+            number = self._telling
+            self._world.tell(1 - self._machine.index, told, lambda: self._told(number, heard))
+            self._machine.later(SECOND, self._told, number, None)
+
+    def _told(self, number: int, heard: ev.Event | None) -> None:
+        """End a request: answered, or given up."""
+        if self._telling != number:
+            return
+        self._telling = None
+        if heard is not None:
+            self.post(heard)
+        if heard is None or self._tells != number:
+            self._tells += 1
+            self._tell()
 
     def _note(self, event: ev.Event, before: NodeState, effects: tuple[ef.Effect, ...]) -> None:
         moves = [

@@ -2,6 +2,7 @@
 
 Requests and answers take their time, are lost, or wait; what was sent arrives although nobody waits for it any more. Now and then
 a node, or both, cannot reach it for a while, and it may say that a slot is taken which is not: it never says the opposite.
+In some runs operators move the nodes, each by itself, from one witness to another and back.
 """
 
 import random
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from twindisk.sim.machine import Machine
     from twindisk.sim.world import World
 
-CHECK: Final = Check(CheckKind.WITNESS, "sim://witness", "w1")
+CHECKS: Final = tuple((Check(CheckKind.WITNESS, f"sim://{name}", name),) for name in ("w1", "w2"))
 _WITNESSED: Final = 0.2
 """The part of all runs whose pair has a witness."""
 
@@ -30,11 +31,12 @@ class Witness:
         self._world = world
         self._rng = random.Random(f"{world.seed} witness")
         self.wanted = self._rng.random() < _WITNESSED
-        self._slots: dict[tuple[str, int], Claim] = {}
+        self._slots: dict[tuple[str, str, int], Claim] = {}
         self._cut: set[int] = set()
         self._loss = self._rng.choice([0.0, 0.0, 0.1, 0.3])
         self._lies = self._rng.choice([0.0, 0.0, 0.0, 0.2])
         self._slow = self._rng.choice([0.02, 0.1])
+        self._moves = self._rng.choice([0, 0, 0, 3, 12])
 
     def plan(self, span_ns: int) -> None:
         """Draw when the witness cannot be reached, and by whom."""
@@ -42,14 +44,33 @@ class Witness:
             nodes = self._rng.choice([(0,), (1,), (0, 1)])
             self._world.clock.after(self._rng.randrange(span_ns), self._break_off, nodes)
 
+        for _ in range(self._moves if self.wanted else 0):
+            node = self._world.machines[self._rng.randrange(2)]
+            at_ns = self._rng.randrange(span_ns)
+            for change in range(self._rng.choice([1, 1, 2])):
+                self._world.clock.after(at_ns + change * self._rng.randrange(200) * MS, self._move, node)
+
+    def _move(self, node: "Machine") -> None:
+        self.give(node, self._rng.choice(CHECKS))
+
+    def give(self, node: "Machine", checks: tuple[Check, ...]) -> None:
+        """Have an operator give a node a witness; it is kept while the node is down."""
+        if checks != node.checks:
+            node.note("OPERATOR %s", checks)
+            node.checks = checks
+            if node.daemon is not None:
+                node.enter(node.life, node.daemon.check_again, ())
+
     def _break_off(self, nodes: tuple[int, ...]) -> None:
         self._world.trace.note("**", "fault: no witness for %s", nodes)
         self._cut.update(nodes)
         self._world.clock.after(self._rng.randint(100, 9000) * MS, self._cut.difference_update, nodes)
 
     def heal(self) -> None:
-        """Let everybody reach it."""
+        """Let everybody reach it, and both nodes ask the same."""
         self._cut.clear()
+        for machine in self._world.machines if self.wanted else ():
+            self.give(machine, CHECKS[0])
         self._loss = self._lies = 0.0
 
     def claim(self, machine: "Machine", effect: ef.RunClaim, wanted: Callable[[], bool]) -> None:
@@ -79,30 +100,32 @@ class Witness:
                 tell(outcome(effect.vdisk, effect.run))
 
         def ask() -> None:
-            self._request(machine, effect.vdisk, walk, lambda found: machine.enter(life, answered, (found,)))
+            self._request(machine, effect, walk, lambda found: machine.enter(life, answered, (found,)))
 
         ask()
         machine.later(effect.limit_ms * MS, tell, ev.ClaimFailed(effect.vdisk, effect.run, "too late"))
 
-    def _request(self, machine: "Machine", vdisk: str, walk: Walk, reply: Callable[[Claim | None], None]) -> None:
-        slot, mine, node = walk.slot, walk.mine, machine.index
+    def _request(
+        self, machine: "Machine", effect: ef.RunClaim, walk: Walk, reply: Callable[[Claim | None], None]
+    ) -> None:
+        slot, mine, node = (effect.witness, effect.vdisk, walk.slot), walk.mine, machine.index
 
         def arrive() -> None:
-            found = self._take(vdisk, slot, mine)
+            found = self._take(slot, mine)
             if node not in self._cut and self._rng.random() >= self._loss:
                 self._world.clock.after(self._delay_ns(), reply, found)
 
         if node not in self._cut and self._rng.random() >= self._loss:
             self._world.clock.after(self._delay_ns(), arrive)
 
-    def _take(self, vdisk: str, slot: int, mine: Claim) -> Claim | None:
+    def _take(self, slot: tuple[str, str, int], mine: Claim) -> Claim | None:
         """Write a slot, or return what is in it."""
         if self._rng.random() < self._lies:
             return Claim("somebody", 1 << 62)
-        found = self._slots.get((vdisk, slot))
+        found = self._slots.get(slot)
         if found is not None and not self._world.mutant.overwrites():
             return found
-        self._slots[vdisk, slot] = mine
+        self._slots[slot] = mine
         return None
 
     def _delay_ns(self) -> int:

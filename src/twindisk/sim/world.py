@@ -1,6 +1,7 @@
 """One run: two nodes, their network and disks, initiators, an operator, faults; all from one seed."""
 
 import random
+from collections.abc import Callable
 from typing import Final
 
 from twindisk.brain import events as ev
@@ -20,7 +21,7 @@ from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
 from twindisk.sim.reservations import encode
 from twindisk.sim.trace import Failed, Trace
-from twindisk.sim.witness import CHECK, Witness
+from twindisk.sim.witness import CHECKS, Witness
 
 _CHECKS: Final = (
     (("fence", "kill"),),
@@ -67,7 +68,7 @@ class World:
         self.witness = Witness(self)
         checks = checks_of(self.rng.choice(_CHECKS))
         if self.witness.wanted:
-            checks = (CHECK,)
+            checks = CHECKS[0]
         self.machines = [Machine(self, at, self._make_disks(at), checks) for at in range(2)]
         self.network.ends = list(self.machines)
         names = [f"i{at}{worker}" for at in range(2) for worker in range(self.rng.randint(1, 2))]
@@ -166,7 +167,7 @@ class World:
         if machine.daemon is not None:
             machine.enter(machine.life, machine.daemon.post, (event,))
 
-    def tell(self, node: int, event: ev.Event, heard: ev.Event) -> None:
+    def tell(self, node: int, event: ev.Event, heard: Callable[[], None]) -> None:
         """Let one node's daemon tell the other's something over REST, and hear that it was taken."""
         machine = self.machines[1 - node]
         life = machine.life
@@ -176,7 +177,7 @@ class World:
             if listener.daemon is not None and not listener.frozen:
                 listener.daemon.post(event)
                 if node not in self.network.cut and 1 - node not in self.network.cut and machine.daemon is not None:
-                    self.clock.after(self.hop_ns(), machine.enter, life, machine.daemon.post, (heard,))
+                    self.clock.after(self.hop_ns(), machine.enter, life, heard, ())
 
         if node not in self.network.cut and 1 - node not in self.network.cut:
             self.clock.after(self.hop_ns(), told)
