@@ -19,7 +19,7 @@ from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, iqn
 from twindisk.demo.place import NodePlace, write_configuration
 from twindisk.demo.story import compare_when_idle
-from twindisk.demo.workload import Workload
+from twindisk.demo.workload import Pauses, Workload
 from twindisk.initiator import InitiatorError, MultipathDisk, Session, SessionOptions
 
 pytestmark = pytest.mark.timeout(240)
@@ -186,7 +186,9 @@ async def tell(story: Story) -> None:
             group.create_task(workload.write_until_stopped())
             for part in (cut_apart, killed, without_the_witness):
                 await moves_on(workload)
+                workload.pauses = Pauses()
                 await part(story, workload)
+                print(f"{part.__name__}: longest pause {workload.pauses.longest_s:.1f} s")
             await moves_on(workload)
             workload.stop()
         comparison = await compare_when_idle(pair)
@@ -194,7 +196,6 @@ async def tell(story: Story) -> None:
         for node in pair.nodes:
             async with await Session.connect(node.place.portal, iqn(pair.vdisk)) as session:
                 assert await workload.count_lost(session) == 0
-    print(f"longest pause {workload.pauses.longest_s:.1f} s in {workload.writes} writes")
 
 
 async def run(root: Path, own: str) -> None:

@@ -123,8 +123,6 @@ class Daemon:
         if self._telling is not None:
             rule = ruling_rule(peer.checks)
             heard = ev.CheckHeard(self._peer, rule)
-            if self._world.mutant.presumes():
-                self.post(heard)
             told = ev.PeerCheckTold(self.state.address, rule)
             number = self._telling
             self._world.tell(1 - self._machine.index, told, lambda: self._told(number, heard))

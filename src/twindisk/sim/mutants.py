@@ -33,10 +33,6 @@ class Mutant:
         """Whether the witness writes over a slot that is taken."""
         return False
 
-    def presumes(self) -> bool:
-        """Whether a node takes its peer to have heard which witness it asks as soon as it says so."""
-        return False
-
 
 def _is_disk(action: Action, operation: str) -> bool:
     return bool(action[0] == "disk" and action[3] == operation)
@@ -140,14 +136,6 @@ class ForgetfulWitness(Mutant):
         return True
 
 
-class PresumedHeard(Mutant):
-    """A node takes its peer to have heard which witness it asks as soon as it says so."""
-
-    def presumes(self) -> bool:
-        """Presume."""
-        return True
-
-
 class EveryClaimSpent(Mutant):
     """Node B takes every claim of its peer for one of before."""
 
@@ -176,7 +164,6 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "forgotten-record": ForgottenRecord,
     "ignored-drain": IgnoredDrain,
     "stale-record": StaleRecord,
-    "presumed-heard": PresumedHeard,
     "forgetful-witness": ForgetfulWitness,
     "every-claim-spent": EveryClaimSpent,
     "old-epoch-claimed": OldEpochClaimed,
