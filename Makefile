@@ -107,6 +107,11 @@ bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/
 	@tools/install_system_packages.sh demo bench
 	$(BIN)/python -m bench
 
+.PHONY: bench-pauses
+bench-pauses: build deps ## Measure how long initiators wait at the loss of a node or link; writes docs/pauses.md; needs root
+	@tools/install_system_packages.sh torture
+	PYTHONPATH=tests $(BIN)/python -m bench.pauses
+
 .PHONY: deb
 deb: $(VENV)/.environment ## Build the Debian packages into dist/
 	@tools/install_system_packages.sh deb
