@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from twindisk.api.schemas import RoleChange
 from twindisk.cli.columns import sanitize_words
 from twindisk.client import NodeClient
 from twindisk.demo.node import Node
-from twindisk.demo.pair import Pair, iqn
+from twindisk.demo.pair import POOL, Pair, iqn
 from twindisk.demo.story import compare_when_idle
 from twindisk.initiator import (
     CheckConditionError,
@@ -30,10 +31,12 @@ from twindisk.initiator import (
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 SIZE_BYTES = 64 << 20
-OVERWRITE, BLOCK_ERASE = 1, 2
+OVERWRITE, BLOCK_ERASE, EXIT_FAILURE_MODE = 1, 2, 31
 SECRET = b"an old secret that nobody may read again".ljust(64, b".")
 PATTERN = b"\xa5\x5a\x00"
 IN_PROGRESS = (SenseKey.NOT_READY, 0x04, 0x1B)
+FAILED = (SenseKey.MEDIUM_ERROR, 0x31, 0x03)
+INVALID_FIELD_IN_CDB = (SenseKey.ILLEGAL_REQUEST, 0x24, 0x00)
 LIMIT_S = 90.0
 
 
@@ -300,6 +303,31 @@ async def test_a_reset_ends_the_command_and_not_the_operation(small: Pair) -> No
             await asked
         await ended(small, small.second)
     await assert_overwritten(small)
+
+
+@pytest.mark.promise("P5")
+async def test_an_overwrite_without_room_fails_on_both_nodes_until_it_is_made_good(small: Pair) -> None:
+    size_bytes = 2 * shutil.disk_usage(small.first.place.disk).free
+    await small.first.run("twindisk", "vdisk", "create", "LARGE", str(size_bytes), "--pool", POOL)
+    peer = small.second.place.mirror_address
+    await small.first.run("qsync", "-s", "LARGE", "-d", "LARGE", "-r", peer, "-g", POOL)
+    large = Pair(*small.nodes, vdisk="LARGE")
+    await large.wait_enabled()
+    async with await connect(large, large.first) as one, await connect(large, large.second) as two:
+        await one.write(1 << 20, SECRET * 8)
+        parameters = overwrite(1)
+        for unrestricted in (True, False):
+            begin = cdb.sanitize(OVERWRITE, unrestricted=unrestricted, length=len(parameters))
+            assert await sense_of(two, begin, data_out=parameters) == FAILED
+            for session in (one, two):
+                assert await sense_of(session, cdb.read_16(2048, 1), data_in_bytes=512) == FAILED
+                assert await sense_of(session, cdb.test_unit_ready()) == FAILED
+            left = await sense_of(one, cdb.sanitize(EXIT_FAILURE_MODE))
+            assert left == (None if unrestricted else INVALID_FIELD_IN_CDB)
+            if unrestricted:
+                assert await two.read(1 << 20, 512) == SECRET * 8, "nothing was changed"
+        await two.command(cdb.sanitize(BLOCK_ERASE))
+        assert await one.read(1 << 20, 512) == bytes(512)
 
 
 @pytest.mark.promise("P5")

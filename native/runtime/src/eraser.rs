@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use twindisk_mirror::{Change, ChangeKind, HostId, HostOp, HostResult, Payload};
+use twindisk_mirror::{Change, ChangeKind, HostId, HostOp, Payload};
 use twindisk_scsi::{Operation, SanitizeStep};
 
 /// Bytes after which the state is told how far the operation is: so many at least and at most, else 1/256 of the disk.
@@ -20,6 +20,24 @@ const UNMAP_BYTES: u64 = 256 << 20;
 const FILL_BYTES: u64 = 1 << 20;
 /// Bytes that an overwrite leaves free in the pool: a disk that is full fails all of its VDisks.
 const SPARE_BYTES: u64 = 64 << 20;
+/// The space of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Bytes that it takes.
+    pub(crate) taken_bytes: u64,
+    /// Bytes that its disk has left.
+    pub(crate) free_bytes: u64,
+}
+
+impl Space {
+    /// True when all blocks of a VDisk of this size can be written. Looked at as a whole, so that what fails has as a rule not
+    /// even begun, and the pool is not filled for nothing.
+    fn has_room(self, size_bytes: u64) -> bool {
+        let missing = size_bytes.saturating_sub(self.taken_bytes);
+        missing == 0 || self.free_bytes >= missing.saturating_add(SPARE_BYTES)
+    }
+}
+
 /// How far the carrying out of an operation is. One host operation is under way at every moment.
 #[derive(Debug)]
 pub(crate) struct Eraser {
@@ -37,8 +55,6 @@ pub(crate) struct Eraser {
 pub(crate) enum Stage {
     /// Waits for a turn, to change nothing.
     Claiming,
-    /// Looks how much of the step has no space yet.
-    Looking,
     /// Changes the step from its start on.
     Changing(Range<u64>),
     /// Makes it durable.
@@ -69,37 +85,21 @@ impl Eraser {
         start..(start + step_bytes).min(self.size_bytes)
     }
 
-    /// What follows a host operation that ended well; `free_bytes`: in the pool. `None`: nothing, the state says how it ended.
-    pub(crate) fn next(
-        &mut self,
-        result: &HostResult,
-        free_bytes: impl FnOnce() -> u64,
-    ) -> Option<HostOp> {
+    /// What follows a host operation that ended well. `None`: nothing, the state says how it ended.
+    pub(crate) fn next(&mut self, space: impl Fn() -> Space) -> Option<HostOp> {
         let step = self.step();
-        match (self.stage.clone(), result) {
-            (Stage::Claiming, _) if self.block.is_some() && !step.is_empty() => {
-                self.stage = Stage::Looking;
-                Some(HostOp::Allocation {
-                    offset: step.start,
-                    len_bytes: step.end - step.start,
-                })
+        match self.stage.clone() {
+            Stage::Claiming if self.block.is_some() && !space().has_room(self.size_bytes) => {
+                Some(self.say(SanitizeStep::Failed))
             }
-            (Stage::Claiming, _) => Some(self.change(step)),
-            (Stage::Looking, HostResult::Allocation(held)) => {
-                let held: u64 = held.iter().map(|(_, len_bytes)| len_bytes).sum();
-                let missing = (step.end - step.start).saturating_sub(held);
-                if missing > 0 && free_bytes() < missing.saturating_add(SPARE_BYTES) {
-                    return Some(self.say(SanitizeStep::Failed));
-                }
-                Some(self.change(step))
-            }
-            (Stage::Changing(left), _) => Some(self.change(left)),
-            (Stage::Flushing, _) => Some(self.reached(step.end)),
-            (Stage::Saying(SanitizeStep::Reached { .. }), _) => {
+            Stage::Claiming => Some(self.change(step)),
+            Stage::Changing(left) => Some(self.change(left)),
+            Stage::Flushing => Some(self.reached(step.end)),
+            Stage::Saying(SanitizeStep::Reached { .. }) => {
                 self.stage = Stage::Claiming;
-                self.next(result, free_bytes)
+                self.next(space)
             }
-            (Stage::Looking, _) | (Stage::Saying(_), _) => None,
+            Stage::Saying(_) => None,
         }
     }
 
@@ -155,7 +155,10 @@ mod tests {
     use super::*;
 
     const BLOCK_BYTES: u64 = 512;
-    const PLENTY: u64 = u64::MAX;
+    const PLENTY: Space = Space {
+        taken_bytes: 0,
+        free_bytes: u64::MAX,
+    };
 
     fn eraser(method: Method, size_bytes: u64) -> Eraser {
         let operation = Operation::new(method, false);
@@ -175,9 +178,7 @@ mod tests {
     fn carry_out(eraser: &mut Eraser, disk: &mut [u8]) -> Vec<(SanitizeStep, Vec<u8>)> {
         let mut said = Vec::new();
         let mut flushed = disk.to_vec();
-        let mut result = HostResult::Done;
-        while let Some(op) = eraser.next(&result, || PLENTY) {
-            result = HostResult::Done;
+        while let Some(op) = eraser.next(|| PLENTY) {
             match op {
                 HostOp::Change { change, .. } => {
                     let at = |bytes: u64| usize::try_from(bytes / BLOCK_BYTES).unwrap();
@@ -192,7 +193,6 @@ mod tests {
                     };
                     disk[range].fill(byte);
                 }
-                HostOp::Allocation { .. } => result = HostResult::Allocation(Vec::new()),
                 HostOp::Flush => flushed = disk.to_vec(),
                 HostOp::Turn { .. } => {
                     let Stage::Saying(step) = eraser.stage else {
@@ -248,26 +248,24 @@ mod tests {
 
     #[test]
     fn an_overwrite_that_would_fill_the_pool_fails_before_it_does() {
-        let step = 16 << 20;
-        let all = HostResult::Allocation(vec![(0, step)]);
-        let none = HostResult::Allocation(Vec::new());
-        for (held, free, fails) in [
-            (&none, SPARE_BYTES + step - 1, true),
-            (&none, SPARE_BYTES + step, false),
-            (&all, 0, false),
+        let size_bytes = 32 << 20;
+        for (taken_bytes, free_bytes, fails) in [
+            (0, SPARE_BYTES + size_bytes - 1, true),
+            (0, SPARE_BYTES + size_bytes, false),
+            (size_bytes / 2, SPARE_BYTES + size_bytes / 2, false),
+            (size_bytes, 0, false),
         ] {
-            let mut eraser = overwrite(1, 2 * step);
-            let look = eraser.next(&HostResult::Done, || PLENTY).unwrap();
-            assert_eq!(
-                look,
-                HostOp::Allocation {
-                    offset: 0,
-                    len_bytes: step
-                }
-            );
-            let next = eraser.next(held, || free).unwrap();
+            let space = || Space {
+                taken_bytes,
+                free_bytes,
+            };
+            let mut eraser = overwrite(1, size_bytes);
+            let next = eraser.next(space).unwrap();
             assert_eq!(matches!(next, HostOp::Turn { .. }), fails);
             assert_eq!(eraser.stage == Stage::Saying(SanitizeStep::Failed), fails);
+            let mut erase = self::eraser(Method::BlockErase, size_bytes);
+            let next = erase.next(space).unwrap();
+            assert!(matches!(next, HostOp::Change { .. }), "it takes no space");
         }
     }
 

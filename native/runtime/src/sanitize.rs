@@ -12,8 +12,9 @@ use twindisk_mirror::{HostId, HostOp, HostResult, RecordChange, Role, Serial};
 use twindisk_scsi::{NexusId, Response};
 
 use crate::engine::Engine;
-use crate::eraser::{Eraser, Stage};
+use crate::eraser::{Eraser, Space, Stage};
 use crate::request::{Request, Work};
+use crate::vdisk::Vdisk;
 
 /// Ids of host operations from here on are those of this module.
 const IDS_FROM: u64 = 1 << 63;
@@ -126,11 +127,9 @@ impl Engine {
             return;
         };
         let op = match result {
-            HostResult::Done | HostResult::Allocation(_) => {
+            HostResult::Done => {
                 let vdisk = self.core.vdisk(serial);
-                eraser.next(result, || {
-                    vdisk.map_or(0, |vdisk| free_bytes(&vdisk.directory))
-                })
+                eraser.next(|| vdisk.map_or(FULL, space_of))
             }
             _ => None,
         };
@@ -181,7 +180,17 @@ impl Engine {
     }
 }
 
-/// Bytes that a copy's disk has left; none if that cannot be told.
-fn free_bytes(directory: &std::path::Path) -> u64 {
-    rustix::fs::statvfs(directory).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+/// What is assumed where it cannot be told.
+const FULL: Space = Space {
+    taken_bytes: 0,
+    free_bytes: 0,
+};
+
+fn space_of(vdisk: &Vdisk) -> Space {
+    let facts = rustix::fs::statvfs(&vdisk.directory).ok();
+    let taken = vdisk.files.bytes_allocated().ok();
+    facts.zip(taken).map_or(FULL, |(facts, taken_bytes)| Space {
+        taken_bytes,
+        free_bytes: facts.f_bavail.saturating_mul(facts.f_frsize),
+    })
 }
