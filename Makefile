@@ -42,14 +42,12 @@ demo: build deps ## Run the main job on this machine: mirror, kill a node under 
 .PHONY: fmt
 fmt: $(VENV)/.environment ## Format everything
 	cargo fmt --all
-	cargo fmt --manifest-path native/fuzz/Cargo.toml
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --quiet .
 
 .PHONY: lint
 lint: build ## Check formats, lints, types and the stub of the native module
 	cargo fmt --all -- --check
-	cargo fmt --manifest-path native/fuzz/Cargo.toml -- --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

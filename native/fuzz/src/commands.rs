@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use twindisk_scsi::{
-    AccessState, BlockSize, Identity, InitiatorPort, IoRequest, LogicalUnit, MAX_TRANSFER_BYTES,
-    NexusId, SanitizeStep, StateChange, Status, Step, UnitState,
+    AccessState, BlockSize, CopyList, Identity, InitiatorPort, LogicalUnit, NexusId, SanitizeStep,
+    StateChange, Status, Step, UnitState, is_within_bounds,
 };
 
 use crate::input::Input;
@@ -75,15 +75,11 @@ pub fn run(data: &[u8]) {
                     unit.set_state(&bytes);
                 }
             }
-            Step::Copy(list) => {
-                let named = list.designators().map(|_| Some(unit.copy_target()));
-                let found: Vec<_> = named.collect();
-                for range in list.ranges(&found).unwrap_or_default() {
-                    let end = range.source_offset.max(range.target_offset) + range.len_bytes;
-                    assert!(range.len_bytes > 0 && end <= SIZE_BYTES);
-                }
-            }
-            Step::Io(request) => check(&request, whole.len(), block),
+            Step::Copy(list) => check_copy(&unit, &list),
+            Step::Io(request) => assert!(
+                is_within_bounds(&request, SIZE_BYTES, block, whole.len()),
+                "{request:?}"
+            ),
             Step::Done(response) => {
                 assert_eq!(
                     response.sense.is_some(),
@@ -95,77 +91,12 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn check(request: &IoRequest, sent: usize, block: BlockSize) {
-    let inside = |offset: u64, length: u64| {
-        length > 0
-            && offset
-                .checked_add(length)
-                .is_some_and(|end| end <= SIZE_BYTES)
-    };
-    #[allow(
-        unreachable_patterns,
-        reason = "what is new is not checked until it has an arm"
-    )]
-    match request {
-        IoRequest::Read {
-            offset_bytes,
-            len_bytes,
-            ..
-        }
-        | IoRequest::Verify {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
-            assert!(u64::from(*len_bytes) <= MAX_TRANSFER_BYTES);
-        }
-        IoRequest::Write {
-            offset_bytes,
-            len_bytes,
-            ..
-        }
-        | IoRequest::WriteAndVerify {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
-            assert!(*len_bytes as usize <= sent);
-        }
-        IoRequest::CompareAndWrite {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
-            assert!(*len_bytes as usize * 2 <= sent);
-        }
-        IoRequest::OrWrite {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            assert!(inside(*offset_bytes, u64::from(*len_bytes)));
-            assert!(*len_bytes as usize <= sent);
-        }
-        IoRequest::WriteSame {
-            offset_bytes,
-            len_bytes,
-            zeros,
-        } => {
-            assert!(inside(*offset_bytes, *len_bytes));
-            assert!(*zeros || sent as u64 == block.bytes());
-        }
-        IoRequest::Unmap(ranges) => {
-            assert!(!ranges.is_empty());
-            assert!(
-                ranges
-                    .iter()
-                    .all(|(offset, length)| inside(*offset, *length))
-            );
-        }
-        IoRequest::Flush => {}
-        _ => {}
+/// Whatever the list names, it copies inside the disk.
+fn check_copy(unit: &LogicalUnit, list: &CopyList) {
+    let named = list.designators().map(|_| Some(unit.copy_target()));
+    let found: Vec<_> = named.collect();
+    for range in list.ranges(&found).unwrap_or_default() {
+        let end = range.source_offset.max(range.target_offset) + range.len_bytes;
+        assert!(range.len_bytes > 0 && end <= SIZE_BYTES);
     }
 }

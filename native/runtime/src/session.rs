@@ -18,7 +18,7 @@ use twindisk_iscsi::{
     SessionRequest, TaskFunction, TaskTag,
 };
 use twindisk_mirror::HostOp;
-use twindisk_scsi::{IoRequest, NexusId, Step};
+use twindisk_scsi::{IoRequest, NexusId, Step, is_within_bounds};
 
 use crate::core::Core;
 use crate::plan::{Plan, plan};
@@ -294,6 +294,12 @@ impl Session {
                     .respond(command.task, scsi_response(response, &vdisk.unit));
             }
             Step::Io(request) => {
+                debug_assert!(is_within_bounds(
+                    &request,
+                    vdisk.files.size_bytes(),
+                    vdisk.unit.block(),
+                    data_out.iter().map(bytes::Bytes::len).sum(),
+                ));
                 vdisk.counters.count(&request);
                 held_bytes += io_bytes(&request);
                 let mut plan = plan(request, data_out);

@@ -9,6 +9,7 @@
 //! docs/protocols/scsi.md has the tables of commands, pages and limits.
 
 mod alua;
+mod bounds;
 mod capacity;
 mod cdb;
 mod command_table;
@@ -39,6 +40,7 @@ mod write_protect;
 mod write_same;
 
 pub use alua::{AccessState, PeerGroup};
+pub use bounds::is_within_bounds;
 pub use lba_status::LbaStatus;
 pub use limits::{BlockSize, MAX_TRANSFER_BYTES};
 pub use logical_unit::{Identity, LogicalUnit, NexusId, SizeTooSmall};

@@ -8,9 +8,9 @@ pub(crate) const UNMAP_DESCRIPTORS_MAX: usize = 256;
 /// Bytes of a physical block, also the granularity of transfers, atomic writes and UNMAP.
 const PHYSICAL_BYTES: u64 = 4096;
 const OPTIMAL_BYTES: u64 = 1 << 20;
-const UNMAP_BYTES_MAX: u64 = 256 << 20;
-const COMPARE_BYTES_MAX: u64 = 64 << 10;
-const WRITE_SAME_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const UNMAP_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const COMPARE_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const WRITE_SAME_BYTES_MAX: u64 = 16 << 20;
 const ATOMIC_BYTES_MAX: u64 = 1 << 20;
 
 /// The length of a logical block; of a VDisk's never changes.

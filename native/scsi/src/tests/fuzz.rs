@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::command_table::COMMANDS;
-use crate::{CopyList, MAX_TRANSFER_BYTES};
+use crate::{CopyList, is_within_bounds};
 
 /// CDBs: any bytes, or a known command with small or large numbers in its fields.
 fn cdb() -> impl Strategy<Value = [u8; 16]> {
@@ -38,44 +38,6 @@ fn inside(size_bytes: u64, offset: u64, length: u64) -> bool {
             .is_some_and(|end| end <= size_bytes)
 }
 
-fn check(unit: &LogicalUnit, request: &IoRequest, sent: usize) {
-    let size_bytes = unit.blocks() * 512;
-    let inside = |offset: u64, length: u64| inside(size_bytes, offset, length);
-    match request {
-        IoRequest::Read {
-            offset_bytes,
-            len_bytes,
-            ..
-        }
-        | IoRequest::Verify {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            assert!(
-                inside(*offset_bytes, u64::from(*len_bytes))
-                    && u64::from(*len_bytes) <= MAX_TRANSFER_BYTES
-            );
-        }
-        IoRequest::Write {
-            offset_bytes,
-            len_bytes,
-            asked_bytes,
-            ..
-        }
-        | IoRequest::WriteAndVerify {
-            offset_bytes,
-            len_bytes,
-            asked_bytes,
-            ..
-        } => {
-            assert!(inside(*offset_bytes, u64::from(*len_bytes)) && *len_bytes as usize <= sent);
-            assert!(len_bytes <= asked_bytes && u64::from(*asked_bytes) <= MAX_TRANSFER_BYTES);
-        }
-        request => check_update(size_bytes, request, sent),
-    }
-}
-
 /// Whatever the list names.
 fn check_copy(unit: &LogicalUnit, list: &CopyList) {
     let found: Vec<_> = list
@@ -92,56 +54,6 @@ fn check_copy(unit: &LogicalUnit, list: &CopyList) {
         };
         assert!(inside(range.source_offset) && inside(range.target_offset));
         assert!(range.source < found.len() && range.target < found.len());
-    }
-}
-
-/// The requests that read and write in one, and those without data-out of their own length.
-fn check_update(size_bytes: u64, request: &IoRequest, sent: usize) {
-    let inside = |offset: u64, length: u64| inside(size_bytes, offset, length);
-    match request {
-        IoRequest::CompareAndWrite {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            let length = u64::from(*len_bytes);
-            assert!(inside(*offset_bytes, length) && length <= 64 << 10);
-            assert_eq!(sent, 2 * *len_bytes as usize);
-        }
-        IoRequest::OrWrite {
-            offset_bytes,
-            len_bytes,
-            ..
-        } => {
-            assert!(inside(*offset_bytes, u64::from(*len_bytes)) && *len_bytes as usize <= sent);
-        }
-        IoRequest::WriteSame {
-            offset_bytes,
-            len_bytes,
-            zeros,
-        } => {
-            assert!(inside(*offset_bytes, *len_bytes) && *len_bytes <= 16 << 20);
-            assert!(*zeros || sent == 512);
-        }
-        IoRequest::LbaStatus(asked) => {
-            assert!(inside(asked.offset_bytes, asked.len_bytes));
-        }
-        IoRequest::Unmap(ranges) => {
-            assert!(!ranges.is_empty());
-            assert!(
-                ranges
-                    .iter()
-                    .all(|(offset, length)| inside(*offset, *length))
-            );
-            assert!(
-                ranges
-                    .windows(2)
-                    .all(|pair| pair[0].0 + pair[0].1 < pair[1].0)
-            );
-            assert!(ranges.iter().map(|range| range.1).sum::<u64>() <= 256 << 20);
-        }
-        IoRequest::Flush => {}
-        other => panic!("{other:?} is checked elsewhere"),
     }
 }
 
@@ -199,7 +111,9 @@ proptest! {
             match step {
                 Step::Io(request) => {
                     prop_assert!(state.is_active());
-                    check(&unit, &request, sent.len());
+                    let size_bytes = unit.blocks() * 512;
+                    let within = is_within_bounds(&request, size_bytes, BlockSize::B512, sent.len());
+                    prop_assert!(within, "{request:?}");
                 }
                 Step::Copy(list) => check_copy(&unit, &list),
                 Step::Turn => drop(unit.change_state(NEXUS, &cdb, &data_out)),
