@@ -176,7 +176,7 @@ class SimNode:
         """Give what the record becomes, None for no change; return False if the turn was lost meanwhile."""
     def record_taken(self, serial: str, number: int, now_ns: int) -> None:
         """Say that a version of the shared record (action ``record``) is in force."""
-    def holds(self, serial: str, number: int) -> bool:
+    def can_withdraw(self, serial: str, number: int) -> bool:
         """Return whether a host's command is held."""
     def shared(self, serial: str) -> bytes:
         """Return the shared record as the copy holds it."""

@@ -74,7 +74,7 @@ fn near_pdu(input: &mut Input<'_>) -> Vec<u8> {
 
 fn act(connection: &mut Connection, action: u8, open: &mut Vec<Event>, now_ns: &mut u64) {
     match action & 7 {
-        0 => connection.abort_tasks((action & 8 == 0).then_some(0)),
+        0 => connection.abort_unreported(),
         1 => {
             *now_ns += 1_000_000_000 * u64::from(action >> 3);
             // A connection that is given up for its silence takes no more input; the next call says so.

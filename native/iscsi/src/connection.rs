@@ -186,17 +186,18 @@ impl Connection {
     }
 
     /// Answer a task management request. With [`TaskManagementResponse::Complete`] the tasks that it names end
-    /// unanswered.
+    /// unanswered; else those of them that were not reported end with TASK ABORTED.
     pub fn respond_task_management(&mut self, task: TaskTag, response: TaskManagementResponse) {
         if let Phase::FullFeature(session) = &mut self.phase {
             session.respond_task_management(task, response, &mut self.outbox);
         }
     }
 
-    /// End all commands unanswered, those of one LUN or (None) all, because another I_T nexus reset or cleared them.
-    pub fn abort_tasks(&mut self, lun: Option<u64>) {
+    /// End the commands that the caller has not got, because data are still to come or their events were not taken: another I_T nexus
+    /// reset or cleared them. They are answered TASK ABORTED.
+    pub fn abort_unreported(&mut self) {
         if let Phase::FullFeature(session) = &mut self.phase {
-            session.abort_tasks(lun, &mut self.outbox);
+            session.abort_unreported(&mut self.outbox);
         }
     }
 

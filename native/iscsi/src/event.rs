@@ -107,6 +107,14 @@ pub struct TaskTag {
     pub(crate) serial: u64,
 }
 
+impl TaskTag {
+    /// True when the request came before another one of the same connection.
+    #[must_use]
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.serial < other.serial
+    }
+}
+
 /// A SCSI command, complete with its write data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScsiCommand {
@@ -160,9 +168,9 @@ pub struct ScsiResponse {
 
 /// What a task management request asks for (RFC 7143 §11.5.1).
 ///
-/// Tasks of *this* connection that still collect data are dropped before the event. The others end when
+/// Tasks of *this* connection that still collect data are not reported any more after the event. They and the others end when
 /// `respond_task_management` is called with [`TaskManagementResponse::Complete`]: what is answered for them later is
-/// dropped. Tasks of other connections are the caller's to end (`abort_tasks`).
+/// dropped. Tasks of other connections are the caller's to end (`respond`, `abort_unreported`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskFunction {
     /// End this one task of this connection, which was reported before and is unanswered.

@@ -76,6 +76,12 @@ impl Outbox {
         self.send(reject(reason as u8), window, std::iter::once(copy));
     }
 
+    /// True for a command that was reported and that the caller has not taken yet.
+    pub(crate) fn reports(&self, tag: TaskTag) -> bool {
+        let is_it = |event: &Event| matches!(event, Event::Command(command) if command.task == tag);
+        self.events.iter().any(is_it)
+    }
+
     /// A command is not to be reported any more.
     pub(crate) fn forget(&mut self, tag: TaskTag) {
         self.events

@@ -199,7 +199,7 @@ proptest! {
             }
             open.extend(std::iter::from_fn(|| connection.next_event()));
             match action {
-                0 => connection.abort_tasks(Some(0)),
+                0 => connection.abort_unreported(),
                 1..5 if !open.is_empty() => answer(&mut connection, open.remove(index.index(open.len()))),
                 _ => {}
             }

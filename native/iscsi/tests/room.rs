@@ -12,6 +12,7 @@ const WRITE_MORE: u8 = 0x20;
 const READ: u8 = 0xc0;
 const R2T: u8 = 0x31;
 const BUSY: u8 = 0x08;
+const TASK_ABORTED: u8 = 0x40;
 const TASK_SET_FULL: u8 = 0x28;
 
 fn link() -> Link {
@@ -155,8 +156,9 @@ fn a_command_that_ends_while_its_event_waits_is_never_reported() {
     link.send(&scsi(0x101, 1, READ, 512, &[0x28]));
     link.send(&scsi(0x102, 2, READ, 512, &[0x28]));
     assert!(link.connection.peek_event().is_some());
-    link.connection.abort_tasks(None);
+    link.connection.abort_unreported();
     assert!(link.connection.peek_event().is_none());
+    assert_eq!(statuses(&mut link), [(1, TASK_ABORTED), (2, TASK_ABORTED)]);
     link.send(&scsi(0x103, 3, READ, 512, &[0x28]));
     assert_eq!(link.command().task.itt, 0x103);
 }

@@ -8,6 +8,8 @@ use twindisk_iscsi::{
 };
 
 const ABORT_TASK: u8 = 1;
+/// Status.
+const TASK_ABORTED: u8 = 0x40;
 
 fn link() -> Link {
     Link::logged_in(PortalConfig::default(), "")
@@ -202,19 +204,48 @@ fn a_request_in_order_takes_its_turn() {
 }
 
 #[test]
-fn another_nexus_can_end_the_commands_of_this_one() {
+fn another_nexus_ends_the_commands_of_this_one_that_lack_data() {
     let mut link = link();
     link.send(&scsi(1, 1, 0x80, 0, &[0]));
     link.send(&scsi(2, 2, 0xa0, 512, &[0x2a]));
     let command = link.command();
+    let ttt = link.reply().at(20);
+    // Not in its turn: it comes after what happens now.
+    link.send(&scsi(4, 4, 0xa0, 512, &[0x2a]));
     link.replies();
-    link.connection.abort_tasks(Some(0));
+    link.connection.abort_unreported();
+    let aborted = link.reply();
+    assert_eq!((aborted.opcode(), aborted.at(16)), (0x21, 2));
+    assert_eq!(aborted.header[3], TASK_ABORTED);
+    // The data that were asked for are still under way.
+    link.send(&data_out(2, ttt, 0, 0, true, &[7; 512]));
+    link.no_event();
     link.connection
         .respond(command.task, ScsiResponse::default());
-    assert!(link.replies().is_empty());
+    assert_eq!(link.reply().at(16), 1);
     link.send(&scsi(3, 3, 0x80, 0, &[0]));
-    let command = link.command();
-    link.connection
-        .respond(command.task, ScsiResponse::default());
-    assert_eq!(link.reply().at(32), 131);
+    assert_eq!(link.command().task.itt, 3);
+    assert_eq!(link.reply().opcode(), 0x31, "data for 4 are asked for");
+}
+
+#[test]
+fn a_reset_that_fails_ends_what_it_had_stopped() {
+    for (answer, left) in [
+        (TaskManagementResponse::Complete, vec![]),
+        (TaskManagementResponse::Rejected, vec![TASK_ABORTED]),
+    ] {
+        let mut link = link();
+        link.send(&scsi(1, 1, 0xa0, 512, &[0x2a]));
+        let ttt = link.reply().at(20);
+        link.send(&task_management(8, 2, 5, 0xffff_ffff, 0));
+        let (task, _) = event(&mut link);
+        link.send(&data_out(1, ttt, 0, 0, true, &[7; 512]));
+        link.no_event();
+        link.connection.respond_task_management(task, answer);
+        let replies = link.replies();
+        let statuses = replies.iter().filter(|reply| reply.opcode() == 0x21);
+        let statuses: Vec<_> = statuses.map(|reply| reply.header[3]).collect();
+        assert_eq!(statuses, left);
+        assert_eq!(replies.last().unwrap().opcode(), 0x22);
+    }
 }

@@ -135,10 +135,11 @@ impl Node {
         }
     }
 
-    /// True for a command that is held: it has not begun since the copy last served, and may be taken back by [`Self::cancel`].
+    /// True for a command that has not begun: it may be taken back by [`Self::cancel`], and never takes effect then.
     #[must_use]
-    pub fn holds(&self, serial: Serial, id: HostId) -> bool {
-        self.copies.get(&serial).is_some_and(|copy| copy.holds(id))
+    pub fn can_withdraw(&self, serial: Serial, id: HostId) -> bool {
+        let copy = self.copies.get(&serial);
+        copy.is_some_and(|copy| copy.can_withdraw(id))
     }
 
     /// What the turn of a command came to ([`Action::Turn`]); `None`: the record stays, and the caller answers the command. False:

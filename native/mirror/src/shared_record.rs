@@ -31,6 +31,12 @@ impl SharedRecord {
         &self.bytes
     }
 
+    /// The tag of the latest change.
+    #[must_use]
+    pub fn latest(&self) -> Option<u64> {
+        self.tags.last().copied()
+    }
+
     /// True when the change with this tag is among the latest.
     #[must_use]
     pub fn has(&self, tag: u64) -> bool {
@@ -103,6 +109,7 @@ mod tests {
         assert_eq!(record.version(), 20);
         let known: Vec<_> = (0..20).filter(|tag| record.has(*tag)).collect();
         assert_eq!(known, (12..20).collect::<Vec<_>>());
+        assert_eq!(record.latest(), Some(19));
     }
 
     #[test]

@@ -101,10 +101,14 @@ impl Engine {
             && session.nexus == request.nexus
         {
             session.end_command(request.held_bytes);
-            session
-                .connection
-                .respond(request.task, scsi_response(response, unit));
-            self.mark_dirty(request.endpoint);
+            if let Work::Reset(reset) = &request.work {
+                self.finish_reset(&request, reset, response.status);
+            } else {
+                session
+                    .connection
+                    .respond(request.task, scsi_response(response, unit));
+                self.mark_dirty(request.endpoint);
+            }
         }
         self.ended(host);
     }

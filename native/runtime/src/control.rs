@@ -210,7 +210,8 @@ impl Engine {
         crate::admission::check(&spec.admission).map_err(about)?;
         let shared = shared_of(opened.shared).map_err(about)?;
         let peer = self.peer_id_of(spec.peer.as_deref()).map_err(about)?;
-        let unit = unit_of(&spec).map_err(about)?;
+        let mut unit = unit_of(&spec).map_err(about)?;
+        unit.adopt_state(shared.bytes());
         let place = self.core.vdisks.insert(Vdisk {
             name: spec.name,
             iqn: spec.iqn,

@@ -30,9 +30,9 @@ use crate::peers::{Mirror, Peer};
 use crate::portal::{Listener, Purpose};
 use crate::remains::Remains;
 use crate::request::random_u64;
-use crate::reserve::Drain;
 use crate::session::Session;
 use crate::share::{Account, Share};
+use crate::shared_state::Drain;
 use crate::tasks::Waiter;
 
 /// Time passes for the protocols in steps of this, in nanoseconds.
@@ -275,6 +275,7 @@ impl Engine {
         self.tick_listeners();
         self.tick_sessions();
         self.tick_remains();
+        self.tick_tasks();
         self.tick_peers();
         self.tick_sanitize();
     }

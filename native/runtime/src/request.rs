@@ -12,6 +12,7 @@ use twindisk_mirror::{HostId, HostOp, Serial};
 use twindisk_scsi::{LogicalUnit, NexusId, Response};
 
 use crate::plan::Answer;
+use crate::resets::Reset;
 use crate::transfer::Transfer;
 
 /// One SCSI command that waits for the mirror core.
@@ -59,13 +60,21 @@ pub enum Work {
     Turn {
         /// Its data-out.
         data_out: Vec<Bytes>,
-        /// Its change is on its way to both nodes; it may have to start afresh all the same.
-        computed: bool,
     },
     /// It is answered when the sanitize operation that it began ends.
     Sanitize,
     /// It copies, piece by piece.
     Copy(Box<Transfer>),
+    /// It is no command but a task management request, done when it is its turn.
+    Reset(Reset),
+}
+
+impl Work {
+    /// True for the task management request whose change has this name.
+    #[must_use]
+    pub fn is_reset(&self, tag: u64) -> bool {
+        matches!(self, Self::Reset(reset) if reset.tag == tag)
+    }
 }
 
 impl Request {

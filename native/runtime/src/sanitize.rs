@@ -9,7 +9,7 @@
 
 use twindisk_mirror::copy::Standing;
 use twindisk_mirror::{HostId, HostOp, HostResult, RecordChange, Role, Serial};
-use twindisk_scsi::{NexusId, Response};
+use twindisk_scsi::Response;
 
 use crate::engine::Engine;
 use crate::eraser::{Eraser, Space, Stage};
@@ -100,25 +100,6 @@ impl Engine {
             Some(response) => self.answer(host, response),
             None => request.work = Work::Sanitize,
         }
-    }
-
-    /// Take the commands that wait for the end of an operation out of those that a task management request of `nexus` has to wait
-    /// for: they end here, the operation goes on (SBC-3 §4.11.2).
-    pub(crate) fn abort_sanitize(&mut self, nexus: NexusId, left: &mut Vec<HostId>) {
-        left.retain(|id| {
-            let waiting = self.core.requests.get_mut(*id);
-            let Some(request) = waiting.filter(|request| request.work == Work::Sanitize) else {
-                return true;
-            };
-            if request.nexus != nexus {
-                self.answer(*id, Response::task_aborted());
-            } else if let Some(request) = self.core.requests.remove(*id)
-                && let Some(session) = self.session_mut(request.endpoint)
-            {
-                session.end_command(request.held_bytes);
-            }
-            false
-        });
     }
 
     /// A host operation of this module ended.

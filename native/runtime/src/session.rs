@@ -322,13 +322,7 @@ impl Session {
             Step::Settle => (Plan::one(HostOp::Settle), Work::Settle { data_out }),
             Step::Turn => {
                 let tag = core.tags.fresh();
-                (
-                    Plan::one(HostOp::Turn { tag }),
-                    Work::Turn {
-                        data_out,
-                        computed: false,
-                    },
-                )
+                (Plan::one(HostOp::Turn { tag }), Work::Turn { data_out })
             }
         };
         self.commands += 1;

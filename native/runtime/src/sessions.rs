@@ -28,6 +28,12 @@ impl Engine {
         }
     }
 
+    /// The session at `place`, if it is the one with this nexus.
+    pub(crate) fn session_of(&mut self, place: usize, nexus: NexusId) -> Option<&mut Session> {
+        self.session_mut(place)
+            .filter(|session| session.nexus == nexus)
+    }
+
     pub(crate) fn open_session(
         &mut self,
         stream: TcpStream,

@@ -1,23 +1,33 @@
 //! Task management: what one I_T nexus asks about commands in flight (SAM-5 §7).
 //!
-//! Rule: a command in flight is never torn out of the mirror core, where the peer may be at work on it. A request waits
-//! until every command that it concerns and that was in flight when it came has ended, and is answered then; so nothing
-//! that it concerns can take effect after its answer.
+//! Rules:
+//!
+//! * A command that has begun is never torn out of the mirror core, where the peer may be at work on it: a request waits until it has
+//!   ended. One that has not begun is taken back. So nothing that a request concerns takes effect after its answer.
+//! * What concerns one nexus is done here: all its commands are on this node. What concerns all is done in a turn, on both
+//!   nodes ([`crate::resets`]).
+//! * No request waits for ever: after [`LIMIT_NS`] it is answered as rejected, and what it took back ends with TASK ABORTED.
 
-use twindisk_iscsi::{TaskFunction, TaskManagementResponse, TaskTag};
+use twindisk_iscsi::{ScsiResponse, TaskFunction, TaskManagementResponse, TaskTag};
 use twindisk_mirror::HostId;
-use twindisk_scsi::{NexusId, Response};
+use twindisk_scsi::{NexusId, Response, Status, UnitFunction};
 
 use crate::engine::Engine;
+use crate::request::Work;
 
-/// A task management request that waits for commands to end.
+/// Longest that a request waits; initiators that repeat or give up do so after 15 s (ABORT TASK of Linux) or 30 s.
+pub(crate) const LIMIT_NS: u64 = 20_000_000_000;
+
+/// A task management request that waits for commands of its own nexus to end.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     endpoint: usize,
     pub(crate) nexus: NexusId,
     task: TaskTag,
-    function: TaskFunction,
     left: Vec<HostId>,
+    /// Commands that were taken back.
+    withdrawn: Vec<TaskTag>,
+    until_ns: u64,
 }
 
 impl Engine {
@@ -47,23 +57,75 @@ impl Engine {
                 .connection
                 .respond_task_management(task, TaskManagementResponse::NoSuchLun);
         }
-        let mut left = self.core.requests.ids(|request| match function {
+        match function {
             TaskFunction::AbortTask { referenced } => {
-                request.nexus == nexus && request.task == referenced
+                self.abort_own(place, nexus, task, |of| of == referenced);
             }
-            TaskFunction::AbortTaskSet => request.nexus == nexus,
-            _ => request.vdisk == vdisk,
+            TaskFunction::AbortTaskSet => self.abort_own(place, nexus, task, |_| true),
+            TaskFunction::ClearTaskSet => {
+                self.begin_reset(place, vdisk, task, UnitFunction::ClearTaskSet);
+            }
+            TaskFunction::LunReset | TaskFunction::TargetWarmReset => {
+                self.begin_reset(place, vdisk, task, UnitFunction::Reset);
+            }
+            TaskFunction::TargetColdReset => {
+                self.begin_reset(place, vdisk, task, UnitFunction::ColdReset);
+            }
+        }
+    }
+
+    /// End commands of one nexus.
+    fn abort_own(
+        &mut self,
+        endpoint: usize,
+        nexus: NexusId,
+        task: TaskTag,
+        wanted: impl Fn(TaskTag) -> bool,
+    ) {
+        let mut left = self.core.requests.ids(|request| {
+            let is_command = !matches!(request.work, Work::Reset(_));
+            is_command && request.nexus == nexus && wanted(request.task)
+        });
+        let mut withdrawn = Vec::new();
+        left.retain(|&id| match self.withdraw(id) {
+            Some(command) => {
+                withdrawn.push(command);
+                false
+            }
+            None => true,
         });
         self.stop_copies(&left, &Response::task_aborted());
-        self.abort_sanitize(nexus, &mut left);
         self.waiters.push(Waiter {
-            endpoint: place,
+            endpoint,
             nexus,
             task,
-            function,
             left,
+            withdrawn,
+            until_ns: self.core.now_ns + LIMIT_NS,
         });
         self.finish_waiters();
+    }
+
+    /// Take a command back that has not begun, or that only waits for the end of a sanitize operation, unanswered; `None`: it has
+    /// begun.
+    pub(crate) fn withdraw(&mut self, id: HostId) -> Option<TaskTag> {
+        let request = self.core.requests.get_mut(id)?;
+        if matches!(request.work, Work::Copy(_)) {
+            // It is stopped after its piece, so that its status stays known.
+            return None;
+        }
+        let waits_for_sanitize = request.work == Work::Sanitize;
+        let serial = self.core.vdisks.get(request.vdisk)?.serial;
+        if !waits_for_sanitize && !self.core.node.can_withdraw(serial, id) {
+            return None;
+        }
+        self.core.node.cancel(serial, id, self.core.now_ns);
+        let request = self.core.requests.remove(id)?;
+        if let Some(session) = self.session_of(request.endpoint, request.nexus) {
+            session.end_command(request.held_bytes);
+        }
+        self.ended(id);
+        Some(request.task)
     }
 
     /// A command has ended.
@@ -75,46 +137,57 @@ impl Engine {
     }
 
     fn finish_waiters(&mut self) {
-        while let Some(index) = self
-            .waiters
-            .iter()
-            .position(|waiter| waiter.left.is_empty())
-        {
+        let done = |waiter: &Waiter| waiter.left.is_empty();
+        while let Some(index) = self.waiters.iter().position(done) {
             let waiter = self.waiters.remove(index);
-            self.finish_tasks(&waiter);
+            self.answer_tasks(waiter.endpoint, waiter.nexus, waiter.task, true, &[]);
         }
     }
 
-    fn finish_tasks(&mut self, waiter: &Waiter) {
-        let Some(session) = self
-            .session_mut(waiter.endpoint)
-            .filter(|session| session.nexus == waiter.nexus)
-        else {
+    /// Answer a task management request. If it is not done, commands that it had taken back are still to be answered.
+    pub(crate) fn answer_tasks(
+        &mut self,
+        endpoint: usize,
+        nexus: NexusId,
+        task: TaskTag,
+        done: bool,
+        withdrawn: &[TaskTag],
+    ) {
+        let Some(session) = self.session_of(endpoint, nexus) else {
             return;
         };
-        session
-            .connection
-            .respond_task_management(waiter.task, TaskManagementResponse::Complete);
-        let Some(vdisk) = session.login.as_ref().and_then(|login| login.vdisk) else {
-            return;
+        let response = if done {
+            TaskManagementResponse::Complete
+        } else {
+            for command in withdrawn {
+                let status = Status::TaskAborted as u8;
+                let aborted = ScsiResponse {
+                    status,
+                    ..ScsiResponse::default()
+                };
+                session.connection.respond(*command, aborted);
+            }
+            TaskManagementResponse::Rejected
         };
-        self.mark_dirty(waiter.endpoint);
-        match waiter.function {
-            TaskFunction::AbortTask { .. }
-            | TaskFunction::AbortTaskSet
-            | TaskFunction::ClearTaskSet => {}
-            TaskFunction::LunReset | TaskFunction::TargetWarmReset => {
-                self.core.vdisks[vdisk].unit.reset(waiter.nexus)
-            }
-            TaskFunction::TargetColdReset => {
-                self.core.vdisks[vdisk].unit.reset(waiter.nexus);
-                for place in self.sessions_of(vdisk) {
-                    if let Some(session) = self.session_mut(place) {
-                        session.closing = true;
-                    }
-                    self.mark_dirty(place);
-                }
-            }
+        session.connection.respond_task_management(task, response);
+        self.mark_dirty(endpoint);
+    }
+
+    /// Give up requests that have waited too long.
+    pub(crate) fn tick_tasks(&mut self) {
+        let now_ns = self.core.now_ns;
+        let late = |waiter: &Waiter| waiter.until_ns <= now_ns;
+        while let Some(index) = self.waiters.iter().position(late) {
+            let waiter = self.waiters.remove(index);
+            let (task, withdrawn) = (waiter.task, waiter.withdrawn);
+            self.answer_tasks(waiter.endpoint, waiter.nexus, task, false, &withdrawn);
+        }
+        let late = self
+            .core
+            .requests
+            .ids(|request| matches!(&request.work, Work::Reset(reset) if reset.until_ns <= now_ns));
+        for id in late {
+            self.give_up_reset(id);
         }
     }
 }

@@ -7,11 +7,12 @@
 //! * What stops a command stops a copy after the operation under way: it is answered then, and whoever waits for its end sees it.
 
 use twindisk_mirror::{HostId, HostOp, HostResult, Serial};
-use twindisk_scsi::{COPIES_MAX, CopyList, NexusId, Response, Sense};
+use twindisk_scsi::{COPIES_MAX, CopyList, InForce, NexusId, Response, Sense};
 
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::request::{Request, Work};
+use crate::resets::{Asker, is_ended};
 use crate::session::Login;
 use crate::transfer::{Copier, HELD_BYTES, Move, Place, Transfer};
 use crate::vdisk::Vdisk;
@@ -199,12 +200,12 @@ impl Engine {
     }
 
     /// Another state of `serial` is in force: end or stop the copies that it forbids, also those that other VDisks were asked for.
-    /// With `drain` those that are at work are added to `left`, among them all of the sessions in `lost`.
+    /// Those that are at work are added to `left`.
     pub(crate) fn stop_copies_at(
         &mut self,
         serial: Serial,
-        drain: bool,
-        lost: &[NexusId],
+        in_force: &InForce,
+        asker: Option<Asker>,
         left: &mut Vec<HostId>,
     ) {
         for host in self
@@ -218,7 +219,8 @@ impl Engine {
             let Work::Copy(transfer) = &request.work else {
                 continue;
             };
-            let refused = if drain && lost.contains(&request.nexus) {
+            let at = transfer.at();
+            let refused = if transfer.own() == serial && is_ended(request, in_force, asker) {
                 Some(Response::task_aborted())
             } else {
                 self.core.copy_forbidden(request, transfer)
@@ -226,12 +228,15 @@ impl Engine {
             let Some(refused) = refused else {
                 continue;
             };
-            if self.core.node.holds(serial, host) {
-                self.core.node.cancel(serial, host, self.core.now_ns);
+            if self.core.node.can_withdraw(at, host) {
+                self.core.node.cancel(at, host, self.core.now_ns);
                 self.answer(host, refused);
-            } else if drain {
+                left.retain(|other| *other != host);
+            } else {
                 self.stop_copies(&[host], &refused);
-                left.push(host);
+                if !left.contains(&host) {
+                    left.push(host);
+                }
             }
         }
     }

@@ -207,11 +207,6 @@ impl LogicalUnit {
         self.copies.close(nexus);
     }
 
-    /// LOGICAL UNIT RESET was done: every nexus but `by` hears of it.
-    pub fn reset(&mut self, by: NexusId) {
-        self.attentions.raise(Attention::Reset, Some(by));
-    }
-
     /// The state now; commands that wait for I/O are answered by the caller.
     #[must_use]
     pub fn access_state(&self) -> AccessState {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::logical_unit::{LogicalUnit, NexusId};
 use crate::mode::{Modes, select};
 use crate::opcodes::{MODE_SELECT, PERSISTENT_RESERVE_OUT};
-use crate::reservations::{Refusal, Table, attentions, forbids, is_free};
+use crate::reservations::{Refusal, Table, aborted, attentions, forbids, is_free};
+use crate::resets::UnitFunction;
 use crate::response::{Response, StateChange};
 use crate::sanitize::is_sanitize;
 use crate::sense::Sense;
@@ -20,8 +21,12 @@ use crate::write_protect::alters_medium;
 /// What follows for commands under way from a state that was put in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InForce {
-    /// The sessions that lost their registration.
-    pub lost: Vec<NexusId>,
+    /// All end.
+    pub ends_all: bool,
+    /// The sessions end too, all of them.
+    pub ends_sessions: bool,
+    /// Those of these sessions end: they lost their registration by PREEMPT AND ABORT.
+    pub aborted: Vec<NexusId>,
     /// The medium must not be altered any more.
     pub protects: bool,
     /// Writes that are not answered yet are to be durable first.
@@ -103,6 +108,16 @@ impl LogicalUnit {
         Ok(next)
     }
 
+    /// Carry out a task management function when it has its turn, as [`Self::change_state`] does with commands; the next state.
+    ///
+    /// # Errors
+    /// The state in force cannot be read.
+    pub fn manage_tasks(&self, function: UnitFunction) -> Result<Vec<u8>, Sense> {
+        let mut state = self.readable_state()?.clone();
+        state.resets = state.resets.after(function);
+        Ok(state.encode())
+    }
+
     /// Relative identifiers of the target ports of both nodes.
     fn targets(&self) -> Vec<u16> {
         match self.peer_group() {
@@ -159,6 +174,13 @@ impl LogicalUnit {
         self.state.modes.current.descriptor_sense()
     }
 
+    /// Take over the state that the copy's files held when the VDisk was opened: nobody is told.
+    pub fn adopt_state(&mut self, bytes: &[u8]) {
+        let found = UnitState::decode(bytes);
+        self.state_unreadable = found.is_err();
+        self.state = found.unwrap_or_default();
+    }
+
     /// Put a state in force, and let the sessions hear of it that it concerns. Bytes that cannot be read forbid everything that a
     /// state can forbid.
     pub fn set_state(&mut self, bytes: &[u8]) -> InForce {
@@ -169,15 +191,21 @@ impl LogicalUnit {
         self.state_unreadable = false;
         let before = std::mem::replace(&mut self.state, after);
         let (old, new) = (before.modes.current, self.state.modes.current);
+        let (resets_before, resets) = (before.resets, self.state.resets);
         self.tell_modes(before.modes);
+        if resets_before.resets != resets.resets {
+            self.attentions.raise(Attention::Reset, None);
+        }
         InForce {
-            lost: self.tell_reservations(&before.reservations),
+            ends_all: resets_before.clears != resets.clears,
+            ends_sessions: resets_before.drops != resets.drops,
+            aborted: self.tell_reservations(&before.reservations),
             protects: new.write_protect() && !old.write_protect(),
             writes_through: old.write_cache() && !new.write_cache(),
         }
     }
 
-    /// Tell of changed reservations; the sessions that lost their registration.
+    /// Tell of changed reservations; the sessions whose commands end with their registration.
     fn tell_reservations(&mut self, before: &Table) -> Vec<NexusId> {
         let after = &self.state.reservations;
         for (nexus, attention) in attentions(before, after) {
@@ -185,9 +213,10 @@ impl LogicalUnit {
                 self.attentions.raise_for(id, attention);
             }
         }
-        let lost = before.registrations.iter().map(|one| &one.nexus);
-        let lost = lost.filter(|nexus| after.key_of(nexus).is_none());
-        lost.flat_map(|nexus| self.nexuses.ids_of(nexus)).collect()
+        let aborted = aborted(before, after).into_iter();
+        aborted
+            .flat_map(|nexus| self.nexuses.ids_of(nexus))
+            .collect()
     }
 
     fn tell_modes(&mut self, before: Modes) {

@@ -14,7 +14,7 @@ use crate::sense::{Sense, SenseKey};
 pub(crate) enum Attention {
     /// The nexus is new.
     PowerOn,
-    /// LOGICAL UNIT RESET by another nexus.
+    /// LOGICAL UNIT RESET, by whatever nexus.
     Reset,
     /// The nexus's registration was preempted.
     RegistrationsPreempted,

@@ -10,6 +10,7 @@
 
 use crate::mode::Modes;
 use crate::reservations::Table;
+use crate::resets::Resets;
 use crate::sanitize::Sanitize;
 
 const MAGIC: [u8; 4] = *b"TDUS";
@@ -42,6 +43,8 @@ pub struct UnitState {
     pub(crate) modes: Modes,
     /// How the latest sanitize operation stands.
     pub(crate) sanitize: Sanitize,
+    /// What task management has done.
+    pub(crate) resets: Resets,
 }
 
 /// Bytes that are damaged, or that a later version of the program made.
@@ -57,6 +60,7 @@ impl UnitState {
             section(&self.reservations),
             section(&self.modes),
             section(&self.sanitize),
+            section(&self.resets),
         ];
         let sections: Vec<_> = sections.into_iter().flatten().collect();
         let mut out = MAGIC.to_vec();
@@ -100,6 +104,7 @@ impl UnitState {
                 Table::TAG => state.reservations = read(version, content)?,
                 Modes::TAG => state.modes = read(version, content)?,
                 Sanitize::TAG => state.sanitize = read(version, content)?,
+                Resets::TAG => state.resets = read(version, content)?,
                 _ => return Err(StateError),
             }
         }

@@ -78,9 +78,15 @@ class Engine:
     def host(self, serial: str, call: str, arguments: tuple[Any, ...], reply: Reply) -> int:
         """Begin a host's command (``host_read``, ``host_write``, ...); return its number."""
         number = self.enlist(reply)
+        self.units[serial].came(number)
         self.again(serial, number, call, arguments)
         self._carry_out()
         return number
+
+    @property
+    def spares(self) -> bool:
+        """Whether a planted bug keeps this node from ending the commands that it should."""
+        return self._world.mutant.spares(self._machine.index)
 
     def enlist(self, reply: Reply) -> int:
         """Give a host's command its number."""

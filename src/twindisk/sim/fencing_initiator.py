@@ -2,10 +2,11 @@
 
 Rules:
 
-1. A worker registers a new name, writes by it until somebody preempts it, and now and then preempts another's name.
+1. A worker registers a new name, writes by it until somebody preempts it, and now and then preempts another's name or resets all.
 2. Every attempt to change the log has a number of its own; an attempt that was not answered may have been made, once.
 3. The checker: every answered change is in the final log once, in an order that time allows; whoever looks sees a part of that
-   log that time allows; a write of a preempted name is never carried out after the preemption was answered.
+   log that time allows; a write of a preempted name is never carried out after the preemption was answered, and nothing that had
+   come to a node before a reset was in force there is carried out after the reset was answered.
 """
 
 import math
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twindisk.sim.clock import MS
 from twindisk.sim.disk import BLOCK
 from twindisk.sim.initiator import Note, block_of
-from twindisk.sim.reservations import Entry, Guarded, decode
+from twindisk.sim.reservations import Entry, Guarded, decode, resets
 from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Change:
     serial: str
     began_ns: int
     ended_ns: float = math.inf
+    resets: int | None = None
+    """How many resets were in force on the node when it came; None: it never came."""
 
 
 @dataclass(slots=True)
@@ -95,7 +98,9 @@ class FencingWorker:
             self._change("register", self.name)
         elif chance < 0.6:
             self._write()
-        elif chance < 0.8:
+        elif chance < 0.75:
+            self._change("reset", "-")
+        elif chance < 0.85:
             self._send(Guarded("look", self.name), self._looked(self._world.clock.now_ns))
         else:
             others = [worker for worker in self._world.fencers if worker is not self and worker.serial == self.serial]
@@ -116,7 +121,7 @@ class FencingWorker:
             elif what == "register":
                 self._begin_life()
 
-        self._send(Guarded("change", self.name, entry), answered)
+        self._send(Guarded("change", self.name, entry, mark=change), answered)
 
     def _begin_life(self) -> None:
         self._life += 1
@@ -144,7 +149,7 @@ class FencingWorker:
                 self._begin_life()
 
         call = ("host_write", (place * BLOCK, block_of(value), False))
-        self._send(Guarded("write", self.name, call=call), answered)
+        self._send(Guarded("write", self.name, call=call, mark=note), answered)
 
     def _send(self, asked: Guarded, answered: Any) -> None:
         """Send a command over either path; what comes late, or of a dead process, counts as no answer."""
@@ -210,6 +215,16 @@ def bound_writes(serial: str, record: Record, log: bytes) -> None:
                 write.note.bound_ns = min(write.note.bound_ns, bound)
 
 
+def bound_notes(serial: str, record: Record, log: bytes, notes: list[Note]) -> None:
+    """Bound one VDisk's writes by the answers of resets that came into force after them: they are carried out before or never."""
+    by_number = {change.entry.number: change for change in record.changes if change.serial == serial}
+    answered_ns = [by_number[entry.number].ended_ns for entry in resets(decode(log))]
+    for note in notes:
+        later = [] if note.resets is None else answered_ns[note.resets :]
+        bound_ns = min((ended_ns for ended_ns in later if ended_ns > note.began_ns), default=math.inf)
+        note.bound_ns = min(note.bound_ns, bound_ns)
+
+
 def check_log(serial: str, record: Record, logs: list[bytes], seen: set[tuple[int, int]]) -> None:
     """Check one VDisk's final logs, kept and in force on both nodes, against everything that was answered."""
     if len(set(logs)) != 1:
@@ -235,7 +250,12 @@ def _check_changes(changes: list[Change], at: dict[int, int]) -> None:
             raise Failed("record", f"an answered change is lost: {change}")
     made = sorted((change for change in changes if change.entry.number in at), key=lambda c: at[c.entry.number])
     latest = -math.inf
+    done = 0
     for change in made:
+        if change.entry.what == "reset":
+            done += 1
+        elif change.resets is not None and change.resets < done:
+            raise Failed("record", f"a change is made after a reset that it had come before: {change}")
         if change.ended_ns < latest:
             raise Failed("record", f"a change comes after one that began when it was answered: {change}")
         latest = max(latest, change.began_ns)

@@ -53,6 +53,8 @@ class Attempt:
     """The value that a COMPARE AND WRITE compares with."""
     chain: list["Note"] = field(default_factory=list)
     """What earlier attempts of the same command wrote."""
+    resets: int | None = None
+    """How many resets were in force on the node when it came; None: it has not come."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class Note:
     fua: bool
     bound_ns: float = math.inf
     """When a later attempt of the same command was answered: from then on this one must not be carried out."""
+    resets: int | None = None
+    """How many resets were in force on the node when it came; None: it never came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,7 @@ class Worker:
         def reply(how: str, what: Any) -> None:
             self._world.clock.after(self._world.hop_ns(), self._answered, attempt, how, what)
 
+        attempt.resets = daemon.engine.units[attempt.serial].resets
         attempt.number = daemon.engine.host(attempt.serial, "host_" + attempt.kind, arguments, reply)
 
     def _answered(self, attempt: Attempt, how: str, what: Any) -> None:
@@ -228,7 +233,7 @@ class Worker:
         if how == "not-ready":
             self.failed(attempt, f"not ready: {what}")
             return
-        if how == "unknown":
+        if how in {"unknown", "aborted"}:
             self.failed(attempt, how)
             return
         attempt.over = True
@@ -299,7 +304,7 @@ class Worker:
 
     def _record_change(self, attempt: Attempt, block: int, value: int, ended: float) -> None:
         recorder = self._world.recorder
-        note = Note(block, value, attempt.began_ns, ended, attempt.fua)
+        note = Note(block, value, attempt.began_ns, ended, attempt.fua, resets=attempt.resets)
         recorder.notes.append(note)
         attempt.chain.append(note)
         if ended != math.inf:

@@ -33,6 +33,10 @@ class Mutant:
         """Whether the witness writes over a slot that is taken."""
         return False
 
+    def spares(self, _node: int) -> bool:
+        """Return whether a node lets the commands go on that a preemption or a reset is to end."""
+        return False
+
 
 def _is_disk(action: Action, operation: str) -> bool:
     return bool(action[0] == "disk" and action[3] == operation)
@@ -120,6 +124,14 @@ class IgnoredDrain(Mutant):
         return (*action[:4], False) if action[0] == "record" else action
 
 
+class SparedCommands(Mutant):
+    """Node B ends no commands for what is put in force."""
+
+    def spares(self, node: int) -> bool:
+        """Say so."""
+        return node == 1
+
+
 class StaleRecord(Mutant):
     """Node B never hears of changes of the shared record."""
 
@@ -163,6 +175,7 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "forgotten-outdated": ForgottenOutdated,
     "forgotten-record": ForgottenRecord,
     "ignored-drain": IgnoredDrain,
+    "spared-commands": SparedCommands,
     "stale-record": StaleRecord,
     "forgetful-witness": ForgetfulWitness,
     "every-claim-spent": EveryClaimSpent,

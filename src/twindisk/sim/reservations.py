@@ -1,16 +1,16 @@
-"""Reservations in a simulated engine: a log of registrations, kept in the shared record, and the commands that it concerns.
+"""Reservations and resets in a simulated engine: a log of them, kept in the shared record, and the commands that it concerns.
 
-It does around the core what the real engine does (native/runtime/src/reserve.rs); the log stands for SCSI's table. Rules:
+It does around the core what the real engine does (native/runtime/src/shared_state.rs); the log stands for SCSI's state. Rules:
 
-1. The record is the whole log: who registered and who was preempted, in order. A write of a name that is not registered, or
-   was preempted since, is refused.
+1. The record is the whole log: who registered and who was preempted, and what was reset, in order. A write of a name that is not
+   registered, or was preempted since, is refused. A reset ends all commands of all initiators, on both nodes.
 2. A refusal counts once the core has said that the record is known as it is.
 3. Names are never used again, so that a write of a preempted name that lands later gives itself away.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twindisk.sim.trace import Failed
 
@@ -22,7 +22,7 @@ Reply = Callable[[str, Any], None]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change of the log: ``register`` or ``preempt`` of a name, numbered by its attempt."""
+    """One change of the log: ``register`` or ``preempt`` of a name, or ``reset``, numbered by its attempt."""
 
     number: int
     what: str
@@ -48,6 +48,18 @@ def registered(log: list[Entry]) -> set[str]:
     return names
 
 
+def resets(log: list[Entry]) -> list[Entry]:
+    """Return the resets of a log, in order."""
+    return [entry for entry in log if entry.what == "reset"]
+
+
+class Marked(Protocol):
+    """What is marked as it comes to a node."""
+
+    resets: int | None
+    """How many resets are in force there."""
+
+
 @dataclass(slots=True)
 class Guarded:
     """A command that reservations concern."""
@@ -59,7 +71,8 @@ class Guarded:
     call: tuple[str, tuple[Any, ...]] = ("", ())
     """The write, as the core takes it."""
     settling: bool = False
-    computed: bool = False
+    mark: Marked | None = None
+    """What its initiator keeps of it."""
 
 
 class Unit:
@@ -70,11 +83,28 @@ class Unit:
         self._serial = serial
         self.log: list[Entry] = []
         self._asked: dict[int, Guarded] = {}
-        self._drain: tuple[int, set[int]] | None = None
+        self._open: dict[int, int] = {}
+        """All commands that were not answered, and how many resets were in force when they came."""
+        self._left: set[int] = set()
+        """Commands that what is in force ends, and that have not ended yet."""
+        self._drain: int | None = None
+        """The version that counts as in force when these have ended."""
+
+    @property
+    def resets(self) -> int:
+        """How many resets are in force."""
+        return len(resets(self.log))
+
+    def came(self, number: int) -> None:
+        """Take note of a command."""
+        self._open[number] = self.resets
 
     def begin(self, asked: Guarded, reply: Reply) -> int:
         """Begin a command; return its number."""
         number = self._engine.enlist(reply)
+        self.came(number)
+        if asked.mark is not None:
+            asked.mark.resets = self.resets
         self._asked[number] = asked
         if asked.kind == "change":
             tag = asked.entry.number if asked.entry else 0
@@ -108,47 +138,67 @@ class Unit:
             self._engine.node.turn_computed(self._serial, number, None, False, self._engine.now_ns)
             return
         record = encode([*self.log, asked.entry])
-        drain = asked.entry.what == "preempt"
-        asked.computed = self._engine.node.turn_computed(self._serial, number, record, drain, self._engine.now_ns)
+        drain = asked.entry.what in {"preempt", "reset"}
+        self._engine.node.turn_computed(self._serial, number, record, drain, self._engine.now_ns)
 
     def record(self, version: int, record: bytes, *, drain: bool) -> None:
         """Put a record in force."""
-        before, self.log = registered(self.log), decode(record)
-        allowed = registered(self.log)
-        left = set()
-        for number, asked in list(self._asked.items()):
-            held = self._engine.node.holds(self._serial, number)
-            if asked.kind != "write" or asked.name in allowed:
-                continue
-            if held and not asked.settling:
-                self._take_back(number)
-            elif drain and asked.name in before:
-                left.add(number)
-        self._drain = (version, left)
+        before, resets_before = registered(self.log), self.resets
+        self.log = decode(record)
+        forbidden = before - registered(self.log)
+        reset = self.resets != resets_before
+        for number in list(self._open):
+            self._look_at(number, forbidden, reset=reset)
+        if not drain:
+            self._engine.node.record_taken(self._serial, version, self._engine.now_ns)
+        self._drain = version if drain else None
         self._finish()
 
-    def _take_back(self, number: int) -> None:
-        del self._asked[number]
-        self._engine.withdraw(self._serial, number, "conflict")
+    def _look_at(self, number: int, forbidden: set[str], *, reset: bool) -> None:
+        """See whether what was put in force ends a command; ``forbidden``: the names that it takes the right to write."""
+        asked = self._asked.get(number)
+        unbegun = self._engine.node.can_withdraw(self._serial, number)
+        change = asked is not None and asked.kind == "change"
+        if change and (not unbegun or (asked and asked.entry and asked.entry.what == "reset")):
+            return
+        writes = asked is not None and asked.kind == "write"
+        ends = reset or number in self._left or (writes and asked is not None and asked.name in forbidden)
+        if ends and not self._engine.spares:
+            if unbegun:
+                self._take_back(number, "aborted")
+            else:
+                self._left.add(number)
+        elif writes and unbegun and asked and not asked.settling and asked.name not in registered(self.log):
+            self._take_back(number, "conflict")
+
+    def _take_back(self, number: int, how: str) -> None:
+        self._asked.pop(number, None)
+        self._open.pop(number, None)
+        self._left.discard(number)
+        self._engine.withdraw(self._serial, number, how)
 
     def answered(self, number: int) -> None:
-        """Check a preemption as it is answered: no write that it forbids is under way on either node."""
+        """Check a preemption or a reset as it is answered: nothing that it ends is under way on either node."""
         asked = self._asked.get(number)
-        if asked is None or asked.entry is None or asked.entry.what != "preempt":
+        if asked is None or asked.entry is None or asked.entry.what == "register":
             return
         for unit in self._engine.units_of(self._serial):
-            writing = unit.writing(asked.entry.name)
-            if writing:
-                raise Failed("fencing", f"{asked.entry} is answered while {writing} are under way")
+            if asked.entry.what == "preempt":
+                under_way = unit.writing(asked.entry.name)
+            else:
+                under_way = unit.older(1 + resets(self.log).index(asked.entry))
+            if under_way:
+                raise Failed("fencing", f"{asked.entry} is answered while {under_way} are under way")
 
     def writing(self, name: str) -> list[int]:
         """Return the writes of a name that have begun."""
-        holds = self._engine.node.holds
-        return [
-            number
-            for number, asked in self._asked.items()
-            if asked.kind == "write" and asked.name == name and not asked.settling and not holds(self._serial, number)
-        ]
+        begun = [number for number, asked in self._asked.items() if asked.kind == "write" and asked.name == name]
+        return [number for number in begun if not self._engine.node.can_withdraw(self._serial, number)]
+
+    def older(self, count: int) -> list[int]:
+        """Return the commands, but for changes of the log, that came before so many resets were in force."""
+        changes = {number for number, asked in self._asked.items() if asked.kind == "change"}
+        return [number for number, seen in self._open.items() if seen < count and number not in changes]
 
     def ended(self, number: int) -> None:
         """Take note that a command has ended."""
@@ -156,11 +206,11 @@ class Unit:
         self._see(number)
 
     def _see(self, number: int) -> None:
-        if self._drain is not None:
-            self._drain[1].discard(number)
-            self._finish()
+        self._open.pop(number, None)
+        self._left.discard(number)
+        self._finish()
 
     def _finish(self) -> None:
-        if self._drain is not None and not self._drain[1]:
-            version, self._drain = self._drain[0], None
+        if self._drain is not None and not self._left:
+            version, self._drain = self._drain, None
             self._engine.node.record_taken(self._serial, version, self._engine.now_ns)

@@ -14,7 +14,7 @@ from twindisk.sim.disk import BLOCK, Disk
 from twindisk.sim.disk import Record as DiskRecord
 from twindisk.sim.faults import Faults
 from twindisk.sim.fences import Fences
-from twindisk.sim.fencing_initiator import FencingWorker, Record, bound_writes, check_log
+from twindisk.sim.fencing_initiator import FencingWorker, Record, bound_notes, bound_writes, check_log
 from twindisk.sim.initiator import PREFILL, Recorder, Worker, block_of
 from twindisk.sim.machine import Machine
 from twindisk.sim.mutants import MUTANTS
@@ -199,7 +199,10 @@ class World:
             self.checks.equal()
             self._read_all()
             for serial in self.vdisks:
-                bound_writes(serial, self.fencing, self._logs(serial)[0])
+                log = self._logs(serial)[0]
+                bound_writes(serial, self.fencing, log)
+                notes = [note for note in self.recorder.notes if note.block // 10**9 == self.index_of(serial)]
+                bound_notes(serial, self.fencing, log, notes)
             self.checks.histories()
             self._check_logs()
             if self.rng.random() < 0.5:

@@ -127,7 +127,7 @@ impl Session {
         let Some(collecting) = self.collecting(tag) else {
             return;
         };
-        if collecting.fault.is_some() {
+        if collecting.stopped || collecting.fault.is_some() {
             return;
         }
         if !data_intact {
@@ -156,7 +156,8 @@ impl Session {
 
     /// Report, fail or ask for data, whatever is due for a command in its turn.
     pub(super) fn go_on(&mut self, tag: TaskTag, outbox: &mut Outbox) {
-        let Some(collecting) = self.collecting(tag).filter(|collecting| collecting.in_turn) else {
+        let ready = |collecting: &&mut Collecting| collecting.in_turn && !collecting.stopped;
+        let Some(collecting) = self.collecting(tag).filter(ready) else {
             return;
         };
         if let Some(failure) = collecting.fault {
@@ -250,10 +251,24 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, tag: TaskTag, response: &ScsiResponse, outbox: &mut Outbox) {
+    pub(super) fn finish(&mut self, tag: TaskTag, response: &ScsiResponse, outbox: &mut Outbox) {
         if let Some(task) = self.close_task(tag) {
             send_answer(&task, response, &self.parameters, self.sequence(), outbox);
             self.wake_waiting(&task, outbox);
+        }
+    }
+
+    /// Have a command collect no more data: a task management request is to end it.
+    pub(super) fn stop_collecting(&mut self, tag: TaskTag, outbox: &mut Outbox) {
+        let Some(collecting) = self.collecting(tag) else {
+            return;
+        };
+        collecting.stopped = true;
+        collecting.pieces.clear();
+        let waited = self.waiting.front() == Some(&tag);
+        self.waiting.retain(|waiting| *waiting != tag);
+        if waited {
+            self.serve_waiting(outbox);
         }
     }
 
@@ -285,10 +300,9 @@ impl Session {
 
     /// Let waiting commands have what an ended one held of the budget.
     fn wake_waiting(&mut self, ended: &Task, outbox: &mut Outbox) {
-        if ended.reserved_bytes == 0 && self.waiting.front() != Some(&ended.tag) {
-            return;
+        if ended.reserved_bytes > 0 || self.waiting.front() == Some(&ended.tag) {
+            self.serve_waiting(outbox);
         }
-        self.serve_waiting(outbox);
     }
 
     /// Ask for the data of commands that wait for it, oldest first, as far as the budget goes.

@@ -23,6 +23,8 @@ pub(super) struct Collecting {
     pub(super) attribute: TaskAttribute,
     /// All commands before it were acted on.
     pub(super) in_turn: bool,
+    /// A task management request is to end it: it is not reported any more, and its data are dropped.
+    pub(super) stopped: bool,
     /// What to answer instead of reporting it, as soon as its turn has come.
     pub(super) fault: Option<Failure>,
     pub(super) pieces: Vec<Bytes>,
@@ -84,6 +86,7 @@ impl Collecting {
             cdb,
             attribute,
             in_turn: false,
+            stopped: false,
             fault: None,
             pieces: Vec::new(),
             expected,

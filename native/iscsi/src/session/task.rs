@@ -25,6 +25,13 @@ pub(super) struct Task {
     pub(super) state: State,
 }
 
+impl Task {
+    /// True for a command that a task management request is to end and that was not reported.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(&self.state, State::Collecting(collecting) if collecting.stopped)
+    }
+}
+
 /// How far a task is.
 #[derive(Debug)]
 pub(super) enum State {

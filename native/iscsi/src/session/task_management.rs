@@ -1,15 +1,15 @@
 //! Task management (RFC 7143 §11.5, §11.6).
 //!
 //! Rules:
-//! 1. Commands that still collect data, and parked ones, are this side's to drop, at once when the request is acted on.
-//! 2. Commands that were reported end when the caller answers the request with Complete; until then their own answers
-//!    still go out.
+//! 1. Commands that still collect data, and parked ones, collect no more once the request is acted on.
+//! 2. They and the commands that were reported end when the caller answers the request with Complete; until then the answers of the
+//!    latter still go out. With any other answer, those that collect no more end with TASK ABORTED.
 //! 3. A command that is to be aborted but has not come uses up its number: it is ignored when it comes.
 
 use super::task::{State, Task};
 use super::{Parked, Session};
 use crate::command_window::Turn;
-use crate::event::{Event, TaskFunction, TaskManagementResponse, TaskTag};
+use crate::event::{Event, ScsiResponse, TaskFunction, TaskManagementResponse, TaskTag};
 use crate::outbox::Outbox;
 use crate::pdu::{Header, task_management_response};
 
@@ -20,6 +20,9 @@ const LOGICAL_UNIT_RESET: u8 = 5;
 const TARGET_WARM_RESET: u8 = 6;
 const TARGET_COLD_RESET: u8 = 7;
 const TASK_REASSIGN: u8 = 8;
+
+/// Status of a command that another nexus ended (SAM-5 §5.3.1).
+const TASK_ABORTED: u8 = 0x40;
 
 impl Session {
     /// Act on a Task Management Function Request whose turn it is.
@@ -91,11 +94,11 @@ impl Session {
         outbox: &mut Outbox,
     ) {
         let lun = header.lun();
-        let dropped = self.tasks.select(|task| {
+        let stopped = self.tasks.select(|task| {
             matches!(task.state, State::Collecting(_)) && covers(function, lun, task)
         });
-        for tag in dropped {
-            self.drop_task(tag, outbox);
+        for tag in stopped {
+            self.stop_collecting(tag, outbox);
         }
         let tag = self.tasks.new_tag(header.itt());
         self.tasks.insert(Task {
@@ -131,14 +134,16 @@ impl Session {
             return;
         };
         let response = self.effective(function, response);
-        if response == TaskManagementResponse::Complete {
-            let ended = self.tasks.select(|task| {
-                matches!(task.state, State::Running)
-                    && task.tag.serial < tag.serial
-                    && covers(function, request.lun, task)
-            });
-            for tag in ended {
+        let complete = response == TaskManagementResponse::Complete;
+        let ended = self.tasks.select(|task| {
+            let earlier = task.tag.serial < tag.serial && covers(function, request.lun, task);
+            earlier && (task.is_stopped() || complete && matches!(task.state, State::Running))
+        });
+        for tag in ended {
+            if complete {
                 self.drop_task(tag, outbox);
+            } else {
+                self.finish(tag, &task_aborted(), outbox);
             }
         }
         outbox.send_bare(
@@ -161,14 +166,25 @@ impl Session {
         }
     }
 
-    /// End the commands of one LUN or of all unanswered, because another I_T nexus asked for it.
-    pub(crate) fn abort_tasks(&mut self, lun: Option<u64>, outbox: &mut Outbox) {
-        let ended = self.tasks.select(|task| {
-            !matches!(task.state, State::Management(_)) && lun.is_none_or(|lun| task.lun == lun)
+    /// Another I_T nexus has ended all commands: those whose turn has come and that the caller has not got, because they still collect
+    /// data or wait to be taken, end with TASK ABORTED.
+    pub(crate) fn abort_unreported(&mut self, outbox: &mut Outbox) {
+        let ended = self.tasks.select(|task| match &task.state {
+            State::Collecting(collecting) => collecting.in_turn && !collecting.stopped,
+            State::Running => outbox.reports(task.tag),
+            State::Management(_) => false,
         });
         for tag in ended {
-            self.drop_task(tag, outbox);
+            outbox.forget(tag);
+            self.finish(tag, &task_aborted(), outbox);
         }
+    }
+}
+
+fn task_aborted() -> ScsiResponse {
+    ScsiResponse {
+        status: TASK_ABORTED,
+        ..Default::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the moment at which a copy may serve to the one at which it does: the shared record is put in force first.
 //!
 //! While commands are held, the record may change at the other node. So before any of them goes on, the caller is told the
-//! record as it is now and takes back those that it forbids ([`crate::Action::Record`], [`crate::Node::holds`]).
+//! record as it is now and takes back those that it forbids ([`crate::Action::Record`], [`crate::Node::can_withdraw`]).
 
 use super::{Copy, Mode};
 use crate::message::Body;

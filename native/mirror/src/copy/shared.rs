@@ -11,7 +11,8 @@
 //!    and in force on both before it is answered. So nobody sees a version that the loss of a node could undo.
 //! 3. A version is in force once the caller, told by [`Action::Record`], has said `record_taken`. While the Slave
 //!    has a version in force that the Master has not yet, the Master answers no question about the record ([`HostOp::Settle`]).
-//! 4. A change that was interrupted starts afresh like any command; its tag tells whether it was made already.
+//! 4. A change that was interrupted starts afresh like any command; its tag tells whether it was made already. Then both nodes
+//!    put it in force once more, because what it ended may have started afresh too.
 //! 5. A Slave in its turn answers at once, without a disk or a host; so the turn cannot be stuck.
 
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ use super::{Copy, Mode, Surroundings};
 use crate::action::Action;
 use crate::ids::HostId;
 use crate::message::Body;
-use crate::ops::{HostResult, RecordChange};
+use crate::ops::{HostOp, HostResult, RecordChange};
 use crate::shared_record::SharedRecord;
 
 /// The record and who changes it.
@@ -96,10 +97,15 @@ impl Shared {
 }
 
 impl Copy {
-    /// True for a command that is held.
+    /// True for a command that has not begun: if it is cancelled now, it never takes effect.
     #[must_use]
-    pub fn holds(&self, host: HostId) -> bool {
-        self.held.contains(&host)
+    pub fn can_withdraw(&self, host: HostId) -> bool {
+        let sent = |task: &Task| matches!(task.kind, TaskKind::HostTurn { host: of, sent: true, .. } if of == host);
+        self.hosts.get(&host).is_some_and(|entry| match entry.op {
+            HostOp::Settle => true,
+            HostOp::Turn { tag } => !self.shared.record.has(tag) && !self.tasks.values().any(sent),
+            _ => !entry.begun && !entry.may_have_compared() && self.held.contains(&host),
+        })
     }
 
     /// See [`crate::Node::turn_computed`].
@@ -174,21 +180,14 @@ impl Copy {
 
     /// A host wants to change the record.
     pub(super) fn start_turn(&mut self, host: HostId, tag: u64) {
-        let slave = matches!(self.mode, Mode::Mirroring(_)) && !self.is_master();
-        if slave && self.shared.record.has(tag) {
-            return self.complete(host, HostResult::Done);
-        }
-        let computing = false;
-        let id = self.add_task(
-            0,
-            0,
-            TaskKind::HostTurn {
-                host,
-                tag,
-                computing,
-            },
-        );
-        if slave {
+        let kind = TaskKind::HostTurn {
+            host,
+            tag,
+            computing: false,
+            sent: false,
+        };
+        let id = self.add_task(0, 0, kind);
+        if matches!(self.mode, Mode::Mirroring(_)) && !self.is_master() {
             self.say(id, Body::RecordAsk);
         } else {
             self.shared.waiting.push_back(id);
@@ -252,20 +251,18 @@ impl Copy {
 
     fn begin_turn(&mut self, task: u64) {
         let mut stage = Stage::Computing;
+        let mut drain = false;
         match self.tasks.get(&task).map(|task| &task.kind) {
             Some(&TaskKind::PeerTurn { peer_id }) => self.say(peer_id, Body::RecordTurn),
-            // Made before it was interrupted: once more to both nodes, unchanged.
+            // Made before it was interrupted: once more to both nodes, unchanged. What it ended may not have ended yet.
             Some(TaskKind::HostTurn { tag, .. }) if self.shared.record.has(*tag) => {
                 stage = Stage::Saving;
+                drain = true;
             }
             Some(&TaskKind::HostTurn { host, .. }) => self.ask_host(task, host),
             _ => return,
         }
-        self.shared.turn = Some(Turn {
-            task,
-            drain: false,
-            stage,
-        });
+        self.shared.turn = Some(Turn { task, drain, stage });
     }
 
     /// Have the caller compute the next version.
@@ -296,10 +293,17 @@ impl Copy {
         let Some((&id, task)) = self.tasks.iter_mut().find(|(_, task)| own(task)) else {
             return false;
         };
-        let TaskKind::HostTurn { tag, computing, .. } = &mut task.kind else {
+        let TaskKind::HostTurn {
+            tag,
+            computing,
+            sent,
+            ..
+        } = &mut task.kind
+        else {
             return false;
         };
         *computing = false;
+        *sent = change.is_some();
         let tag = *tag;
         let at_master = self.shared.turn.is_some_and(|turn| turn.task == id);
         match change {
@@ -320,14 +324,16 @@ impl Copy {
         true
     }
 
-    /// The turn has come to a new version.
+    /// The turn has come to a new version, or to one that was made before it was interrupted.
     fn advance(&mut self, tag: u64, change: RecordChange) {
         let RecordChange { bytes, drain } = change;
-        let Some(record) = self.shared.record.changed(tag, bytes) else {
-            self.peer_faulty = true;
-            return;
-        };
-        self.set_record(record);
+        if !self.shared.record.has(tag) {
+            let Some(record) = self.shared.record.changed(tag, bytes) else {
+                self.peer_faulty = true;
+                return;
+            };
+            self.set_record(record);
+        }
         if let Some(turn) = &mut self.shared.turn {
             turn.drain = drain;
             turn.stage = Stage::Saving;
@@ -353,15 +359,16 @@ impl Copy {
 
     /// Changes under way of hosts whose sessions are gone: their initiators may be what a drain is to stop.
     fn has_orphans(&self) -> bool {
-        self.tasks.values().any(|task| match &task.kind {
-            TaskKind::HostChange { host, .. }
-            | TaskKind::HostRequest { host, .. }
-            | TaskKind::HostUpdate { host, .. }
-            | TaskKind::HostAsk { host, .. } => {
-                self.hosts.get(host).is_none_or(|host| !host.answer)
-            }
-            _ => false,
-        })
+        let forsaken = |host: &HostId| self.hosts.get(host).is_none_or(|host| !host.answer);
+        let held = |host: &HostId| self.hosts.get(host).is_some_and(|host| !host.answer);
+        self.held.iter().any(held)
+            || self.tasks.values().any(|task| match &task.kind {
+                TaskKind::HostChange { host, .. }
+                | TaskKind::HostRequest { host, .. }
+                | TaskKind::HostUpdate { host, .. }
+                | TaskKind::HostAsk { host, .. } => forsaken(host),
+                _ => false,
+            })
     }
 
     fn end_turn(&mut self, task: u64) {
@@ -436,13 +443,22 @@ impl Copy {
 
     /// Slave: what the Master says of the record.
     pub(super) fn master_says_of_record(&mut self, id: u64, body: Body) {
-        let host = match self.tasks.get(&id).map(|task| &task.kind) {
-            Some(&TaskKind::HostTurn { host, .. }) => Some(host),
+        let asked = match self.tasks.get(&id).map(|task| &task.kind) {
+            Some(&TaskKind::HostTurn { host, tag, .. }) => Some((host, tag)),
             _ => None,
         };
+        let host = asked.map(|(host, _)| host);
         match body {
-            Body::RecordTurn => match host {
-                Some(host) if self.hosts.contains_key(&host) => self.ask_host(id, host),
+            Body::RecordTurn => match asked {
+                Some((host, tag))
+                    if self.hosts.contains_key(&host) && self.shared.record.has(tag) =>
+                {
+                    // Made before it was interrupted; what it ended may not have ended yet.
+                    let bytes = self.shared.record.bytes().clone();
+                    let drain = true;
+                    self.say(id, Body::RecordUpdate { tag, drain, bytes });
+                }
+                Some((host, _)) if self.hosts.contains_key(&host) => self.ask_host(id, host),
                 _ => {
                     self.finish(id);
                     self.say(id, Body::RecordPass);

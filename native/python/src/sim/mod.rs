@@ -219,9 +219,9 @@ impl SimNode {
         Ok(())
     }
 
-    /// Whether a host's command is held.
-    fn holds(&self, serial: &str, number: u64) -> PyResult<bool> {
-        Ok(self.node.holds(serial_of(serial)?, HostId(number)))
+    /// Whether a host's command has not begun.
+    fn can_withdraw(&self, serial: &str, number: u64) -> PyResult<bool> {
+        Ok(self.node.can_withdraw(serial_of(serial)?, HostId(number)))
     }
 
     /// The shared record's bytes.

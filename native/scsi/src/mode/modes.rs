@@ -77,7 +77,7 @@ mod tests {
     fn protecting() -> Values {
         let mut values = Values::default();
         values
-            .take(&[0x0a, 0x0a, 0x02, 0x10, 0x08, 0, 0, 0, 0, 0, 0, 0])
+            .take(&[0x0a, 0x0a, 0x02, 0x10, 0x08, 0x40, 0, 0, 0, 0, 0, 0])
             .unwrap();
         assert!(values.write_protect());
         values

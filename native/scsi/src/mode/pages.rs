@@ -6,8 +6,8 @@ const ERROR_RECOVERY: [u8; 12] = [0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const CACHING: [u8; 20] = [
     0x08, 0x12, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
-/// Control (SPC-4 §7.5.8): GLTSD, fixed format sense data, unrestricted reordering.
-const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Control (SPC-4 §7.5.8): GLTSD, fixed format sense data, unrestricted reordering, TAS.
+const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0];
 /// Informational exceptions control (SBC-3 §6.5.8): DEXCPT.
 const EXCEPTIONS: [u8; 12] = [0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 

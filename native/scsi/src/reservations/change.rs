@@ -62,11 +62,12 @@ pub(crate) fn change(
     if next.encode().len() > TABLE_MAX_BYTES {
         return Err(Sense::REGISTRATION_RESOURCES.into());
     }
+    let drain = parameters.action == Action::PreemptAndAbort;
+    if drain {
+        next.cause = Cause::PreemptedAndAborted;
+    }
     debug_assert!(next.is_sound());
-    Ok(Change {
-        table: next,
-        drain: parameters.action == Action::PreemptAndAbort,
-    })
+    Ok(Change { table: next, drain })
 }
 
 impl Table {

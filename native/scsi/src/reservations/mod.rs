@@ -20,7 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attentions::attentions;
+pub(crate) use attentions::{aborted, attentions};
 pub(crate) use change::{Change, Refusal};
 pub(crate) use conflicts::{forbids, is_free};
 pub use nexus::{InitiatorPort, Nexus};

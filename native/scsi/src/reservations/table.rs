@@ -78,6 +78,8 @@ pub(crate) enum Cause {
     Cleared = 2,
     /// Registrations, perhaps the reservation, were preempted.
     Preempted = 3,
+    /// The same, and the commands of the preempted were to end.
+    PreemptedAndAborted = 4,
 }
 
 /// A registered nexus.
@@ -218,6 +220,7 @@ fn cause_of(code: u8) -> Option<Cause> {
         Cause::Released,
         Cause::Cleared,
         Cause::Preempted,
+        Cause::PreemptedAndAborted,
     ]
     .into_iter()
     .find(|cause| *cause as u8 == code)

@@ -8,8 +8,8 @@ use super::*;
 use crate::command_table::COMMANDS;
 use crate::unit_state::Section;
 use crate::{
-    AccessState, BlockSize, Identity, NexusId, PeerGroup, Response, StateChange, StateError,
-    Status, UnitState,
+    AccessState, BlockSize, Identity, InForce, NexusId, PeerGroup, Response, StateChange,
+    StateError, Status, UnitState,
 };
 
 const A: NexusId = NexusId(1);
@@ -479,7 +479,7 @@ fn a_damaged_state_is_noticed() {
 fn what_cannot_be_read_forbids_all_that_a_reservation_could() {
     let mut unit = Unit::reserved(1);
     let bytes = unit.0.state.encode();
-    assert!(unit.0.set_state(b"from the future").lost.is_empty());
+    assert_eq!(unit.0.set_state(b"from the future"), InForce::default());
     for nexus in [A, B, C] {
         assert_eq!(
             unit.run(nexus, &[0x08, 0, 0, 0, 1, 0]).status as u8,

@@ -284,7 +284,7 @@ fn beginning_drains_and_a_reservation_made_meanwhile_forbids() {
 #[test]
 fn write_protection_and_reservations_are_looked_at_again_in_the_turn() {
     let mut unit = unit();
-    let mut protect = vec![0, 0, 0, 0, 0x0a, 0x0a, 0x02, 0x10, 0x08];
+    let mut protect = vec![0, 0, 0, 0, 0x0a, 0x0a, 0x02, 0x10, 0x08, 0x40];
     protect.resize(16, 0);
     let mut select = [0; 16];
     (select[0], select[1], select[4]) = (0x15, 0x10, 16);

@@ -9,8 +9,8 @@ const WRITE_PROTECTED: (u8, u8, u8) = (0x07, 0x27, 0x00);
 const LENGTH_ERROR: (u8, u8, u8) = (0x05, 0x1a, 0x00);
 const MODES_CHANGED: (u8, u8, u8) = (0x06, 0x2a, 0x01);
 const WRITE: [u8; 10] = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
-const PROTECTING: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0x08, 0, 0, 0, 0, 0, 0, 0];
+const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0];
+const PROTECTING: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0x08, 0x40, 0, 0, 0, 0, 0, 0];
 const WRITING_THROUGH: [u8; 20] = [
     0x08, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
@@ -120,7 +120,7 @@ fn what_can_be_changed_is_told_and_nothing_else_can() {
 fn current_values_change_and_saved_ones_only_when_asked() {
     let mut unit = unit();
     for (flags, saved) in [(0x10, 0x02), (0x11, 0x06)] {
-        let list = with_header(&[0x0a, 0x0a, 0x06, 0x10, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let list = with_header(&[0x0a, 0x0a, 0x06, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0]);
         assert_eq!(select_6(&mut unit, flags, &list), GOOD);
         assert_eq!(page(&mut unit, 0, 0x0a)[2], 0x06);
         assert_eq!(page(&mut unit, 2, 0x0a)[2], 0x02);
@@ -181,7 +181,7 @@ fn a_list_is_taken_in_whole_or_not_at_all() {
         &[0x4a, 0x01, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0],
         &[0x0a, 0x0b, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         // TST, MRIE that is obsolete, MRIE that is reserved
-        &[0x0a, 0x0a, 0x22, 0x10, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0x0a, 0x0a, 0x22, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0],
         &[0x1c, 0x0a, 0x08, 1, 0, 0, 0, 0, 0, 0, 0, 0],
         &[0x1c, 0x0a, 0x08, 7, 0, 0, 0, 0, 0, 0, 0, 0],
     ];

@@ -1,7 +1,7 @@
 //! Unit attentions, access states, LUNs without a logical unit and REQUEST SENSE.
 
 use super::*;
-use crate::{PeerGroup, SizeTooSmall};
+use crate::{InForce, PeerGroup, SizeTooSmall, UnitFunction};
 
 const TEST_UNIT_READY: &[u8] = &[0x00];
 const REQUEST_SENSE: &[u8] = &[0x03, 0, 0, 0, 0xff, 0];
@@ -111,19 +111,46 @@ fn a_size_without_a_block_is_refused() {
 }
 
 #[test]
-fn a_reset_is_told_to_the_other_nexuses() {
+fn a_reset_ends_all_commands_and_every_nexus_hears_of_it_once() {
     let mut unit = unit();
     unit.open_nexus(NexusId(2));
     assert_eq!(
         sense(as_nexus(&mut unit, 2, TEST_UNIT_READY)),
         (0x06, 0x29, 0x00)
     );
-    unit.reset(NexusId(2));
-    assert_eq!(
-        response(as_nexus(&mut unit, 2, TEST_UNIT_READY)),
-        Response::good()
-    );
-    assert_eq!(sense(run(&mut unit, TEST_UNIT_READY)), (0x06, 0x29, 0x03));
+    for (function, told, dropped) in [
+        (UnitFunction::ClearTaskSet, false, false),
+        (UnitFunction::Reset, true, false),
+        (UnitFunction::ColdReset, true, true),
+    ] {
+        let state = unit.manage_tasks(function).unwrap();
+        let in_force = unit.set_state(&state);
+        assert_eq!((in_force.ends_all, in_force.ends_sessions), (true, dropped));
+        for nexus in [2, 1] {
+            if told {
+                assert_eq!(
+                    sense(as_nexus(&mut unit, nexus, TEST_UNIT_READY)),
+                    (0x06, 0x29, 0x03)
+                );
+            }
+            assert_eq!(
+                response(as_nexus(&mut unit, nexus, TEST_UNIT_READY)),
+                Response::good()
+            );
+        }
+        assert_eq!(unit.set_state(&state), InForce::default(), "once");
+    }
+}
+
+#[test]
+fn a_reset_from_before_the_vdisk_was_opened_concerns_nobody() {
+    let mut unit = unit();
+    let state = unit.manage_tasks(UnitFunction::Reset).unwrap();
+    unit.adopt_state(&state);
+    assert_eq!(unit.set_state(&state), InForce::default());
+    assert_eq!(response(run(&mut unit, TEST_UNIT_READY)), Response::good());
+    unit.adopt_state(b"from the future");
+    assert!(unit.manage_tasks(UnitFunction::Reset).is_err());
 }
 
 #[test]

@@ -1,0 +1,237 @@
+//! The state that both nodes share, between the logical unit, which knows what it means, and the mirror core, which keeps it on both
+//! nodes.
+//!
+//! Rules:
+//!
+//! * A command that the state forbids is refused only once the mirror core has said that the state is known as it is.
+//! * A command that was held while the state changed is looked at again before it goes on.
+//! * A medium becomes write protected once the writes that have begun are done. A write that is answered after the write cache was
+//!   switched off is durable, also if it came before.
+//! * A state may end commands (PREEMPT AND ABORT, [`crate::resets`]): on each node those that have not begun are taken back, the others are
+//!   waited for, a copy only for its piece. Commands that wait for their turn have not begun, so turns never wait for each other.
+//! * What is to end is remembered until it has ended: a change that is interrupted by the loss of the peer starts afresh, and so do
+//!   the commands that it was to end.
+
+use bytes::Bytes;
+use twindisk_mirror::{HostId, HostOp, RecordChange, Serial};
+use twindisk_scsi::{InForce, Response, StateChange, Step};
+
+use crate::engine::Engine;
+use crate::plan::plan;
+use crate::request::Work;
+use crate::resets::{Asker, is_ended};
+use crate::sanitize;
+
+/// Commands of a VDisk that a state in force ends, and that have not ended yet.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    serial: Serial,
+    /// To be given back to the mirror core when they have ended; `None`: nobody waits for that now.
+    record: Option<u64>,
+    left: Vec<HostId>,
+}
+
+impl Engine {
+    /// The mirror core's word: this is the state of both nodes.
+    pub(crate) fn record(&mut self, serial: Serial, record: u64, bytes: &Bytes, drain: bool) {
+        let Some(&place) = self.core.places.get(&serial) else {
+            return;
+        };
+        let in_force = self.core.vdisks[place].unit.set_state(bytes);
+        let asker = self.asker(place);
+        if in_force.ends_all {
+            self.end_sessions_commands(place, asker, in_force.ends_sessions);
+        }
+        let mut left = self.take_drain(serial);
+        for id in self.core.requests.ids(|request| request.vdisk == place) {
+            let request = self.core.requests.get(id);
+            if request.is_some_and(|request| matches!(request.work, Work::Copy(_))) {
+                continue;
+            }
+            let was_to_end = left.contains(&id);
+            if !self.follow(id, &in_force, asker, was_to_end) {
+                left.retain(|other| *other != id);
+            } else if !was_to_end {
+                left.push(id);
+            }
+        }
+        self.stop_copies_at(serial, &in_force, asker, &mut left);
+        if !drain {
+            let now_ns = self.core.now_ns;
+            self.core.node.record_taken(serial, record, now_ns);
+        }
+        self.drains.push(Drain {
+            serial,
+            record: drain.then_some(record),
+            left,
+        });
+        self.finish_drains();
+        self.tend_sanitize(place);
+    }
+
+    /// See what a state that was put in force makes of a command; true: it has begun and is to end. `was_to_end`: that was so
+    /// before.
+    fn follow(
+        &mut self,
+        id: HostId,
+        in_force: &InForce,
+        asker: Option<Asker>,
+        was_to_end: bool,
+    ) -> bool {
+        let Some(request) = self.core.requests.get_mut(id) else {
+            return false;
+        };
+        let (nexus, vdisk) = (request.nexus, &self.core.vdisks[request.vdisk]);
+        let waits_for_sanitize = request.work == Work::Sanitize;
+        let unbegun = waits_for_sanitize || self.core.node.can_withdraw(vdisk.serial, id);
+        let ends = match request.work {
+            Work::Reset(_) => return false,
+            // It is done, or it is what puts this state in force.
+            Work::Turn { .. } if !unbegun => return false,
+            _ => is_ended(request, in_force, asker),
+        };
+        let is_io = request.work == Work::Io;
+        let (unit, cdb) = (&vdisk.unit, &request.cdb);
+        let barred = unit.sanitize_bars(cdb).filter(|_| !waits_for_sanitize);
+        let refusal = match barred {
+            Some(sense) => Some(Response::check(sense)),
+            None if is_io => unit.refusal(nexus, cdb),
+            None => None,
+        };
+        if unbegun && ends {
+            self.end_unbegun(id, nexus, asker);
+            return false;
+        }
+        if unbegun && let Some(refusal) = refusal {
+            self.take_back(id, refusal);
+            return false;
+        }
+        if unbegun && was_to_end {
+            self.take_back(id, Response::task_aborted());
+            return false;
+        }
+        if in_force.writes_through && is_io {
+            request.flush_last();
+        }
+        ends || was_to_end || barred.is_some() || in_force.protects && refusal.is_some()
+    }
+
+    /// What of a VDisk has not ended yet.
+    fn take_drain(&mut self, serial: Serial) -> Vec<HostId> {
+        let index = self.drains.iter().position(|drain| drain.serial == serial);
+        index.map_or(Vec::new(), |index| self.drains.swap_remove(index).left)
+    }
+
+    /// End a command that has not begun.
+    pub(crate) fn take_back(&mut self, id: HostId, response: Response) {
+        let Some(request) = self.core.requests.get_mut(id) else {
+            return;
+        };
+        let serial = self.core.vdisks[request.vdisk].serial;
+        self.core.node.cancel(serial, id, self.core.now_ns);
+        self.answer(id, response);
+    }
+
+    /// A command has ended.
+    pub(crate) fn drains_see(&mut self, ended: HostId) {
+        for drain in &mut self.drains {
+            drain.left.retain(|id| *id != ended);
+        }
+        self.finish_drains();
+    }
+
+    fn finish_drains(&mut self) {
+        while let Some(index) = self.drains.iter().position(|drain| drain.left.is_empty()) {
+            let Drain { serial, record, .. } = self.drains.swap_remove(index);
+            if let Some(record) = record {
+                let now_ns = self.core.now_ns;
+                self.core.node.record_taken(serial, record, now_ns);
+            }
+        }
+    }
+
+    /// The mirror core's word: a command may change the state now.
+    pub(crate) fn turn(&mut self, serial: Serial, host: HostId) {
+        if sanitize::is_own(host) {
+            return self.sanitize_turn(serial, host);
+        }
+        let now_ns = self.core.now_ns;
+        let Some(request) = self.core.requests.get_mut(host) else {
+            self.core.node.turn_computed(serial, host, None, now_ns);
+            return;
+        };
+        let unit = &self.core.vdisks[request.vdisk].unit;
+        let change = match &request.work {
+            Work::Turn { data_out } => unit.change_state(request.nexus, &request.cdb, data_out),
+            Work::Reset(reset) => match unit.manage_tasks(reset.function) {
+                Ok(bytes) => StateChange::To {
+                    bytes,
+                    drain: true,
+                    flush: false,
+                },
+                Err(sense) => StateChange::None(Response::check(sense)),
+            },
+            Work::Io | Work::Settle { .. } | Work::Sanitize | Work::Copy(_) => return,
+        };
+        match change {
+            StateChange::To {
+                bytes,
+                drain,
+                flush,
+            } => {
+                // It may be computed a second time, if it has to start afresh.
+                request.todo = flush.then_some(HostOp::Flush).into_iter().collect();
+                let bytes = bytes.into();
+                let change = Some(RecordChange { bytes, drain });
+                let node = &mut self.core.node;
+                node.turn_computed(serial, host, change, now_ns);
+            }
+            StateChange::None(response) => {
+                if self.core.node.turn_computed(serial, host, None, now_ns) {
+                    self.answer(host, response);
+                }
+            }
+        }
+    }
+
+    /// The state is known as it is: carry out a command whose answer depends on them.
+    pub(crate) fn settled(&mut self, serial: Serial, host: HostId) {
+        let Some(request) = self.core.requests.get_mut(host) else {
+            return;
+        };
+        let Work::Settle { data_out } = std::mem::replace(&mut request.work, Work::Io) else {
+            return;
+        };
+        let vdisk = &mut self.core.vdisks[request.vdisk];
+        let step = vdisk
+            .unit
+            .execute_settled(request.nexus, &request.cdb, 0, &data_out);
+        let op = match step {
+            Step::Done(response) => return self.answer(host, response),
+            Step::Io(io) => {
+                vdisk.counters.count(&io);
+                let mut plan = plan(io, data_out);
+                if vdisk.unit.writes_through() {
+                    plan.write_through();
+                }
+                request.todo = plan.todo;
+                request.answer = plan.answer;
+                plan.first
+            }
+            Step::Settle => HostOp::Settle,
+            Step::Copy(list) => {
+                if let Err(response) = self.begin_settled_copy(host, &list) {
+                    return self.answer(host, response);
+                }
+                HostOp::Settle
+            }
+            Step::Turn => {
+                request.work = Work::Turn { data_out };
+                HostOp::Turn {
+                    tag: self.core.tags.fresh(),
+                }
+            }
+        };
+        self.core.node.host(serial, host, op, self.core.now_ns);
+    }
+}
