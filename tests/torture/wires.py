@@ -116,6 +116,10 @@ class Cable:
             while self._cuts[way]:
                 await self.mend(way)
 
+    async def _mend_each(self, ways: list[int]) -> None:
+        for way in ways:
+            await self.mend(way)
+
     @contextlib.asynccontextmanager
     async def without(self, *ways: int) -> AsyncIterator[None]:
         """Cut directions for the time of the context."""
@@ -126,8 +130,8 @@ class Cable:
                 await asyncio.shield(self.cut(way))
             yield
         finally:
-            for way in begun:
-                await asyncio.shield(self.mend(way))
+            # In one piece: a cancellation must not leave the second direction cut.
+            await asyncio.shield(self._mend_each(begun))
 
     def _point(self, way: int, mac: str) -> None:
         end, other = self.ends[way], self.ends[1 - way]
