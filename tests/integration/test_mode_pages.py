@@ -135,3 +135,21 @@ async def test_a_value_outlives_the_death_of_a_node(pair: Pair, ports: tuple[Mod
     back = await ModePort.log_in(pair, pair.second, 3)
     assert await back.is_set(field) is not value
     await back.session.close()
+
+
+async def test_saved_values_outlive_both_nodes_and_others_do_not(pair: Pair) -> None:
+    port = await ModePort.log_in(pair, pair.second, 1)
+    await port.set_field(WCE, value=False, save=True)
+    await port.set_field(SWP, value=True)
+    await asyncio.gather(*(node.kill() for node in pair.nodes))
+    await asyncio.gather(*(node.start() for node in pair.nodes))
+    await pair.wait_enabled()
+    for node in pair.nodes:
+        port = await ModePort.log_in(pair, node, 1)
+        async with asyncio.timeout(10):
+            while await port.is_set(SWP):
+                await asyncio.sleep(0.05)
+        assert not await port.is_set(WCE)
+        assert await port.write() == GOOD
+    await port.set_field(WCE, value=True, save=True)
+    await port.session.close()

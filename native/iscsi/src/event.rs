@@ -99,7 +99,8 @@ pub enum LoginRefusal {
 }
 
 /// Names one request of a connection, never reused on it: an answer to a task that was aborted meanwhile finds nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The default names none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct TaskTag {
     /// Initiator Task Tag, for logs.
     pub itt: u32,

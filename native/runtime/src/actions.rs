@@ -1,7 +1,7 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
 use twindisk_mirror::{Action, HostId, HostResult, Report, Role, Serial};
-use twindisk_scsi::{PeerGroup, Response, is_sanitize};
+use twindisk_scsi::{PeerGroup, Response, Upkeep, is_sanitize};
 
 use crate::access::Shown;
 use crate::engine::{Endpoint, Engine};
@@ -36,7 +36,13 @@ impl Engine {
                         id,
                         bytes,
                         drain,
-                    } => self.record(serial, id, &bytes, drain),
+                        power_on,
+                    } => {
+                        self.record(serial, id, &bytes, drain);
+                        if power_on {
+                            self.keep_up(serial, Upkeep::PowerOn);
+                        }
+                    }
                     Action::Turn { serial, host } => self.turn(serial, host),
                     Action::Send { peer, message } => self.send(peer, &message),
                     Action::Report { serial, report } => self.report(serial, report),

@@ -253,6 +253,7 @@ impl Engine {
         self.end_copies_with(self.core.vdisks[place].serial);
         // They hold the admission of their target: a target of the same name that comes next may let in others.
         self.end_logins_under_way();
+        self.drop_upkeep(place);
         let vdisk = self.core.vdisks.remove(place);
         self.core.places.remove(&vdisk.serial);
         self.erasers.remove(&vdisk.serial);

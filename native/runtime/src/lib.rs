@@ -43,6 +43,7 @@ pub mod status;
 mod tasks;
 pub mod transfer;
 mod transfers;
+mod upkeep;
 pub mod vdisk;
 
 pub use access::AccessMode;

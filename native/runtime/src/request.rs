@@ -9,7 +9,7 @@ use bytes::Bytes;
 use slab::Slab;
 use twindisk_iscsi::{ScsiResponse, TaskTag};
 use twindisk_mirror::{HostId, HostOp, Serial};
-use twindisk_scsi::{LogicalUnit, NexusId, Response};
+use twindisk_scsi::{LogicalUnit, NexusId, Response, Upkeep};
 
 use crate::plan::Answer;
 use crate::resets::Reset;
@@ -65,6 +65,8 @@ pub enum Work {
     Sanitize,
     /// It copies, piece by piece.
     Copy(Box<Transfer>),
+    /// It is no initiator's; done when it is its turn.
+    Upkeep(Upkeep),
     /// It is no command but a task management request, done when it is its turn.
     Reset(Reset),
 }

@@ -208,6 +208,9 @@ impl Engine {
             let event = VdiskEvent::SessionClosed { initiator, address };
             self.events
                 .push(EngineEvent::Vdisk(vdisk.name.clone(), event));
+            if let Some(place) = login.vdisk {
+                self.release_lost(place);
+            }
         }
     }
 

@@ -13,6 +13,7 @@
 //!   the commands that it was to end.
 
 use bytes::Bytes;
+use twindisk_mirror::copy::Standing;
 use twindisk_mirror::{HostId, HostOp, RecordChange, Serial};
 use twindisk_scsi::{InForce, Response, StateChange, Step};
 
@@ -37,7 +38,12 @@ impl Engine {
         let Some(&place) = self.core.places.get(&serial) else {
             return;
         };
-        let in_force = self.core.vdisks[place].unit.set_state(bytes);
+        let copy = self.core.node.copy(serial);
+        let with_peer = copy.is_some_and(|copy| matches!(copy.standing(), Standing::Mirroring(_)));
+        let unit = &mut self.core.vdisks[place].unit;
+        unit.set_with_peer(with_peer);
+        let in_force = unit.set_state(bytes);
+        self.release_lost(place);
         let asker = self.asker(place);
         if in_force.ends_all {
             self.end_sessions_commands(place, asker, in_force.ends_sessions);
@@ -85,7 +91,7 @@ impl Engine {
         let waits_for_sanitize = request.work == Work::Sanitize;
         let unbegun = waits_for_sanitize || self.core.node.can_withdraw(vdisk.serial, id);
         let ends = match request.work {
-            Work::Reset(_) => return false,
+            Work::Reset(_) | Work::Upkeep(_) => return false,
             // It is done, or it is what puts this state in force.
             Work::Turn { .. } if !unbegun => return false,
             _ => is_ended(request, in_force, asker),
@@ -171,6 +177,7 @@ impl Engine {
                 },
                 Err(sense) => StateChange::None(Response::check(sense)),
             },
+            Work::Upkeep(upkeep) => unit.keep_up(*upkeep),
             Work::Io | Work::Settle { .. } | Work::Sanitize | Work::Copy(_) => return,
         };
         match change {

@@ -12,6 +12,7 @@ use crate::opcodes::Answered::{Always, Serving, Standby};
 use crate::opcodes::{Command, action, command, report_opcodes, report_task_functions, sparing};
 use crate::read_write::{read, write, write_atomic};
 use crate::reservations::{persistent_reserve_in, persistent_reserve_out};
+use crate::reserve_release::reserve_release;
 use crate::sanitize::sanitize;
 use crate::third_party::{extended_copy, receive_copy_results};
 use crate::unmap::unmap;
@@ -34,6 +35,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         inquiry,
     )),
     command(&[0x15, 0x11, 0, 0, 0xff, NACA], Serving, mode_select),
+    command(&[0x16, 0, 0, 0, 0, NACA], Serving, reserve_release),
+    command(&[0x17, 0, 0, 0, 0, NACA], Serving, reserve_release),
     command(&[0x1a, 0x08, 0xff, 0xff, 0xff, NACA], Standby, mode_sense_6),
     command(&[0x1b, 0x01, 0, 0x0f, 0xf7, NACA], Serving, start_stop),
     command(&[0x1e, 0, 0, 0, 0x03, NACA], Serving, prevent_allow),
@@ -71,6 +74,16 @@ pub(crate) static COMMANDS: &[Command] = &[
         &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, NACA],
         Serving,
         mode_select,
+    ),
+    command(
+        &[0x56, 0, 0, 0, 0, 0, 0, 0, 0, NACA],
+        Serving,
+        reserve_release,
+    ),
+    command(
+        &[0x57, 0, 0, 0, 0, 0, 0, 0, 0, NACA],
+        Serving,
+        reserve_release,
     ),
     command(
         &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, NACA],

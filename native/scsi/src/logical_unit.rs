@@ -56,6 +56,8 @@ pub struct LogicalUnit {
     /// What is in force cannot be read.
     pub(crate) state_unreadable: bool,
     pub(crate) copies: CopyStates,
+    /// The peer serves too.
+    pub(crate) with_peer: bool,
 }
 
 impl LogicalUnit {
@@ -83,6 +85,7 @@ impl LogicalUnit {
             state: UnitState::default(),
             state_unreadable: false,
             copies: CopyStates::default(),
+            with_peer: false,
         })
     }
 

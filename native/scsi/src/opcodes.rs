@@ -88,6 +88,10 @@ pub(crate) const REQUEST_SENSE: u8 = 0x03;
 /// PERSISTENT RESERVE IN, which tells what may be changed on the other node.
 pub(crate) const PERSISTENT_RESERVE_IN: u8 = 0x5e;
 pub(crate) const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
+/// RESERVE (6 and 10).
+pub(crate) const RESERVE: [u8; 2] = [0x16, 0x56];
+/// RELEASE (6 and 10).
+pub(crate) const RELEASE: [u8; 2] = [0x17, 0x57];
 /// MODE SELECT (6 and 10), which changes what both nodes agree on.
 pub(crate) const MODE_SELECT: [u8; 2] = [0x15, 0x55];
 /// MODE SENSE (6 and 10), which tells what may be changed on the other node.

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use crate::logical_unit::{LogicalUnit, NexusId};
 use crate::mode::{Modes, select};
-use crate::opcodes::{MODE_SELECT, PERSISTENT_RESERVE_OUT};
+use crate::opcodes::{MODE_SELECT, PERSISTENT_RESERVE_OUT, RELEASE, RESERVE};
 use crate::reservations::{Refusal, Table, aborted, attentions, forbids, is_free};
+use crate::reserve_release::UnitReservation;
 use crate::resets::UnitFunction;
 use crate::response::{Response, StateChange};
 use crate::sanitize::is_sanitize;
@@ -79,6 +80,9 @@ impl LogicalUnit {
         };
         let state = &mut next.state;
         match cdb[0] {
+            PERSISTENT_RESERVE_OUT if self.reserved_by().is_some() => {
+                return Err(Refusal::Conflict);
+            }
             PERSISTENT_RESERVE_OUT => {
                 let targets = self.targets();
                 let table = &state.reservations;
@@ -103,6 +107,9 @@ impl LogicalUnit {
                 next.state = self.sanitized(next.state, cdb, data_out)?;
                 next.drain = true;
             }
+            opcode if RESERVE.contains(&opcode) || RELEASE.contains(&opcode) => {
+                state.unit_reservation = self.reserve_or_release(nexus, cdb)?;
+            }
             _ => return Err(Sense::INVALID_OPCODE.into()),
         }
         Ok(next)
@@ -115,6 +122,10 @@ impl LogicalUnit {
     pub fn manage_tasks(&self, function: UnitFunction) -> Result<Vec<u8>, Sense> {
         let mut state = self.readable_state()?.clone();
         state.resets = state.resets.after(function);
+        if function != UnitFunction::ClearTaskSet {
+            state.modes = state.modes.reset();
+            state.unit_reservation = state.unit_reservation.held_by(None);
+        }
         Ok(state.encode())
     }
 
@@ -141,6 +152,9 @@ impl LogicalUnit {
     pub(crate) fn forbids(&self, nexus: NexusId, cdb: &[u8; 16]) -> bool {
         if self.state_unreadable {
             return !is_free(cdb);
+        }
+        if self.is_reserved_against(nexus, cdb) {
+            return true;
         }
         let table = &self.state.reservations;
         table.reservation.is_some() && forbids(table, self.nexuses.name(nexus), cdb)
@@ -193,6 +207,7 @@ impl LogicalUnit {
         let (old, new) = (before.modes.current, self.state.modes.current);
         let (resets_before, resets) = (before.resets, self.state.resets);
         self.tell_modes(before.modes);
+        self.tell_lost_reservation(before.unit_reservation);
         if resets_before.resets != resets.resets {
             self.attentions.raise(Attention::Reset, None);
         }
@@ -217,6 +232,18 @@ impl LogicalUnit {
         aborted
             .flat_map(|nexus| self.nexuses.ids_of(nexus))
             .collect()
+    }
+
+    /// A session that thinks that it holds the reservation of the logical unit hears that it has lost it.
+    fn tell_lost_reservation(&mut self, before: UnitReservation) {
+        let lost_by = self.state.unit_reservation.lost_by;
+        if let Some(holder) = lost_by
+            && lost_by != before.lost_by
+            && self.nexuses.is_open(holder.session)
+        {
+            self.attentions
+                .raise_for(holder.session, Attention::NexusLoss);
+        }
     }
 
     fn tell_modes(&mut self, before: Modes) {

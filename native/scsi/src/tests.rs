@@ -5,6 +5,7 @@ mod fuzz;
 mod modes;
 mod native_4k;
 mod pages;
+mod reserve_release;
 mod state;
 mod verify;
 

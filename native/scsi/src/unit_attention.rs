@@ -16,6 +16,8 @@ pub(crate) enum Attention {
     PowerOn,
     /// LOGICAL UNIT RESET, by whatever nexus.
     Reset,
+    /// The node lost its part in serving the VDisk, and with it the nexus's reservation of the logical unit.
+    NexusLoss,
     /// The nexus's registration was preempted.
     RegistrationsPreempted,
     /// All registrations and the reservation were cleared.
@@ -35,6 +37,7 @@ impl Attention {
         let (asc, ascq) = match self {
             Self::PowerOn => (0x29, 0x00),
             Self::Reset => (0x29, 0x03),
+            Self::NexusLoss => (0x29, 0x07),
             Self::RegistrationsPreempted => (0x2a, 0x05),
             Self::ReservationsPreempted => (0x2a, 0x03),
             Self::ReservationsReleased => (0x2a, 0x04),

@@ -10,6 +10,7 @@
 
 use crate::mode::Modes;
 use crate::reservations::Table;
+use crate::reserve_release::UnitReservation;
 use crate::resets::Resets;
 use crate::sanitize::Sanitize;
 
@@ -45,6 +46,8 @@ pub struct UnitState {
     pub(crate) sanitize: Sanitize,
     /// What task management has done.
     pub(crate) resets: Resets,
+    /// The reservation of RESERVE and RELEASE.
+    pub(crate) unit_reservation: UnitReservation,
 }
 
 /// Bytes that are damaged, or that a later version of the program made.
@@ -61,6 +64,7 @@ impl UnitState {
             section(&self.modes),
             section(&self.sanitize),
             section(&self.resets),
+            section(&self.unit_reservation),
         ];
         let sections: Vec<_> = sections.into_iter().flatten().collect();
         let mut out = MAGIC.to_vec();
@@ -105,6 +109,7 @@ impl UnitState {
                 Modes::TAG => state.modes = read(version, content)?,
                 Sanitize::TAG => state.sanitize = read(version, content)?,
                 Resets::TAG => state.resets = read(version, content)?,
+                UnitReservation::TAG => state.unit_reservation = read(version, content)?,
                 _ => return Err(StateError),
             }
         }

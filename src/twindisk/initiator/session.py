@@ -36,6 +36,7 @@ from twindisk.initiator.errors import (
 
 _LOGIN_TIMEOUT_S = 5.0
 _UNIT_ATTENTIONS_MAX = 8
+_CHECK_CONDITION, _RESERVATION_CONFLICT = 0x02, 0x18
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +162,16 @@ class Session:
         await self.command(cdb.test_unit_ready())
 
     async def clear_unit_attentions(self) -> None:
-        """Take the unit attentions that a new session meets; a unit that is not ready is no error here."""
+        """Take the unit attentions that a new session meets; a unit that is not ready, or reserved, is no error here."""
         for _ in range(_UNIT_ATTENTIONS_MAX):
             try:
                 await self.test_unit_ready()
-            except CheckConditionError as error:
-                if error.sense.key is answers.SenseKey.UNIT_ATTENTION:
+            except StatusError as error:
+                unit_attention = answers.SenseKey.UNIT_ATTENTION
+                if isinstance(error, CheckConditionError) and error.sense.key is unit_attention:
                     continue
+                if error.status not in (_CHECK_CONDITION, _RESERVATION_CONFLICT):
+                    raise
             return
 
     async def inquiry(self) -> answers.Inquiry:

@@ -57,6 +57,17 @@ impl Copy {
         true
     }
 
+    /// True when the mode that is entered lets copies serve of which none has served before in its process; of two that attach the
+    /// Master's says so.
+    pub(super) fn is_power_on(&self) -> bool {
+        let peers = || self.remote.as_ref().is_some_and(|told| told.unbroken);
+        match self.mode {
+            Mode::Single | Mode::Alone => !self.unbroken,
+            Mode::Mirroring(_) => self.is_master() && !self.unbroken && !peers(),
+            _ => false,
+        }
+    }
+
     /// The record is in force; false: this is not what the gate waits for.
     pub(super) fn gate_forced(&mut self, id: u64) -> bool {
         let Some(gate) = self.shared.gate.filter(|gate| gate.forcing == Some(id)) else {

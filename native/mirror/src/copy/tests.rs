@@ -31,6 +31,8 @@ struct Side {
     held_persists: Vec<DiskId>,
     fail_changes: bool,
     punched: usize,
+    /// How often it was told that no copy had served before.
+    power_ons: usize,
 }
 
 struct Pair {
@@ -63,6 +65,7 @@ impl Side {
             held_persists: vec![],
             fail_changes: false,
             punched: 0,
+            power_ons: 0,
         }
     }
 
@@ -129,7 +132,10 @@ impl Pair {
                         self.wires[1 - at].push_back(message);
                     }
                 }
-                Action::Record { id, .. } => self.sides[at].node.record_taken(SERIAL, id, NOW_NS),
+                Action::Record { id, power_on, .. } => {
+                    self.sides[at].power_ons += usize::from(power_on);
+                    self.sides[at].node.record_taken(SERIAL, id, NOW_NS);
+                }
                 Action::Report {
                     report: Report::PeerFacts(facts),
                     ..
@@ -292,6 +298,36 @@ fn read() -> HostOp {
 
 fn byte(byte: u8) -> HostResult {
     HostResult::Data(Bytes::from(vec![byte]).into())
+}
+
+#[test]
+fn copies_that_have_not_served_before_say_so_once_and_one_that_has_speaks_for_both() {
+    let mut pair = Pair::new();
+    let told = |pair: &Pair| pair.sides.each_ref().map(|side| side.power_ons);
+    assert_eq!(told(&pair), [1, 0]);
+    pair.link_down();
+    pair.link_up();
+    pair.attach(SLAVE, Sync::None);
+    assert_eq!(told(&pair), [1, 0], "both had served");
+    pair.link_down();
+    pair.go_alone(SLAVE);
+    pair.sides[MASTER] = Side::new(Role::Slave);
+    pair.link_up();
+    pair.attach(SLAVE, Sync::Source);
+    assert_eq!(told(&pair), [0, 0], "the one that went on had served");
+}
+
+#[test]
+fn a_copy_that_serves_alone_from_its_start_says_that_it_has_not_served_before() {
+    for power_ons in [1, 0] {
+        let mut pair = Pair::new();
+        pair.link_down();
+        if power_ons == 1 {
+            pair.sides[SLAVE] = Side::new(Role::Slave);
+        }
+        pair.go_alone(SLAVE);
+        assert_eq!(pair.sides[SLAVE].power_ons, power_ons);
+    }
 }
 
 #[test]

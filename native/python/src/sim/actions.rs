@@ -81,6 +81,7 @@ pub fn action<'py>(py: Python<'py>, node: &Node, action: Action) -> PyResult<Bou
             id,
             bytes,
             drain,
+            ..
         } => {
             let serial = format!("{serial:?}");
             ("record", serial, id, PyBytes::new(py, &bytes), drain).into_pyobject(py)

@@ -31,6 +31,11 @@ impl Modes {
         }
     }
 
+    /// The saved values become current (SPC-4 §5.9).
+    pub(crate) fn reset(self) -> Self {
+        self.changed(self.saved, self.saved, None)
+    }
+
     /// Everybody but whom is to be told that `self` has taken the place of `before`; `None`: nobody is.
     pub(crate) fn told_but(self, before: Self) -> Option<Option<NexusId>> {
         match self.changes.wrapping_sub(before.changes) {
@@ -119,5 +124,7 @@ mod tests {
         assert_eq!(saved_only.told_but(before), None);
         let twice = once.changed(Values::default(), protecting(), maker);
         assert_eq!(twice.told_but(before), Some(None));
+        assert_eq!(twice.reset().told_but(twice), Some(None));
+        assert_eq!(twice.reset().current, protecting());
     }
 }

@@ -28,6 +28,11 @@ impl Nexuses {
         self.names.remove(&id);
     }
 
+    /// True for a session of this node that stands.
+    pub(crate) fn is_open(&self, id: NexusId) -> bool {
+        self.names.contains_key(&id)
+    }
+
     /// The nexus of a session.
     pub(crate) fn name(&self, id: NexusId) -> Option<&Nexus> {
         self.names.get(&id)

@@ -1,7 +1,7 @@
 //! MODE SELECT and what follows from it, with two sessions of one node.
 
 use super::*;
-use crate::{InForce, StateChange};
+use crate::{InForce, StateChange, UnitFunction};
 
 const OTHER: NexusId = NexusId(2);
 const GOOD: (u8, u8, u8) = (0, 0, 0);
@@ -417,4 +417,24 @@ fn without_write_cache_what_was_written_is_made_durable_first() {
             ..
         }
     ));
+}
+
+#[test]
+fn a_reset_makes_saved_values_current_and_clearing_the_task_set_does_not() {
+    let mut unit = unit();
+    let through = with_header(&WRITING_THROUGH);
+    assert_eq!(select_6(&mut unit, 0x11, &through), GOOD);
+    assert_eq!(select_6(&mut unit, 0x10, &with_header(&PROTECTING)), GOOD);
+    for (function, value) in [
+        (UnitFunction::ClearTaskSet, 0x08),
+        (UnitFunction::Reset, 0),
+        (UnitFunction::ColdReset, 0),
+    ] {
+        let state = unit.manage_tasks(function).unwrap();
+        unit.set_state(&state);
+        unit.attentions.open(NEXUS);
+        let _ = run(&mut unit, &[0]);
+        assert_eq!(page(&mut unit, 0, 0x0a)[4], value, "{function:?}");
+        assert_eq!(page(&mut unit, 0, 0x08)[2], 0);
+    }
 }
