@@ -170,6 +170,14 @@ async def _compare_and_write(port: Port, block: str, old: str, new: str) -> str:
     return (await port.run(cdb.compare_and_write(int(block), 1), data_out=data_out))[0]
 
 
+async def _reserve_unit(port: Port) -> str:
+    return (await port.run(bytes([0x16, 0, 0, 0, 0, 0])))[0]
+
+
+async def _release_unit(port: Port) -> str:
+    return (await port.run(bytes([0x17, 0, 0, 0, 0, 0])))[0]
+
+
 async def _reset(port: Port) -> str:
     return "done" if await port.session.reset_logical_unit() == 0 else "rejected"
 
@@ -187,7 +195,9 @@ _QUESTIONS: dict[str, Command] = {
     "compare-and-write": _compare_and_write,
     "keys": _keys,
     "read": _read,
+    "release-unit": _release_unit,
     "reservation": _reservation,
+    "reserve-unit": _reserve_unit,
     "reset": _reset,
     "turs": _turs,
     "write": _write,
