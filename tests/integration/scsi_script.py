@@ -32,7 +32,7 @@ from integration.reservation_client import (
 )
 from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair
-from twindisk.initiator import LoginError, SenseKey, cdb
+from twindisk.initiator import ConnectionLostError, LoginError, SenseKey, StatusError, cdb
 
 TYPES = {"we": 1, "ea": 3, "we-ro": 5, "ea-ro": 6, "we-ar": 7, "ea-ar": 8}
 BLOCK_BYTES = 512
@@ -75,6 +75,9 @@ class Script:
                 seen, expected = await self._step(line)
                 if seen != expected:
                     raise AssertionError("\n".join([*done, f"answered {seen!r}"]))
+        except (TimeoutError, StatusError, ConnectionLostError) as error:
+            error.add_note("\n".join(done))
+            raise
         finally:
             for port in self.ports.values():
                 await port.session.close()

@@ -72,7 +72,7 @@ impl Engine {
         let Some(session) = self.session_mut(endpoint) else {
             return;
         };
-        session.share.set(session.share.own_bytes() + HELD_BYTES);
+        session.begin_command(HELD_BYTES);
         let nexus = session.nexus;
         let withdrawn = Vec::new();
         let id = self.core.requests.insert(Request {

@@ -186,13 +186,19 @@ impl Session {
             .set(received_bytes + awaited_bytes + self.commands_bytes + to_send_bytes);
     }
 
+    /// A command, or a request to reset, is in flight from now on and takes `bytes` beside its data-out.
+    pub fn begin_command(&mut self, bytes: usize) {
+        self.commands += 1;
+        self.hold_more(bytes);
+    }
+
     /// A command in flight takes so many bytes more.
     pub fn hold_more(&mut self, bytes: usize) {
         self.commands_bytes += bytes;
         self.share.set(self.share.own_bytes() + bytes);
     }
 
-    /// A command that took `bytes` beside its data-out has ended.
+    /// What was begun with `bytes`, and more that it took later, has ended.
     pub fn end_command(&mut self, bytes: usize) {
         self.commands -= 1;
         self.commands_bytes -= bytes;
@@ -325,8 +331,7 @@ impl Session {
                 (Plan::one(HostOp::Turn { tag }), Work::Turn { data_out })
             }
         };
-        self.commands += 1;
-        self.hold_more(held_bytes);
+        self.begin_command(held_bytes);
         let serial = core.vdisks[place].serial;
         let waiting = Request {
             endpoint,
