@@ -116,7 +116,8 @@ pub struct Blocks {
 impl Blocks {
     fn push(&mut self, block: BytesMut, block_bytes: usize) {
         let part = block.freeze();
-        if !part.is_unique() {
+        // Nobody is ever the only user of nothing: a block of no bytes would stay for good.
+        if block_bytes > 0 && !part.is_unique() {
             self.held_bytes += block_bytes;
             self.blocks.push((part, block_bytes));
         }
@@ -384,6 +385,20 @@ mod tests {
         socket.make_ready();
         read_until_data(&mut socket);
         assert_eq!(&socket.input[..], b"def");
+    }
+
+    #[test]
+    fn a_connection_that_wakes_and_rests_keeps_nothing_in_sight() {
+        let (mut socket, mut client) = pair();
+        for _ in 0..3 {
+            client.write_all(b"abc").unwrap();
+            socket.make_ready();
+            read_until_data(&mut socket);
+            socket.input.clear();
+            socket.rest();
+            socket.rest();
+            assert!(socket.used_up.blocks.is_empty());
+        }
     }
 
     #[test]
