@@ -360,3 +360,24 @@ fn power_on_makes_saved_values_current_and_every_session_hears_of_it() {
         assert_eq!(pair.0[1].refusal(NexusId(3), &whole).is_some(), expected);
     }
 }
+
+#[test]
+fn a_copy_that_another_unit_was_asked_for_keeps_off_what_another_host_has_reserved() {
+    let mut pair = Pair::new();
+    let stranger = InitiatorPort::new("iqn.2024-01.test:j", [0; 6]).unwrap();
+    let forbidden = |pair: &Pair, port: &InitiatorPort| {
+        let of = |write| pair.0.each_ref().map(|unit| unit.forbids_copy(port, write));
+        assert_eq!(of(false), of(true));
+        of(true)
+    };
+    assert_eq!(forbidden(&pair, &stranger), [false, false]);
+    assert_eq!(pair.run(1, RESERVE), 0);
+    assert_eq!(forbidden(&pair, &stranger), [true, true]);
+    assert_eq!(
+        forbidden(&pair, &port(1)),
+        [false, true],
+        "the holder's session is known where it stands"
+    );
+    assert_eq!(pair.run(1, RELEASE), 0);
+    assert_eq!(forbidden(&pair, &stranger), [false, false]);
+}

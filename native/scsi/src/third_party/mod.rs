@@ -111,7 +111,12 @@ impl LogicalUnit {
         let mut cdb = [0; 16];
         cdb[0] = if write { WRITE_16 } else { READ_16 };
         let barred = self.sanitize_bars(&cdb).is_some();
-        if self.state_unreadable || barred || write && self.is_write_protected() {
+        let reserved = self.reserved_by().is_some_and(|holder| {
+            // The other node's session is not known here: forbidden, whoever it is.
+            let nexus = self.nexuses.name(holder.session);
+            nexus.is_none_or(|nexus| nexus.initiator.name() != port.name())
+        });
+        if self.state_unreadable || barred || reserved || write && self.is_write_protected() {
             return true;
         }
         let own = Nexus {
