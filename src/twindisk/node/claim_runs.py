@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from twindisk.brain.effects import RunClaim
@@ -17,15 +16,10 @@ from twindisk.brain.model import VDiskName
 from twindisk.brain.witness import Claim, Verdict, Walk
 from twindisk.errors import TwindiskError
 from twindisk.node.log import Log
+from twindisk.node.runs import Runs
 from twindisk.node.state import State
 from twindisk.sentences import tell
 from twindisk.witness import use
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    number: int
-    task: asyncio.Task[None]
 
 
 class ClaimRuns:
@@ -37,30 +31,21 @@ class ClaimRuns:
         self._etc = etc
         self._node_name = node_name
         self._log = log
-        self._runs: dict[VDiskName, _Run] = {}
+        self._runs: Runs[VDiskName] = Runs("claim")
         self._troubles: dict[VDiskName, str] = {}
         """What was logged last of a VDisk whose witness is not reached."""
 
     def start(self, effect: RunClaim) -> None:
         """Start a claim; an older one of the same VDisk is given up."""
-        older = self._runs.get(effect.vdisk)
-        if older is not None:
-            older.task.cancel()
-        task = asyncio.create_task(self._run(effect), name=f"claim {effect.vdisk} {effect.run}")
-        self._runs[effect.vdisk] = _Run(effect.run, task)
+        self._runs.start(effect.vdisk, effect.run, lambda _: self._run(effect))
 
     def cancel(self, vdisk: VDiskName, number: int) -> None:
         """Give up a claim; nothing when it is over or another one."""
-        run = self._runs.get(vdisk)
-        if run is not None and run.number == number:
-            run.task.cancel()
+        self._runs.cancel(vdisk, number)
 
     async def stop(self) -> None:
         """Give up all claims."""
-        tasks = [run.task for run in self._runs.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._runs.stop()
 
     async def _run(self, effect: RunClaim) -> None:
         log = self._log.bind(vdisk=effect.vdisk, peer=effect.peer, run=effect.run, witness=effect.place)

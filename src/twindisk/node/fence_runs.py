@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from twindisk.brain.effects import RunFence
 from twindisk.brain.events import Event, FenceFailed, FenceSucceeded
@@ -16,12 +15,7 @@ from twindisk.brain.model import PeerAddress
 from twindisk.node.fence import FenceAttempt, run_fence
 from twindisk.node.fence_text import output_without_secrets, without_secrets
 from twindisk.node.log import Log
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    number: int
-    task: asyncio.Task[None]
+from twindisk.node.runs import Runs
 
 
 class FenceRuns:
@@ -30,32 +24,23 @@ class FenceRuns:
     def __init__(self, post: Callable[[Event], None], log: Log) -> None:
         self._post = post
         self._log = log
-        self._runs: dict[PeerAddress, _Run] = {}
+        self._runs: Runs[PeerAddress] = Runs("fence")
 
     def start(self, effect: RunFence) -> None:
         """Start a run; an older one of the same peer is cancelled first."""
-        older = self._runs.get(effect.peer)
-        if older is not None:
-            older.task.cancel()
-        task = asyncio.create_task(self._run(effect, older), name=f"fence {effect.peer} {effect.run}")
-        self._runs[effect.peer] = _Run(effect.run, task)
+        self._runs.start(effect.peer, effect.run, lambda older: self._run(effect, older))
 
     def cancel(self, peer: PeerAddress, number: int) -> None:
         """End a run's command; nothing when the run is over or another one."""
-        run = self._runs.get(peer)
-        if run is not None and run.number == number:
-            run.task.cancel()
+        self._runs.cancel(peer, number)
 
     async def stop(self) -> None:
         """End all runs and wait until their commands are gone."""
-        tasks = [run.task for run in self._runs.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._runs.stop()
 
-    async def _run(self, effect: RunFence, older: _Run | None) -> None:
+    async def _run(self, effect: RunFence, older: asyncio.Task[None] | None) -> None:
         if older is not None:
-            await asyncio.wait({older.task})
+            await asyncio.wait({older})
         log = self._log.bind(peer=effect.peer, run=effect.run)
         log.warning("fencing the peer", commands=len(effect.commands))
 
