@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from twindisk.demo.node import Node
-from twindisk.demo.pair import Pair
+from twindisk.demo.pair import POOL, Pair, iqn
 from twindisk.demo.place import NodePlace, places, write_configuration
 
 SIZE_GIB = "0.25"
@@ -71,6 +71,35 @@ async def running_pair(root: Path, *, ndrecv: str = "") -> AsyncIterator[Pair]:
             print(f"--- last words of {node.name}\n{node.log_tail()}")
 
 
+@asynccontextmanager
+async def running_node(where: tuple[NodePlace, NodePlace], *, settings: str = "") -> AsyncIterator[Node]:
+    """Start the first node of a pair alone (``settings``: more lines for its quadstor.conf); end it and show its last words."""
+    write_configuration(where)
+    node = Node(where[0])
+    with (node.place.etc / "quadstor.conf").open("a") as file:
+        file.write(settings)
+    try:
+        await node.start()
+        yield node
+    finally:
+        await node.kill()
+        print(f"--- last words of {node.name}\n{node.log_tail()}")
+
+
+async def make_pool(node: Node) -> None:
+    """Give a node its pool, if it has none."""
+    if POOL not in await node.run("spconfig", "-l"):
+        await node.run("spconfig", "-a", "-g", POOL)
+        await node.run("bdconfig", "-a", "-d", str(node.place.disk), "-g", POOL)
+
+
+async def make_vdisk(node: Node, name: str, size: str = "0.0625") -> str:
+    """Make a VDisk that is not mirrored, ``size`` as vdconfig takes it; return its target's name."""
+    await make_pool(node)
+    await node.run("vdconfig", "-a", "-v", name, "-s", size, "-g", POOL)
+    return iqn(name)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     """A mirrored pair that is Enabled on both nodes, for all tests of a module."""
@@ -89,12 +118,5 @@ async def bare_pair(tmp_path: Path) -> AsyncIterator[Pair]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
     """One node that runs and has nothing configured, for all tests of a module."""
-    where = free_places(tmp_path_factory.mktemp("node"))
-    write_configuration(where)
-    node = Node(where[0])
-    try:
-        await node.start()
+    async with running_node(free_places(tmp_path_factory.mktemp("node"))) as node:
         yield node
-    finally:
-        await node.kill()
-        print(f"--- last words of {node.name}\n{node.log_tail()}")

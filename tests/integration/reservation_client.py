@@ -9,6 +9,7 @@ from twindisk.demo.pair import Pair, iqn
 from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions, StatusError
 
 REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT, IGNORE, MOVE = range(8)
+EXCLUSIVE_FOR_REGISTRANTS = 6
 GOOD, CHECK, CONFLICT = "good", "check", "conflict"
 _CONFLICT_STATUS = 0x18
 _TRIES = 10
@@ -112,3 +113,14 @@ async def clear_all(port: Port) -> None:
     """Leave nothing registered."""
     assert await port.out(IGNORE, action_key=99) == GOOD
     assert await port.out(CLEAR, key=99) == GOOD
+
+
+async def hold_for_registrants(pair: Pair, node: Node, *, aptpl: bool) -> None:
+    """Have port 1 on a node hold an exclusive reservation for registrants with key 1; port 2 on the other is registered with key 2."""
+    one, two = await Port.log_in(pair, node, 1), await Port.log_in(pair, pair.other(node), 2)
+    await clear_all(one)
+    assert await one.out(REGISTER, action_key=1, flags=aptpl) == GOOD
+    assert await two.out(REGISTER, action_key=2, flags=aptpl) == GOOD
+    assert await one.out(RESERVE, EXCLUSIVE_FOR_REGISTRANTS, key=1) == GOOD
+    for port in (one, two):
+        await port.session.close()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 
 import pytest
@@ -171,22 +171,29 @@ class Writer:
         self.issued = 0
         self.answered = 0
 
-    async def run(self, portals: list[str], target: str, until: asyncio.Event) -> None:
-        session = None
-        while not until.is_set():
-            try:
-                session = session or await Session.connect(portals[0], target, OPTIONS)
-                self.issued = next(self.tokens)
-                await session.write(SOURCE, region_of(self.issued))
-                self.answered = self.issued
-            except InitiatorError:
-                if session is not None:
-                    session.drop()
-                    session = None
-                portals.reverse()
-                await asyncio.sleep(0.02)
-        if session is not None:
-            await session.close()
+    async def write(self, session: Session) -> None:
+        self.issued = next(self.tokens)
+        await session.write(SOURCE, region_of(self.issued))
+        self.answered = self.issued
+
+
+async def repeat(
+    step: Callable[[Session], Awaitable[None]], portals: list[str], target: str, until: asyncio.Event
+) -> None:
+    """Do a step again and again, through the other node when one is lost."""
+    session = None
+    while not until.is_set():
+        try:
+            session = session or await Session.connect(portals[0], target, OPTIONS)
+            await step(session)
+        except InitiatorError:
+            if session is not None:
+                session.drop()
+                session = None
+            portals.reverse()
+            await asyncio.sleep(0.02)
+    if session is not None:
+        await session.close()
 
 
 def region_of(token: int) -> bytes:
@@ -208,29 +215,17 @@ async def test_a_copy_is_what_the_source_was_at_one_moment_while_the_other_node_
         await session.write(SOURCE, region_of(0))
     copies = 0
 
-    async def copy_on(portals: list[str]) -> None:
+    async def copy_and_look(session: Session) -> None:
         nonlocal copies
-        session = None
-        while not stop.is_set():
-            try:
-                session = session or await Session.connect(portals[0], target, OPTIONS)
-                oldest = writer.answered
-                await copy_within(session, SOURCE, TARGET, REGION_BYTES)
-                newest = writer.issued
-                assert oldest <= token_of(await session.read(TARGET, REGION_BYTES)) <= newest
-                copies += 1
-            except InitiatorError:
-                if session is not None:
-                    session.drop()
-                    session = None
-                portals.reverse()
-                await asyncio.sleep(0.02)
-        if session is not None:
-            await session.close()
+        oldest = writer.answered
+        await copy_within(session, SOURCE, TARGET, REGION_BYTES)
+        newest = writer.issued
+        assert oldest <= token_of(await session.read(TARGET, REGION_BYTES)) <= newest
+        copies += 1
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(writer.run(pair.portals, target, stop))
-        group.create_task(copy_on(pair.portals[::-1]))
+        group.create_task(repeat(writer.write, pair.portals, target, stop))
+        group.create_task(repeat(copy_and_look, pair.portals[::-1], target, stop))
         await asyncio.sleep(1.0)
         before = copies
         await pair.first.kill()

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from integration.conftest import free_places
+from integration.conftest import free_places, make_vdisk, running_node
 from integration.raw_login import RawLogin, command_header, ping_header
 from twindisk.demo.node import Node
-from twindisk.demo.pair import POOL, iqn
-from twindisk.demo.place import write_configuration
+from twindisk.demo.pair import iqn
 from twindisk.initiator import Session, SessionOptions, cdb
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("P9")]
@@ -33,19 +32,9 @@ LIMIT_S = 60.0
 async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
     """A node with a VDisk that may hold 256 MiB for initiators."""
     where = free_places(tmp_path_factory.mktemp("node"))
-    write_configuration(where)
-    node = Node(where[0])
-    with (node.place.etc / "quadstor.conf").open("a") as file:
-        file.write(f"MemoryLimitMiB={LIMIT_MIB}\n")
-    try:
-        await node.start()
-        await node.run("spconfig", "-a", "-g", POOL)
-        await node.run("bdconfig", "-a", "-d", str(node.place.disk), "-g", POOL)
-        await node.run("vdconfig", "-a", "-v", "M1", "-s", "0.25", "-g", POOL)
+    async with running_node(where, settings=f"MemoryLimitMiB={LIMIT_MIB}\n") as node:
+        await make_vdisk(node, "M1", "0.25")
         yield node
-    finally:
-        await node.kill()
-        print(f"--- last words of {node.name}\n{node.log_tail()}")
 
 
 def reads(login: RawLogin) -> None:

@@ -14,6 +14,7 @@ from integration.reservation_client import (
     RESERVE,
     Port,
     clear_all,
+    hold_for_registrants,
 )
 from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, iqn
@@ -23,17 +24,6 @@ from twindisk.initiator import MultipathDisk
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 SIZE_BYTES = 256 << 20
-
-
-async def reserve_from(pair: Pair, node: Node) -> None:
-    """Have port 1 on a node hold an exclusive reservation for registrants, port 2 on the other be registered."""
-    one, two = await Port.log_in(pair, node, 1), await Port.log_in(pair, pair.other(node), 2)
-    await clear_all(one)
-    assert await one.out(REGISTER, action_key=1, flags=1) == GOOD
-    assert await two.out(REGISTER, action_key=2, flags=1) == GOOD
-    assert await one.out(RESERVE, 6, key=1) == GOOD
-    for port in (one, two):
-        await port.session.close()
 
 
 async def assert_held(pair: Pair, *nodes: Node) -> None:
@@ -49,7 +39,7 @@ async def assert_held(pair: Pair, *nodes: Node) -> None:
 @pytest.mark.parametrize("victim", ["master", "slave"])
 async def test_a_reservation_survives_the_death_of_a_node(pair: Pair, victim: str) -> None:
     for holder in pair.nodes:
-        await reserve_from(pair, holder)
+        await hold_for_registrants(pair, holder, aptpl=True)
         rows = await pair.rows()
         roles = {name: row.role for name, row in rows.items() if row is not None}
         lost = next(node for node in pair.nodes if roles[node.name].lower() == victim)
@@ -63,7 +53,7 @@ async def test_a_reservation_survives_the_death_of_a_node(pair: Pair, victim: st
 
 @pytest.mark.promise("P5")
 async def test_a_reservation_survives_the_death_of_both_nodes(pair: Pair) -> None:
-    await reserve_from(pair, pair.second)
+    await hold_for_registrants(pair, pair.second, aptpl=True)
     await asyncio.gather(*(node.kill() for node in pair.nodes))
     await asyncio.gather(*(node.start() for node in pair.nodes))
     await pair.wait_enabled()
@@ -72,7 +62,7 @@ async def test_a_reservation_survives_the_death_of_both_nodes(pair: Pair) -> Non
 
 @pytest.mark.promise("P5")
 async def test_a_reservation_survives_a_clean_stop_of_both_nodes(pair: Pair) -> None:
-    await reserve_from(pair, pair.first)
+    await hold_for_registrants(pair, pair.first, aptpl=True)
     await pair.second.stop()
     await assert_held(pair, pair.first)
     await pair.first.stop()
@@ -83,7 +73,7 @@ async def test_a_reservation_survives_a_clean_stop_of_both_nodes(pair: Pair) -> 
 
 @pytest.mark.promise("P5")
 async def test_what_changes_while_a_node_is_away_holds_there_when_it_is_back(pair: Pair) -> None:
-    await reserve_from(pair, pair.first)
+    await hold_for_registrants(pair, pair.first, aptpl=True)
     await pair.second.kill()
     await pair.wait_alone(pair.first)
     three = await Port.log_in(pair, pair.first, 3)

@@ -8,13 +8,14 @@ from integration.reservation_client import (
     CHECK,
     CLEAR,
     CONFLICT,
+    EXCLUSIVE_FOR_REGISTRANTS,
     GOOD,
     IGNORE,
     PREEMPT_AND_ABORT,
     REGISTER,
-    RESERVE,
     Port,
     clear_all,
+    hold_for_registrants,
 )
 from twindisk.api.schemas import MirrorView
 from twindisk.demo.node import Node
@@ -24,19 +25,8 @@ from twindisk.initiator import InitiatorError, LoginError, SenseKey, cdb
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 SIZE_BYTES = 256 << 20
-WRITE_EXCLUSIVE, EXCLUSIVE_FOR_REGISTRANTS = 1, 6
+WRITE_EXCLUSIVE = 1
 LOOKS = 20
-
-
-async def hold(pair: Pair, node: Node) -> None:
-    """Leave key 1 of port 1 on a node as the holder, and key 2 of port 2 on the other registered."""
-    one, two = await Port.log_in(pair, node, 1), await Port.log_in(pair, pair.other(node), 2)
-    await clear_all(one)
-    assert await one.out(REGISTER, action_key=1) == GOOD
-    assert await two.out(REGISTER, action_key=2) == GOOD
-    assert await one.out(RESERVE, EXCLUSIVE_FOR_REGISTRANTS, key=1) == GOOD
-    for port in (one, two):
-        await port.session.close()
 
 
 async def take_over(pair: Pair, node: Node) -> None:
@@ -78,7 +68,7 @@ async def assert_tells_nothing(pair: Pair, node: Node) -> None:
 @pytest.mark.promise("P5", "P6")
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 async def test_a_node_that_missed_a_change_does_not_serve_the_reservations_of_before(pair: Pair, how: str) -> None:
-    await hold(pair, pair.second)
+    await hold_for_registrants(pair, pair.second, aptpl=False)
     end = {"killed": Node.kill, "stopped": Node.stop}[how]
     await end(pair.second)
     await pair.wait_alone(pair.first)
@@ -93,7 +83,7 @@ async def test_a_node_that_missed_a_change_does_not_serve_the_reservations_of_be
 
 @pytest.mark.promise("P5")
 async def test_a_switch_of_roles_keeps_the_reservation(pair: Pair) -> None:
-    await hold(pair, pair.first)
+    await hold_for_registrants(pair, pair.first, aptpl=False)
     for _ in range(2):
         rows = await pair.rows()
         slave = next(node for node in pair.nodes if (row := rows[node.name]) and row.role == "Slave")
@@ -135,7 +125,7 @@ async def test_no_answered_change_is_lost_when_both_nodes_die_under_a_burst_of_t
 
 @pytest.mark.promise("P5", "P6")
 async def test_a_reservation_survives_the_death_of_either_node_during_a_resync(pair: Pair) -> None:
-    await hold(pair, pair.first)
+    await hold_for_registrants(pair, pair.first, aptpl=False)
     for lost in pair.nodes:
         source, target = pair.first, pair.second
         await target.kill()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from integration.conftest import free_places
+from integration.conftest import free_places, make_vdisk, running_node
 from integration.initiator_tools import run_tool
 from integration.raw_login import INITIATOR, OPERATIONAL_TO_FULL, RawLogin
 from twindisk.demo.node import Node
-from twindisk.demo.pair import POOL, iqn
-from twindisk.demo.place import write_configuration
+from twindisk.demo.pair import iqn
+from twindisk.demo.place import NodePlace
 from twindisk.initiator import Session, discover
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("P9")]
@@ -26,30 +26,20 @@ OUT_OF_RESOURCES, TOO_MANY_CONNECTIONS, NO_SUCH_SESSION = 0x0302, 0x0206, 0x020A
 SESSIONS_MAX = 32
 
 
-def former_portal(node: Node) -> str:
+def former_portal(place: NodePlace) -> str:
     """A portal that sends initiators on to the node's first one."""
-    return f"{node.place.portal_address.rpartition('.')[0]}.77:{node.place.portal_port}"
+    return f"{place.portal_address.rpartition('.')[0]}.77:{place.portal_port}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Node]:
     """A node with a VDisk and three portals, two IPv4 addresses and an IPv6 one, and a fourth that redirects."""
     where = free_places(tmp_path_factory.mktemp("node"))
-    write_configuration(where)
-    node = Node(where[0])
-    port = node.place.portal_port
-    with (node.place.etc / "quadstor.conf").open("a") as file:
-        file.write(f"Portal={where[1].portal},[::1]:{port},{former_portal(node)}\n")
-        file.write(f"Redirect={former_portal(node)} {node.place.portal}\n")
-    try:
-        await node.start()
-        await node.run("spconfig", "-a", "-g", POOL)
-        await node.run("bdconfig", "-a", "-d", str(node.place.disk), "-g", POOL)
-        await node.run("vdconfig", "-a", "-v", "M1", "-s", "0.1", "-g", POOL)
+    portals = f"{where[1].portal},[::1]:{where[0].portal_port},{former_portal(where[0])}"
+    settings = f"Portal={portals}\nRedirect={former_portal(where[0])} {where[0].portal}\n"
+    async with running_node(where, settings=settings) as node:
+        await make_vdisk(node, "M1", "0.1")
         yield node
-    finally:
-        await node.kill()
-        print(f"--- last words of {node.name}\n{node.log_tail()}")
 
 
 async def test_every_portal_serves_and_discovery_tells_the_one_that_was_asked(node: Node) -> None:
@@ -67,7 +57,7 @@ async def test_every_portal_serves_and_discovery_tells_the_one_that_was_asked(no
 
 
 async def test_a_portal_sends_initiators_on_and_libiscsi_and_qemu_go_there(node: Node) -> None:
-    former = former_portal(node)
+    former = former_portal(node.place)
     login = await RawLogin.connect(former)
     answer = await login.send(OPERATIONAL_TO_FULL, InitiatorName=INITIATOR, TargetName=M1)
     assert (answer.status, answer.text) == (MOVED_TEMPORARILY, {"TargetAddress": node.place.portal})

@@ -4,27 +4,15 @@ import os
 
 import pytest
 
+from integration.conftest import make_vdisk
 from integration.initiator_tools import run_tool
 from twindisk.demo.node import Node
-from twindisk.demo.pair import POOL, iqn
 from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions, cdb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ODD_BYTES = 100_000_256  # no multiple of a chunk, of an extent or of a page: 195,313 blocks
 SLOT_BYTES = 32768
-
-
-async def make_pool(node: Node) -> None:
-    if POOL not in await node.run("spconfig", "-l"):
-        await node.run("spconfig", "-a", "-g", POOL)
-        await node.run("bdconfig", "-a", "-d", str(node.place.disk), "-g", POOL)
-
-
-async def make_vdisk(node: Node, name: str, size: str = "0.0625") -> str:
-    await make_pool(node)
-    await node.run("vdconfig", "-a", "-v", name, "-s", size, "-g", POOL)
-    return iqn(name)
 
 
 async def connect(node: Node, target: str) -> Session:
