@@ -224,6 +224,7 @@ class RefusedProblem(StrEnum):
     RESIZE_MIRRORED = "resize-mirrored"
     RESYNC_PENDING = "resync-pending"
     ROLE_CHANGE = "role-change-refused"
+    ROLE_NOT_REACHED = "role-not-reached"
     ACCESS_CHANGE = "access-change-refused"
     FORMAT_NOT_CONFIRMED = "format-not-confirmed"
     DEVICE_FORMAT = "device-format-failed"

@@ -382,6 +382,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Role change refused",
         "VDisk {vdisk} on node {node} cannot become {role}: {reason_words}.",
     ),
+    RefusedProblem.ROLE_NOT_REACHED: (
+        409,
+        "Role not reached",
+        "VDisk {vdisk} on node {node} is not {role} yet (it is {phase}): the change of roles lasts, or another one came between. See qsync -l; ask again if it stays so.",
+    ),
     RefusedProblem.ACCESS_CHANGE: (
         409,
         "Access not changed",

@@ -126,6 +126,8 @@ async def attach(node: Node, vdisk: VDisk, mirror: Mirror) -> None:
 async def remove(node: Node, name: str, *, force: bool) -> Mirror:
     """End a VDisk's mirror; this node goes on with its copy, the peer keeps its own, withheld.
 
+    If the peer has ended it before, this node's copy is withheld.
+
     Raises NotFoundError, RefusedError(NOT_CURRENT) and PeerError unless ``force``.
     """
     mirror, vdisk = find(node, name), vdisks.find(node, name)
@@ -141,6 +143,10 @@ async def _remove(node: Node, vdisk: VDisk, mirror: Mirror, *, force: bool) -> N
     known, name = node.brain_vdisk(vdisk.name), vdisk.name
     phase = None if known is None else known.phase
     if phase not in _SURELY_CURRENT and not force:
+        if await _ended_by_peer(node, mirror):
+            node.log.warning("mirror ended, as its peer had done before", vdisk=name, peer=mirror.peer)
+            await detach(node, vdisk, by_peer=True)
+            return
         raise RefusedError(
             RefusedProblem.NOT_CURRENT,
             vdisk=name,
@@ -155,14 +161,28 @@ async def _remove(node: Node, vdisk: VDisk, mirror: Mirror, *, force: bool) -> N
         if not (force or phase in _PEER_MAY_BE_LOST):
             raise PeerError(PeerProblem.BAD_ANSWER, peer=mirror.peer, detail="it took too long") from None
     except TwindiskError as error:
-        gone = isinstance(error, PeerError) and error.fields.get("told") in (
-            NotFoundProblem.PEER_MIRROR.value,
-            NotFoundProblem.VDISK.value,
-        )
-        if not (gone or force or phase in _PEER_MAY_BE_LOST):
+        if not (_says_gone(error) or force or phase in _PEER_MAY_BE_LOST):
             raise
         node.log.warning("mirror ended without the peer", vdisk=name, peer=mirror.peer, problem=str(error))
     await detach(node, vdisk, by_peer=False)
+
+
+async def _ended_by_peer(node: Node, mirror: Mirror) -> bool:
+    """Ask the peer whether it has ended the mirror meanwhile; a peer that gives no answer has not."""
+    try:
+        async with asyncio.timeout(CONSENT_LIMIT_S):
+            await node.peer.vdisk(mirror.peer, mirror.remote)
+    except TimeoutError:
+        return False
+    except TwindiskError as error:
+        return _says_gone(error)
+    return False
+
+
+def _says_gone(error: TwindiskError) -> bool:
+    """Whether it is the peer's own word that it has no such mirror."""
+    gone = (NotFoundProblem.PEER_MIRROR.value, NotFoundProblem.VDISK.value)
+    return isinstance(error, PeerError) and error.fields.get("told") in gone
 
 
 async def detach(node: Node, vdisk: VDisk, *, by_peer: bool) -> None:
@@ -182,9 +202,9 @@ async def detach(node: Node, vdisk: VDisk, *, by_peer: bool) -> None:
 
 
 async def set_role(node: Node, name: str, role: Role, *, force: bool) -> None:
-    """Switch roles; returns when the copy has its role, or after a while when the switch has begun and lasts.
+    """Switch roles; returns when the copy has its role.
 
-    Raises NotFoundError, RefusedError(ROLE_CHANGE, RESYNC_PENDING), PeerError.
+    Raises NotFoundError, RefusedError(ROLE_CHANGE, RESYNC_PENDING, and after a while ROLE_NOT_REACHED), PeerError.
     """
     mirror = find(node, name)
     refusal = await ask_brain(node, name, role, force=force)
@@ -194,10 +214,12 @@ async def set_role(node: Node, name: str, role: Role, *, force: bool) -> None:
             problem, vdisk=name, role=role.value, reason=refusal.value, peer=mirror.peer, node=node.config.node_name
         )
     deadline = asyncio.get_running_loop().time() + ROLE_LIMIT_S
-    while asyncio.get_running_loop().time() < deadline:
-        known = node.brain_vdisk(name)
-        if known is not None and known.role is role and known.phase is not Phase.SWITCHING:
-            return
+    while (known := node.brain_vdisk(name)) is None or known.role is not role or known.phase is Phase.SWITCHING:
+        if asyncio.get_running_loop().time() > deadline:
+            seen = "unknown" if known is None else known.phase.value
+            raise RefusedError(
+                RefusedProblem.ROLE_NOT_REACHED, vdisk=name, role=role.value, phase=seen, node=node.config.node_name
+            )
         await asyncio.sleep(_ROLE_POLL_S)
 
 

@@ -203,6 +203,20 @@ async def test_a_node_that_serves_alone_may_end_the_mirror_without_its_peer(pair
 
 
 @pytest.mark.promise("P2", "P6")
+async def test_a_copy_whose_peer_ended_the_mirror_meanwhile_ends_it_too_and_is_withheld(pair: Pair) -> None:
+    await pair.mirrored()
+    await checks.add(pair.first, VM11, CheckKind.FENCE, "true")
+    await pair.nodes.kill("vm11")
+    await until(lambda: phase(pair.first, "M1") is Phase.ALONE)
+    await mirrors.remove(pair.first, "M1", force=False)
+    pair.second = await pair.nodes.start("vm11")
+    await mirrors.remove(pair.second, "M1", force=False)
+    assert pair.modes() == ("single", "unavailable")
+    assert vdisks.find(pair.second, "M1").withheld
+    await vdisks.remove(pair.second, "M1", force=True)
+
+
+@pytest.mark.promise("P2", "P6")
 async def test_a_copy_that_may_be_old_ends_the_mirror_only_by_force_and_is_withheld_then(pair: Pair) -> None:
     await pair.mirrored()
     await checks.add(pair.first, VM11, CheckKind.FENCE, "false")
@@ -237,6 +251,20 @@ async def test_roles_are_switched_from_either_node(pair: Pair) -> None:
         await mirrors.set_role(node, "M1", role, force=False)
         await pair.settled()
         assert pair.roles() == roles
+
+
+async def test_a_role_that_another_change_takes_back_is_an_error_in_the_end(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def undone(node: Node, name: str, role: Role, *, force: bool) -> None:
+        """The brain took the order, and before anybody looked the other node had taken the role back."""
+
+    await pair.mirrored()
+    monkeypatch.setattr(mirrors, "ROLE_LIMIT_S", 0.2)
+    monkeypatch.setattr(mirrors, "ask_brain", undone)
+    with pytest.raises(RefusedError) as raised:
+        await mirrors.set_role(pair.second, "M1", Role.MASTER, force=False)
+    assert raised.value.problem is RefusedProblem.ROLE_NOT_REACHED
 
 
 async def test_a_role_change_is_refused_with_its_reason_while_a_resync_is_pending(pair: Pair) -> None:
