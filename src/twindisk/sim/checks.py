@@ -87,9 +87,9 @@ class Checks:
                 self._power_lost.add((node, serial))
 
     def _whole(self, node: int, serial: str) -> bool:
-        daemon = self._world.machines[node].daemon
-        if daemon is None or (node, serial) in self._power_lost:
-            return False
+        daemon, disk = self._world.machines[node].daemon, self._world.machines[node].disks[serial]
+        if daemon is None or (node, serial) in self._power_lost or disk.record.facts["inconsistent"]:
+            return False  # "inconsistent": it has begun to give itself up for the peer's copy, whatever the brain knows
         vdisk = daemon.state.vdisks.get(self._world.vdisk_name(serial))
         return vdisk is not None and vdisk.phase in _WHOLE
 

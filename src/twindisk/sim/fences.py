@@ -28,19 +28,26 @@ class Fences:
         self._world = world
 
     def run(self, machine: "Machine", commands: tuple[str, ...], limit_ms: int, told: Told, run: int) -> None:
-        """Run the commands in turn until one succeeds. A command under way outlives the process that ran it, or not."""
+        """Run the commands in turn until one succeeds.
+
+        A command under way outlives the process that ran it, or its run, or not; the one after it then never begins.
+        """
         life = machine.life
         outlives = self._world.rng.random() < 0.5
         daemon = machine.daemon
 
+        def wanted() -> bool:
+            return daemon is None or daemon.fence_wanted(run)
+
         def still() -> bool:
             alive = machine.life == life and not machine.frozen
-            cancelled = daemon is not None and not daemon.fence_wanted(run)
-            return (alive and not cancelled) or outlives
+            return (alive and wanted()) or outlives
 
         def next_one(left: tuple[str, ...]) -> None:
+            if not wanted():
+                return
             if not left:
-                machine.enter(life, _tell, (told, run, False))
+                _tell(told, run, success=False)
                 return
             self._begin(left[0], limit_ms, lambda success: ended(left, success=success), still, machine)
 
@@ -48,7 +55,7 @@ class Fences:
             if success:
                 machine.enter(life, _tell, (told, run, True))
             else:
-                next_one(left[1:])
+                machine.enter(life, next_one, (left[1:],))
 
         next_one(commands)
 
