@@ -35,6 +35,20 @@ class Admission(TypedDict):
     users: list[tuple[str, str]]  # CHAP names and secrets of 12 to 255 bytes; empty: no authentication
     own: tuple[str, str] | None  # by which the target proves itself to an initiator that asks
 
+@type_check_only
+class Verified(TypedDict):
+    """What a verification found, so far or at its end; the fields of event ``verified``, too."""
+
+    state: str  # "running" | "completed" | "cancelled" | "interrupted": the copies parted or swapped roles
+    repair: str | None  # whose bytes count where the copies differ, "master" | "slave"; None: nothing is changed
+    done_bytes: int  # what comes before was compared or is about to be
+    total_bytes: int
+    compared_bytes: int  # the others hold data on neither copy
+    differing_bytes: int
+    repaired_bytes: int  # durable once the state is completed
+    ranges: list[tuple[int, int]]  # that differed: first byte, length; ascending
+    truncated: bool  # there were more
+
 @final
 class Engine:
     """The engine of one node: iSCSI portals, mirror links and VDisk copies."""
@@ -128,11 +142,21 @@ class Engine:
         """Hand over cleanly: drain, flush, tell the peer. Event: ``left``."""
     def switch_roles(self, name: str) -> None:
         """On an attached Master: drain, swap the durable roles with the peer, exchange facts anew (event ``peer_facts``)."""
+    def verify(self, name: str, *, repair: str | None) -> None:
+        """On an attached Master in sync: compare both copies while hosts go on. Outcome by event: ``verified``.
+
+        ``repair``: whose bytes count where they differ, master|slave; None: nothing is changed.
+        """
+    def end_verify(self, name: str) -> None:
+        """End the verification under way before its time."""
+    def set_pace(self, *, min_bytes_per_s: int, max_bytes_per_s: int | None, latency_ms: int) -> None:
+        """Set how fast all resyncs and verifications together may go: slower while hosts' commands take longer than ``latency_ms``."""
     def status(self) -> dict[str, Any]:
         """Return ``vdisks`` by name, ``peers`` by mirror address and ``memory``, as they are now.
 
         A VDisk: ``mode`` (closed|held|single|attaching|mirroring|going-alone|alone|failed), ``role``, ``sync`` (none|source|
-        target), ``resync_done`` and ``resync_total`` (bytes; 0 when none runs), ``iqn``, ``directory``, ``size_bytes``, ``peer``,
+        target), ``resync_done`` and ``resync_total`` (bytes; 0 when none runs), ``speed_bytes_per_s`` (of resync or verification),
+        ``verify`` (the latest verification, see :class:`Verified`; None: none since the copy was opened), ``iqn``, ``directory``, ``size_bytes``, ``peer``,
         ``group_tag``, ``access``, ``access_state`` and ``peer_access_state`` (what initiators see of both target port groups:
         active/optimized|active/non-optimized|transitioning|standby|unavailable; the peer's None without a mirror), ``sanitize``
         (running|failed; None: neither) and ``sanitize_percent``, ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
@@ -157,6 +181,8 @@ class SimNode:
         """Keep leases with a peer; what an earlier life may have promised it counts as promised."""
     def add_copy(self, serial: str, peer: int | None, record: dict[str, Any], now_ns: int) -> None:
         """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``, ``shared``; ``log_extents`` limits its activity log."""
+    def set_pace(self, min_bytes_per_s: int, max_bytes_per_s: int, latency_ns: int) -> None:
+        """Set how fast resyncs and verifications together may go."""
     def host_read(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:
         """Begin a host's read."""
     def host_write(self, serial: str, number: int, offset: int, data: bytes, fua: bool, now_ns: int) -> None:

@@ -40,6 +40,7 @@ from twindisk.api.schemas import (
     VDiskChange,
     VDiskNew,
     VDiskView,
+    VerifyNew,
 )
 from twindisk.errors import ApiError, UnreachableError
 
@@ -208,6 +209,14 @@ class NodeClient:
     def add_mirror(self, new: MirrorNew) -> MirrorView:
         """Mirror a VDisk with a peer."""
         return self._post("/mirrors", new, MirrorView)
+
+    def verify_mirror(self, vdisk: str, new: VerifyNew) -> MirrorView:
+        """Begin to compare both copies of a VDisk."""
+        return self._post(f"/mirrors/{_part(vdisk)}/verify", new, MirrorView)
+
+    def cancel_verify(self, vdisk: str) -> None:
+        """End a verification before its time."""
+        self._ask("DELETE", f"/mirrors/{_part(vdisk)}/verify")
 
     def end_mirror(self, vdisk: str, *, force: bool = False) -> None:
         """End a VDisk's mirror."""

@@ -71,6 +71,12 @@ TIME_KEYS = {
 """The first three bound requests to the peer's REST API. The ``Sync`` three are superseded by ``SilenceMs``."""
 
 _LINK_KEYS = {"HeartbeatMs": (10, 10_000), "SilenceMs": (100, 120_000), "LeaseMs": (100, 120_000)}
+_SYNC_KEYS = {
+    "SyncMinMiB": (1, 1 << 20),
+    "SyncMaxMiB": (0, 1 << 20),
+    "SyncLatencyMs": (1, 60_000),
+    "VerifyDays": (0, 3650),
+}
 _FENCE_KEYS = {"FenceLimitMs": (100, 600_000), "HeadStartMs": (0, 60_000), "WitnessLimitMs": (100, 60_000)}
 
 
@@ -90,6 +96,18 @@ class FenceTimes:
     limit_ms: int = 30_000
     head_start_ms: int = 500
     witness_limit_ms: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPace:
+    """How fast all resyncs and verifications of a node together may go."""
+
+    min_mib: int = 8
+    """MiB per second that they may always have."""
+    max_mib: int | None = None
+    """MiB per second; None: no limit."""
+    latency_ms: int = 50
+    """Slower while initiators' commands take longer than this on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,9 @@ class NodeConfig:
     link: LinkTimes
     fence: FenceTimes
     peer: PeerTimes
+    pace: SyncPace
+    verify_days: int
+    """Mirrors of which this node is Master are verified this often; 0: when an operator says so."""
     traps: TrapSettings
     pool_threshold_percent: int
     """Operators are told of a pool with less space left than this part of it; 0: they are not."""
@@ -143,7 +164,7 @@ def load(etc: Path) -> NodeConfig:
     recv = read_config_file(etc / "ndrecv.conf")
     node = read_config_file(etc / "quadstor.conf")
     warnings = [
-        *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS}),
+        *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS, *_SYNC_KEYS}),
         *node.unknown(
             {"DefaultPool", "Portal", "Redirect", "StateDir", "NodeName", "PoolThreshold", "MemoryLimitMiB", *TRAP_KEYS}
         ),
@@ -156,6 +177,7 @@ def load(etc: Path) -> NodeConfig:
         recv.number(key, default, *_FENCE_KEYS[key])
         for key, default in zip(_FENCE_KEYS, (30_000, 500, 2_000), strict=True)
     ]
+    sync = [recv.number(key, default, *_SYNC_KEYS[key]) for key, default in zip(_SYNC_KEYS, (8, 0, 50, 0), strict=True)]
     portals = _portals(node)
     return NodeConfig(
         etc=etc,
@@ -169,6 +191,8 @@ def load(etc: Path) -> NodeConfig:
         link=LinkTimes(*link),
         fence=FenceTimes(*fence),
         peer=PeerTimes(times["MirrorConnectTimeout"], times["MirrorRecvTimeout"], times["MirrorSendTimeout"]),
+        pace=SyncPace(sync[0], sync[1] or None, sync[2]),
+        verify_days=sync[3],
         traps=read_traps(node),
         pool_threshold_percent=node.number("PoolThreshold", POOL_THRESHOLD_PERCENT, 0, 99),
         memory_limit_mib=node.number("MemoryLimitMiB", MEMORY_LIMIT_MIB, 256, 1 << 20),

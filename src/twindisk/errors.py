@@ -182,6 +182,7 @@ class NotFoundProblem(StrEnum):
     INITIATOR = "initiator-not-found"
     CHAP_USER = "chap-user-not-found"
     CHAP_TARGET = "chap-target-not-found"
+    VERIFICATION = "verification-not-found"
 
 
 class NotFoundError(_FieldsError):
@@ -237,6 +238,9 @@ class RefusedProblem(StrEnum):
     LAST_INITIATOR = "last-initiator"
     LAST_USER = "last-chap-user"
     OWN_WITHOUT_USERS = "chap-target-without-users"
+    VERIFY_ON_SLAVE = "verify-on-slave"
+    VERIFY_NOT_IN_SYNC = "verify-not-in-sync"
+    VERIFY_RUNS = "verify-runs"
 
 
 class RefusedError(_FieldsError):

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from fakes.verifying import FakeVerifying
 from twindisk.errors import (
     EngineClosedError,
     EngineCorruptError,
@@ -134,10 +135,11 @@ class FakeWorld:
                     self.listening[address].lose_link(engine.mirror_address, "reset")
 
 
-class FakeEngine:
+class FakeEngine(FakeVerifying):
     """See ``twindisk._native.Engine``."""
 
     def __init__(self, world: FakeWorld | None = None) -> None:
+        super().__init__()
         self.world = world or FakeWorld()
         self.mirror_address = ""
         self.peers: dict[str, bool] = {}
@@ -387,6 +389,7 @@ class FakeEngine:
                     "sync": vdisk.sync,
                     "resync_done": 0,
                     "resync_total": 0,
+                    "verify": self.verified.get(name),
                     "access": vdisk.access,
                     "access_state": "active/optimized"
                     if vdisk.mode in ("single", "alone", "attached")

@@ -54,6 +54,7 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
     let kind = match input.byte() {
         byte @ 228.. => 50 + (byte & 7),
         byte @ 226.. => 66 + (byte & 1),
+        byte @ 216.. => 80 + byte % 5,
         byte => KINDS[usize::from(byte) % KINDS.len()],
     };
     let [epoch, id, offset, len]: [u8; 4] = input.array();
@@ -90,7 +91,9 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
             record
         }
         66 => (u64::from(input.byte()) << 16).to_le_bytes().to_vec(),
-        2 | 21 | 22 | 30 | 53 => input.piece(64).to_vec(),
+        82 => vec![0; 32],
+        84 => vec![0xa5; 64 << 10],
+        2 | 21 | 22 | 30 | 53 | 81 => input.piece(64).to_vec(),
         _ => Vec::new(),
     };
     let mut head = [0; 64];
@@ -254,7 +257,17 @@ fn command(input: &mut Input<'_>) -> Command {
         },
         5 => Command::StopServing(NotReady::Standby),
         6 => Command::Leave,
-        _ => Command::SwitchRoles,
+        _ if first & 1 == 0 => Command::SwitchRoles,
+        _ if first & 2 == 0 => Command::EndVerify,
+        _ => {
+            let right = if second & 1 == 0 {
+                Role::Master
+            } else {
+                Role::Slave
+            };
+            let repair = (second & 2 == 0).then_some(right);
+            Command::Verify { repair }
+        }
     }
 }
 

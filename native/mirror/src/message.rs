@@ -118,6 +118,29 @@ pub enum Body {
     /// S: settled, durably.
     ResyncEnded,
 
+    /// M: where do you hold data?
+    List {
+        /// First byte, at the beginning of an extent.
+        offset: u64,
+        /// How many extents from there.
+        extents: u32,
+    },
+    /// S: there, as words (extent, chunk bits).
+    Listed(Vec<(u64, u64)>),
+    /// M: we are in sync; do you hold what I hold there?
+    Compare {
+        /// First byte of the chunk.
+        offset: u64,
+        /// Length in bytes.
+        len_bytes: u32,
+        /// BLAKE3 of the Master's bytes.
+        hash: [u8; 32],
+    },
+    /// S: I do.
+    Same,
+    /// S: no, but this.
+    Differs(Payload),
+
     /// I serve nothing any more; go on without me.
     Leave,
     /// I have seen that you left.

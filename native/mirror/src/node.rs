@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::action::{Action, CopySpec, LinkLoss};
-use crate::copy::{Copy, Surroundings};
+use crate::copy::{Copy, PaceLimits, Surroundings};
 use crate::ids::{DiskId, HostId, PeerId, Serial};
 use crate::message::Message;
 use crate::ops::{DiskDone, HostOp, HostResult, NotReady, RecordChange};
@@ -29,6 +29,7 @@ pub struct Node {
     promised_before_ns: u64,
     copies: HashMap<Serial, Copy>,
     links: BTreeMap<PeerId, Link>,
+    pace: PaceLimits,
     out: Vec<Action>,
 }
 
@@ -41,6 +42,7 @@ impl Node {
             promised_before_ns,
             copies: HashMap::new(),
             links: BTreeMap::new(),
+            pace: PaceLimits::default(),
             out: Vec::new(),
         }
     }
@@ -49,6 +51,7 @@ impl Node {
     pub fn add_copy(&mut self, spec: CopySpec, now_ns: u64) {
         let serial = spec.serial;
         self.copies.insert(serial, Copy::new(spec));
+        self.share_pace();
         self.copy_link_state(serial, now_ns);
     }
 
@@ -56,6 +59,20 @@ impl Node {
     pub fn limit_log(&mut self, serial: Serial, extents: usize) {
         if let Some(copy) = self.copies.get_mut(&serial) {
             copy.limit_log(extents);
+        }
+    }
+
+    /// Set how fast all resyncs and verifications together may go.
+    pub fn set_pace(&mut self, limits: PaceLimits) {
+        self.pace = limits;
+        self.share_pace();
+    }
+
+    /// Let the copies that are at it share the limits.
+    fn share_pace(&mut self) {
+        let shares = self.copies.values().filter(|copy| copy.is_paced()).count() as u64;
+        for copy in self.copies.values_mut() {
+            copy.limit_pace(self.pace, shares);
         }
     }
 
@@ -240,6 +257,7 @@ impl Node {
         for peer in peers {
             self.check_link(peer, now_ns);
         }
+        self.share_pace();
         let mut serials: Vec<_> = self.copies.keys().copied().collect();
         serials.sort_unstable();
         for serial in serials {

@@ -71,6 +71,13 @@ pub enum Command {
     Leave,
     /// Master, attached and in sync: swap roles with the peer.
     SwitchRoles,
+    /// Master, attached and in sync: compare both copies.
+    Verify {
+        /// Whose bytes count where they differ; None: nothing is changed.
+        repair: Option<Role>,
+    },
+    /// End the verification under way.
+    EndVerify,
 }
 
 /// Why a command was refused; nothing has changed.
@@ -91,6 +98,9 @@ pub enum CommandError {
     /// The plan was made from facts that have changed since.
     #[error("the facts have changed")]
     StaleFacts,
+    /// A verification is under way already.
+    #[error("a verification is under way")]
+    VerifyRuns,
     /// The copy's mode does not allow the command.
     #[error("not possible in this mode")]
     WrongMode,
@@ -128,6 +138,8 @@ pub enum Report {
     Left,
     /// Roles were swapped; to be attached anew.
     Switching,
+    /// A verification ended.
+    Verified(Box<Verified>),
     /// The disk failed: this copy serves nothing any more.
     DiskFailed {
         /// What was asked of the disk.
@@ -135,6 +147,60 @@ pub enum Report {
         /// The operating system's error number.
         errno: i32,
     },
+}
+
+/// How a verification stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyState {
+    /// It is under way.
+    Running,
+    /// All that holds data was compared.
+    Completed,
+    /// It was ended by command.
+    Cancelled,
+    /// The copies parted, or swapped roles.
+    Interrupted,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// How it stands.
+    pub state: VerifyState,
+    /// Whose bytes count where the copies differ; None: nothing is repaired.
+    pub repair: Option<Role>,
+    /// How far it is: everything before this byte was compared, or is about to be.
+    pub done_bytes: u64,
+    /// The VDisk's size.
+    pub total_bytes: u64,
+    /// Bytes compared; the others hold data on neither copy.
+    pub compared_bytes: u64,
+    /// Bytes that differed, in whole sectors.
+    pub differing_bytes: u64,
+    /// Bytes written to make the copies equal, durable once it has completed.
+    pub repaired_bytes: u64,
+    /// Where they differed: (first byte, length), ascending.
+    pub ranges: Vec<(u64, u64)>,
+    /// There were more ranges.
+    pub truncated: bool,
+}
+
+impl Verified {
+    /// Nothing found yet.
+    #[must_use]
+    pub fn begun(repair: Option<Role>, total_bytes: u64) -> Self {
+        Self {
+            state: VerifyState::Running,
+            repair,
+            done_bytes: 0,
+            total_bytes,
+            compared_bytes: 0,
+            differing_bytes: 0,
+            repaired_bytes: 0,
+            ranges: Vec::new(),
+            truncated: false,
+        }
+    }
 }
 
 /// Facts as they are told to a peer.

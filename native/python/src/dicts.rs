@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use twindisk_runtime::mirror::report::ToldFacts;
+use twindisk_runtime::mirror::report::{ToldFacts, Verified, VerifyState};
 use twindisk_runtime::mirror::{CHUNK_BYTES, Role, Sync};
 use twindisk_runtime::status::{EngineStatus, PeerStatus, VdiskStatus};
 use twindisk_runtime::{AccessState, EngineEvent, VdiskEvent};
@@ -111,6 +111,7 @@ fn vdisk_event<'py>(py: Python<'py>, name: &str, event: &VdiskEvent) -> Dict<'py
             dict.set_item("operation", operation)?;
             dict.set_item("errno", errno)?;
         }
+        VdiskEvent::Verified(found) => dict.update(verified(py, found)?.as_mapping())?,
         VdiskEvent::SessionOpened { initiator, address }
         | VdiskEvent::SessionClosed { initiator, address } => {
             dict.set_item("initiator", initiator)?;
@@ -132,10 +133,32 @@ fn kind_of(event: &VdiskEvent) -> &'static str {
         VdiskEvent::PeerLeft => "peer_left",
         VdiskEvent::Left => "left",
         VdiskEvent::Switching => "switching",
+        VdiskEvent::Verified(_) => "verified",
         VdiskEvent::DiskFailed { .. } => "disk_failed",
         VdiskEvent::SessionOpened { .. } => "session_opened",
         VdiskEvent::SessionClosed { .. } => "session_closed",
     }
+}
+
+/// What a verification found.
+pub fn verified<'py>(py: Python<'py>, found: &Verified) -> Dict<'py> {
+    let state = match found.state {
+        VerifyState::Running => "running",
+        VerifyState::Completed => "completed",
+        VerifyState::Cancelled => "cancelled",
+        VerifyState::Interrupted => "interrupted",
+    };
+    Ok(dict!(py, {
+        "state": state,
+        "repair": found.repair.map(role_word),
+        "done_bytes": found.done_bytes,
+        "total_bytes": found.total_bytes,
+        "compared_bytes": found.compared_bytes,
+        "differing_bytes": found.differing_bytes,
+        "repaired_bytes": found.repaired_bytes,
+        "ranges": found.ranges.clone(),
+        "truncated": found.truncated,
+    }))
 }
 
 /// The whole status: `vdisks` by name, `peers` by mirror address.
@@ -184,6 +207,8 @@ fn vdisk<'py>(py: Python<'py>, status: &VdiskStatus) -> Dict<'py> {
         "sync": copy.sync,
         "resync_done": if copy.resync_total == 0 { 0 } else { done_chunks * CHUNK_BYTES },
         "resync_total": copy.resync_total * CHUNK_BYTES,
+        "speed_bytes_per_s": copy.speed_bytes_per_s,
+        "verify": copy.verified.as_ref().map(|found| verified(py, found)).transpose()?,
         "iqn": &status.iqn,
         "directory": status.directory.display().to_string(),
         "size_bytes": status.size_bytes,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use twindisk_runtime::mirror::copy::PaceLimits;
 use twindisk_runtime::mirror::{AttachPlan, Command};
 use twindisk_runtime::{Handle, Redirect, Settings, VdiskSpec, invalid};
 
@@ -325,6 +326,38 @@ impl Engine {
     /// On an attached Master: drain, swap the durable roles with the peer, exchange facts anew.
     fn switch_roles(&self, py: Python<'_>, name: String) -> PyResult<()> {
         self.command(py, name, Command::SwitchRoles)
+    }
+
+    /// On an attached Master in sync: compare both copies.
+    #[pyo3(signature = (name, *, repair))]
+    fn verify(&self, py: Python<'_>, name: String, repair: Option<&str>) -> PyResult<()> {
+        let repair = repair.map(self::role).transpose();
+        let repair = repair.map_err(|error| exception(py, error))?;
+        self.command(py, name, Command::Verify { repair })
+    }
+
+    /// End the verification of a VDisk that is under way.
+    fn end_verify(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        self.command(py, name, Command::EndVerify)
+    }
+
+    /// Set how fast all resyncs and verifications together may go.
+    #[pyo3(signature = (*, min_bytes_per_s, max_bytes_per_s, latency_ms))]
+    fn set_pace(
+        &self,
+        py: Python<'_>,
+        min_bytes_per_s: u64,
+        max_bytes_per_s: Option<u64>,
+        latency_ms: u64,
+    ) -> PyResult<()> {
+        let limits = PaceLimits {
+            min_bytes_per_s,
+            max_bytes_per_s: max_bytes_per_s.unwrap_or(u64::MAX),
+            latency_ns: latency_ms.saturating_mul(1_000_000),
+        };
+        detached(py, || {
+            self.handle.call(move |engine| engine.set_pace(limits))
+        })
     }
 
     /// Return VDisks and peers as they are now.

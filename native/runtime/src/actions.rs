@@ -153,6 +153,7 @@ impl Engine {
             Report::PeerLeft => VdiskEvent::PeerLeft,
             Report::Left => VdiskEvent::Left,
             Report::Switching => VdiskEvent::Switching,
+            Report::Verified(found) => VdiskEvent::Verified(found),
             Report::DiskFailed { operation, errno } => VdiskEvent::DiskFailed { operation, errno },
         };
         self.show_state(place);

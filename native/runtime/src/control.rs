@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use twindisk_iscsi::{Admission, Redirect};
+use twindisk_mirror::copy::PaceLimits;
 use twindisk_mirror::report::ToldFacts;
 use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial, SharedRecord};
 use twindisk_scsi::{AccessState, BlockSize, Identity, LogicalUnit};
@@ -348,6 +349,11 @@ impl Engine {
             .copy(vdisk.serial)
             .map(twindisk_mirror::copy::Copy::told)
             .ok_or_else(unknown)
+    }
+
+    /// Set how fast all resyncs and verifications together may go.
+    pub fn set_pace(&mut self, limits: PaceLimits) {
+        self.core.node.set_pace(limits);
     }
 
     /// Carry out a decision about a VDisk.

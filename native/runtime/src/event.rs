@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
-use twindisk_mirror::report::{FactsPair, ToldFacts};
+use twindisk_mirror::report::{FactsPair, ToldFacts, Verified};
 use twindisk_mirror::{Role, Sync};
 
 /// What happened to a VDisk.
@@ -44,6 +44,8 @@ pub enum VdiskEvent {
     Left,
     /// Roles were swapped durably.
     Switching,
+    /// A verification ended.
+    Verified(Box<Verified>),
     /// The disk failed.
     DiskFailed {
         /// What was asked of the disk.

@@ -206,6 +206,29 @@ class FactsView(_Answer):
     dirty_chunks: int
 
 
+class RangeView(_Answer):
+    """A range of a VDisk."""
+
+    offset_bytes: int
+    length_bytes: int
+
+
+class VerifyView(_Answer):
+    """The latest verification of a mirror that this node made; ``seconds_left``: None when it does not run, or nobody knows."""
+
+    state: Literal["running", "completed", "cancelled", "interrupted"]
+    repair: Literal["master", "slave"] | None = Field(
+        description="Whose copy counts where they differ; null: nothing is changed."
+    )
+    percent: float
+    seconds_left: int | None
+    compared_bytes: int
+    differing_bytes: int
+    repaired_bytes: int
+    ranges: list[RangeView] = Field(description="Where the copies differed, in sectors of 512 bytes.")
+    truncated: bool = Field(description="There were more ranges.")
+
+
 class MirrorView(_Answer):
     """A VDisk's mirror as this node sees it. ``percent``: how far a resync is, None when none runs."""
 
@@ -220,6 +243,8 @@ class MirrorView(_Answer):
     percent: float | None
     done_bytes: int | None
     total_bytes: int | None
+    seconds_left: int | None = Field(description="Of a resync, at the speed that it has; null: nobody knows.")
+    verify: VerifyView | None = Field(description="Null: this node has verified nothing since it was started.")
     facts: FactsView | None
 
 
@@ -230,6 +255,12 @@ class MirrorNew(_Request):
     peer: str
     remote: str | None = None
     pool: str | None = None
+
+
+class VerifyNew(_Request):
+    """A verification. ``repair``: whose copy is right where they differ; None: nothing is changed."""
+
+    repair: Literal["master", "here", "peer"] | None = None
 
 
 class RoleChange(_Request):

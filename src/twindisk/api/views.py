@@ -21,9 +21,11 @@ from twindisk.api.schemas import (
     NodeView,
     PeerView,
     PoolView,
+    RangeView,
     SessionView,
     StatusView,
     VDiskView,
+    VerifyView,
 )
 from twindisk.brain.checks import shares_witness
 from twindisk.brain.model import CopyFacts, Link, PeerAddress
@@ -32,7 +34,16 @@ from twindisk.brain.status import Status, role_word, status_of
 from twindisk.config_file import ConfigWarning
 from twindisk.node import devices, disks
 from twindisk.node.context import Node
-from twindisk.node.engine_status import access_state_of, memory_of, progress_of, sanitize_of, sessions_of
+from twindisk.node.engine_status import (
+    access_state_of,
+    memory_of,
+    progress_of,
+    sanitize_of,
+    seconds_left,
+    sessions_of,
+    speed_of,
+    verify_of,
+)
 from twindisk.node.fence_trial import FenceTrial
 from twindisk.node.records import Admission, Check, CheckKind, Disk, EventRecord, Mirror, Pool, VDisk
 
@@ -195,7 +206,29 @@ def mirror_view(node: Node, mirror: Mirror, seen: Mapping[str, Any]) -> MirrorVi
         percent=None if resync is None else round(resync.percent, 1),
         done_bytes=None if resync is None else resync.done_bytes,
         total_bytes=None if resync is None else resync.total_bytes,
+        seconds_left=None
+        if resync is None
+        else seconds_left(resync.total_bytes - resync.done_bytes, speed_of(seen, mirror.vdisk)),
+        verify=_verify_view(seen, mirror.vdisk),
         facts=None if known is None else _facts(known.facts),
+    )
+
+
+def _verify_view(seen: Mapping[str, Any], vdisk: str) -> VerifyView | None:
+    found = verify_of(seen, vdisk)
+    if not found:
+        return None
+    done, total, running = found["done_bytes"], found["total_bytes"], found["state"] == "running"
+    return VerifyView(
+        state=found["state"],
+        repair=found["repair"],
+        percent=round(100 * done / total, 1),
+        seconds_left=seconds_left(total - done, speed_of(seen, vdisk)) if running else None,
+        compared_bytes=found["compared_bytes"],
+        differing_bytes=found["differing_bytes"],
+        repaired_bytes=found["repaired_bytes"],
+        ranges=[RangeView(offset_bytes=offset, length_bytes=length) for offset, length in found["ranges"]],
+        truncated=found["truncated"],
     )
 
 

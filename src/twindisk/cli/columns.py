@@ -14,9 +14,11 @@ from twindisk.api.schemas import (
     NodeView,
     PeerView,
     PoolView,
+    RangeView,
     TrapTestView,
     TrapView,
     VDiskView,
+    VerifyView,
 )
 from twindisk.cli.output import Column
 from twindisk.node.fence_text import status_command, without_secrets
@@ -96,10 +98,33 @@ VDISK: list[Column[VDiskView]] = [
 ]
 
 
+def span_words(seconds: int) -> str:
+    """Return a time as people say it: the two largest units."""
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    for place, (unit, word) in enumerate(units):
+        if seconds >= unit and place < len(units) - 1:
+            least, rest_word = units[place + 1]
+            rest = seconds % unit // least
+            return f"{seconds // unit} {word}" + (f" {rest} {rest_word}" if rest else "")
+    return f"{seconds} s"
+
+
+def found_words(found: VerifyView) -> str:
+    """Return how a verification went, or how far it is."""
+    differ = (
+        f"{found.differing_bytes} bytes differ{'ed' if found.repaired_bytes else ''}" if found.differing_bytes else ""
+    )
+    if found.state == "running":
+        left = "" if found.seconds_left is None else f", {span_words(found.seconds_left)} left"
+        return f"{found.percent:.1f} %{left}" + (f", {differ}" if differ else "")
+    return f"{found.state}, {differ or 'no difference'}" + (", repaired" if found.repaired_bytes else "")
+
+
 def status_words(mirror: MirrorView) -> str:
     """Return a mirror's status with what else is known: how far a resync is, why its state is invalid."""
     if mirror.percent is not None:
-        return f"{mirror.status} {mirror.percent:.1f} %"
+        left = "" if mirror.seconds_left is None else f", {span_words(mirror.seconds_left)} left"
+        return f"{mirror.status} {mirror.percent:.1f} %{left}"
     return mirror.status + (f" ({mirror.fault})" if mirror.fault else "")
 
 
@@ -119,6 +144,12 @@ MIRROR: list[Column[MirrorView]] = [
     ("Epoch", lambda mirror: mirror.facts and mirror.facts.epoch),
     ("Activity log", lambda mirror: mirror.facts and f"{mirror.facts.active_extents} extents"),
     ("Dirty", lambda mirror: mirror.facts and f"{mirror.facts.dirty_chunks} chunks"),
+    ("Verification", lambda mirror: mirror.verify and found_words(mirror.verify)),
+]
+
+RANGES: list[Column[RangeView]] = [
+    ("Offset", lambda found: found.offset_bytes),
+    ("Length", lambda found: found.length_bytes),
 ]
 
 CHAP: list[Column[ChapView]] = [

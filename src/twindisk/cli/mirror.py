@@ -9,10 +9,11 @@ from typing import Literal
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange
+from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange, VerifyNew, VerifyView
 from twindisk.brain.status import Status
 from twindisk.cli import columns
 from twindisk.cli.output import Shell, command
+from twindisk.errors import NotFoundError, NotFoundProblem
 
 WATCH_S = 0.5
 _SETTLED = {Status.ENABLED.value, Status.INVALID_STATE.value}
@@ -71,6 +72,64 @@ def role(shell: Shell, vdisk: str, role: Literal["master", "slave"], force: bool
     """Give this node's copy of VDISK a role."""
     seen = shell.client.change_role(vdisk, RoleChange(role=role, force=force))
     shell.done(f"VDisk {vdisk} is {seen.role} ({seen.status}).", seen)
+
+
+@mirror.command("verify")
+@click.argument("vdisk")
+@click.option("--repair", is_flag=True, help="Make the copies equal where they differ.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["master", "here", "peer"]),
+    default="master",
+    help="With --repair: whose copy is right (default: the Master's).",
+)
+@click.option("--detach", is_flag=True, help="Do not wait for the end.")
+@click.option("--cancel", is_flag=True, help="End the verification that is under way.")
+@command
+def verify(
+    shell: Shell, vdisk: str, *, repair: bool, source: Literal["master", "here", "peer"], detach: bool, cancel: bool
+) -> None:
+    """Compare both copies of VDISK while initiators go on; exit status 1 when they differ, 2 when it ended early.
+
+    Ctrl-C leaves it running: see it with mirror show, end it with --cancel.
+    """
+    if cancel:
+        shell.client.cancel_verify(vdisk)
+        shell.done(f"The verification of VDisk {vdisk} is ended.", shell.client.mirror(vdisk))
+        return
+    seen = shell.client.verify_mirror(vdisk, VerifyNew(repair=source if repair else None))
+    if detach:
+        shell.done(f"VDisk {vdisk} is being verified. Follow it with: twindisk mirror show {vdisk}", seen)
+        return
+    found = _verified(shell, seen)
+    shell.done(f"VDisk {vdisk}: {columns.found_words(found)}", found)
+    if found.ranges and not shell.json:
+        shell.table(found.ranges, columns.RANGES, empty="")
+    differs = found.differing_bytes and not (found.repair and found.state == "completed")
+    sys.exit(1 if differs else 0 if found.state == "completed" else 2)
+
+
+def _verified(shell: Shell, seen: MirrorView) -> VerifyView:
+    """Wait for the end of a verification."""
+    with Progress(
+        TextColumn("{task.fields[vdisk]} verify"),
+        BarColumn(),
+        "{task.percentage:>5.1f} %",
+        TimeRemainingColumn(),
+        console=shell.console,
+        disable=shell.json,
+    ) as progress:
+        task = progress.add_task("", total=100, vdisk=seen.vdisk)
+        while seen.verify is not None and seen.verify.state == "running":
+            progress.update(task, completed=seen.verify.percent)
+            time.sleep(WATCH_S)
+            seen = shell.client.mirror(seen.vdisk)
+        if seen.verify is None:
+            # The node was started anew meanwhile, and knows nothing of it.
+            raise NotFoundError(NotFoundProblem.VERIFICATION, name=seen.vdisk, node=shell.client.node().name)
+        progress.update(task, completed=seen.verify.percent)
+        return seen.verify
 
 
 @mirror.command("watch")

@@ -118,6 +118,18 @@ class EnginePort(Protocol):
         """Swap Master and Slave."""
         ...
 
+    def verify(self, name: str, *, repair: str | None) -> None:
+        """Compare both copies."""
+        ...
+
+    def end_verify(self, name: str) -> None:
+        """End that before its time."""
+        ...
+
+    def set_pace(self, *, min_bytes_per_s: int, max_bytes_per_s: int | None, latency_ms: int) -> None:
+        """Set how fast resyncs and verifications may go."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """Return counters and modes."""
         ...

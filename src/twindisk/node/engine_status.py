@@ -67,6 +67,22 @@ def sanitize_of(status: Mapping[str, Any], vdisk: str) -> tuple[Literal["running
     return "running" if word == "running" else "failed", int(found["sanitize_percent"])
 
 
+def verify_of(status: Mapping[str, Any], vdisk: str) -> Mapping[str, Any]:
+    """Return the latest verification of a VDisk on this node (``Verified`` of ``_native.pyi``); empty: there was none."""
+    found: Mapping[str, Any] | None = status.get("vdisks", {}).get(vdisk, {}).get("verify")
+    return found or {}
+
+
+def speed_of(status: Mapping[str, Any], vdisk: str) -> int:
+    """Return how many bytes a second a resync or verification looked at lately; 0: none."""
+    return int(status.get("vdisks", {}).get(vdisk, {}).get("speed_bytes_per_s", 0))
+
+
+def seconds_left(left_bytes: int, bytes_per_s: int) -> int | None:
+    """Return how long the rest takes at this speed, rounded up; None: nobody knows."""
+    return None if bytes_per_s <= 0 else -(-left_bytes // bytes_per_s)
+
+
 def progress_of(status: Mapping[str, Any], vdisk: str) -> Progress:
     """Return how far a VDisk's resync is."""
     found = status.get("vdisks", {}).get(vdisk, {})

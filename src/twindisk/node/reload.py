@@ -3,8 +3,8 @@
 Rules:
 
 * A file that would keep the node from starting changes nothing: the error is the answer.
-* What only concerns what the node tells and suggests takes effect at once: where notifications go, when a pool is low, the default
-  pool. The rest decides how two nodes work together, or which doors are open; it takes effect at the next start, and the answer names it.
+* What only concerns what the node tells and suggests takes effect at once, and how fast and how often it copies and compares: where
+  notifications go, when a pool is low, the default pool, the pace, the calendar. The rest decides how two nodes work together, or which doors are open; it takes effect at the next start, and the answer names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from twindisk.snmp.encoder import Start
 from twindisk.snmp.settings import TrapSettings
 from twindisk.snmp.traps import Traps
 
-_AT_ONCE = {"traps": "Trap*", "pool_threshold_percent": "PoolThreshold", "default_pool": "DefaultPool"}
+_AT_ONCE = {
+    "traps": "Trap*",
+    "pool_threshold_percent": "PoolThreshold",
+    "default_pool": "DefaultPool",
+    "pace": "SyncMinMiB, SyncMaxMiB, SyncLatencyMs",
+    "verify_days": "VerifyDays",
+}
 _AT_NEXT_START = {
     "state_dir": "StateDir",
     "node_name": "NodeName",
@@ -58,8 +64,20 @@ async def reload(node: Node) -> Reloaded:
         before, node.traps = node.traps, make_traps(new.traps, node.state, node.node_id, node.log)
         node.traps.start()
         await asyncio.to_thread(before.close)
+    if new.pace != old.pace:
+        await asyncio.to_thread(set_pace, node)
     node.log.info("configuration read anew", changed=changed, needs_restart=needs_restart)
     return Reloaded(changed, needs_restart)
+
+
+def set_pace(node: Node) -> None:
+    """Tell the engine how fast resyncs and verifications may go. Blocks: use a thread."""
+    pace = node.config.pace
+    node.engine.set_pace(
+        min_bytes_per_s=pace.min_mib << 20,
+        max_bytes_per_s=None if pace.max_mib is None else pace.max_mib << 20,
+        latency_ms=pace.latency_ms,
+    )
 
 
 def make_traps(settings: TrapSettings, state: State, node_id: str, log: Log) -> Traps:

@@ -21,7 +21,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Settings
 from twindisk.config import NodeConfig, Portal
 from twindisk.errors import EngineError
-from twindisk.node import access, checks, discovery, disks, vdisks
+from twindisk.node import access, checks, discovery, disks, vdisks, verifying
 from twindisk.node.answers import Answers
 from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.context import Node
@@ -35,9 +35,10 @@ from twindisk.node.mirroring import Mirroring
 from twindisk.node.notices import Notices
 from twindisk.node.peer import PeerClient
 from twindisk.node.pool_watch import PoolWatch
-from twindisk.node.reload import make_traps
+from twindisk.node.reload import make_traps, set_pace
 from twindisk.node.state import State
 from twindisk.node.timers import Timers
+from twindisk.node.verifying import VerifySchedule
 from twindisk.node.web import WebServer, listen_unix
 
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 - the brain's name for a node without mirror address; nothing listens on it
@@ -127,6 +128,7 @@ class RunningNode:
                 "configuration", file=warning.file, line=warning.line, key=warning.key, reason=warning.reason
             )
         node.traps.start()
+        await asyncio.to_thread(set_pace, node)
         await disks.mount_all(node)
         await self._mirroring.begin()
         # The reports of the links wait in the engine until the brain knows the VDisks they are about.
@@ -140,6 +142,7 @@ class RunningNode:
         missing = await self._open_portals()
         self._tasks = [asyncio.create_task(self._mirroring.retry(), name="retry mirroring")]
         self._tasks.append(asyncio.create_task(PoolWatch(node).run(), name="watch pools"))
+        self._tasks.append(asyncio.create_task(VerifySchedule(node).run(), name="verify mirrors"))
         if missing:
             self._tasks.append(asyncio.create_task(self._retry_portals(missing), name="retry portals"))
         self._operators.start(listen_unix(node.config.socket_path))
@@ -205,6 +208,8 @@ class RunningNode:
                 initiator=report.get("initiator"),
                 address=report.get("address"),
             )
+        elif kind == "verified":
+            verifying.ended(self.node, report)
         elif kind == "login_refused":
             self.node.log.warning(
                 "login refused",

@@ -102,6 +102,15 @@ class State:
             return
         self._connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, value))
 
+    def verified_ms(self, serial: str) -> int | None:
+        """Return when this node verified a VDisk to the end last, in milliseconds since 1970; None: never."""
+        found = self.node_value(_verified(serial))
+        return None if found is None else int(found)
+
+    def set_verified(self, serial: str, at_ms: int) -> None:
+        """Set when this node verified a VDisk to the end."""
+        self.set_node_value(_verified(serial), str(at_ms))
+
     # Pools and disks
 
     def pools(self) -> tuple[Pool, ...]:
@@ -185,8 +194,11 @@ class State:
         )
 
     def remove_vdisk(self, name: str) -> None:
-        """Remove a VDisk that has no mirror."""
+        """Remove a VDisk that has no mirror, and when it was verified."""
+        vdisk = self.vdisk(name)
         self._connection.execute("DELETE FROM vdisks WHERE name = ?", (name,))
+        if vdisk is not None:
+            self.set_node_value(_verified(vdisk.serial), None)
 
     def mirrors(self) -> tuple[Mirror, ...]:
         """Return all mirrors by VDisk name."""
@@ -269,6 +281,10 @@ def _check(connection: sqlite3.Connection, directory: Path) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise StateError(StateProblem.CORRUPT, directory=str(directory), detail=str(verdict))
+
+
+def _verified(serial: str) -> str:
+    return f"verified {serial}"
 
 
 def _vdisk(row: tuple[Any, ...]) -> VDisk:

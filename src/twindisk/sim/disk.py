@@ -130,6 +130,9 @@ class Disk:
             self._flush(running.flushed_to)
         elif kind == "persist":
             self._persist(action, stages=4)
+        elif kind == "ranges":
+            held = range(action[4] // BLOCK, (action[4] + action[5]) // BLOCK)
+            return [(n * BLOCK, BLOCK) for n in sorted(self.seen.map) if n in held]
         elif kind == "allocated":
             return [(extent,) for extent in sorted({n * BLOCK // EXTENT for n in self.seen.map})]
         return None

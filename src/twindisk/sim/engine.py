@@ -34,6 +34,7 @@ class Engine:
         self._report = report
         self._peer = 1 - machine.index
         self.node = SimNode(self.now_ns, INTERVAL_NS, LEASE_NS)
+        self.node.set_pace(*self._world.pace)
         self._link: Session | None = None
         self._dialing: Session | None = None
         self._opened_ns = 0
@@ -237,6 +238,8 @@ class Engine:
         if serial is not None:
             told["vdisk"] = self._world.name_of(serial)
             self._world.checks.mode_seen(self._machine.index, serial)
+            if report["kind"] == "verified":
+                self._world.verifier.verified(serial, told)
         self._machine.note("report %s", told)
         self._report(told)
 

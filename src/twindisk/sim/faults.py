@@ -59,7 +59,9 @@ class Faults:
             machine.thaw()
             self._replace(machine)
             machine.start()
-        self._clock.after(12 * SECOND, self._start_stopped)
+        for after_s in (12, 24, 36):
+            # Each start may bring the peer to look for it anew, and with it one more fence command that comes late.
+            self._clock.after(after_s * SECOND, self._start_stopped)
 
     def _start_stopped(self) -> None:
         """Start what a stop or a fence command ended after the faults had been healed."""

@@ -21,6 +21,7 @@ from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
 from twindisk.sim.reservations import encode
 from twindisk.sim.trace import Failed, Trace
+from twindisk.sim.verifying import Verifier
 from twindisk.sim.witness import CHECKS, Witness
 
 _CHECKS: Final = (
@@ -34,6 +35,8 @@ _CHECKS: Final = (
     (("manual", ""),),
     (),
 )
+PACES: Final = ((8 << 20, (1 << 64) - 1, 50 * MS), (4 << 20, 8 << 20, MS), (64 << 20, 64 << 20, 50 * MS))
+"""How fast resync may go: at least, at most (bytes per second), slower while hosts wait longer than (nanoseconds)."""
 SETTLE_NS: Final = 60 * SECOND
 """How long a healed pair may take to be in sync again."""
 
@@ -77,6 +80,8 @@ class World:
         count = 3 if random.Random(f"{seed} fencers").random() < 0.5 else 0
         self.fencers = [FencingWorker(self, f"f{number}", self.fencing) for number in range(count)]
         self.faults = Faults(self)
+        self.verifier = Verifier(self)
+        self.pace = random.Random(f"{seed} pace").choice(PACES)
         self.trace.note("**", "seed %s checks %s size %s", seed, checks, self.size_bytes)
 
     # --- names ---
@@ -193,9 +198,12 @@ class World:
         for fencer in self.fencers:
             fencer.start()
         self.faults.plan()
+        self.verifier.plan()
         self.clock.run_until(self.faults.end_ns)
         for _ in range(2 if self.rng.random() < 0.3 else 1):
             self._settle()
+            self.checks.equal()
+            self.verifier.prove()
             self.checks.equal()
             self._read_all()
             for serial in self.vdisks:

@@ -23,6 +23,8 @@ impl Copy {
             TaskKind::HostRead { .. }
             | TaskKind::PeerRead { .. }
             | TaskKind::PeerHash { .. }
+            | TaskKind::Compare { .. }
+            | TaskKind::PeerCompare { .. }
             | TaskKind::Chunk { .. } => self.read_for(id, offset, len_bytes),
             TaskKind::HostUpdate { update, .. } | TaskKind::PeerUpdate { update, .. } => {
                 let offset = update.source().unwrap_or(offset);
@@ -34,7 +36,8 @@ impl Copy {
             TaskKind::HostChange { .. }
             | TaskKind::HostRequest { .. }
             | TaskKind::PeerRequest { .. }
-            | TaskKind::PeerApply { .. } => self.begin_change(id),
+            | TaskKind::PeerApply { .. }
+            | TaskKind::Repair { .. } => self.begin_change(id),
             TaskKind::PeerChunk { data, .. } => {
                 let change = Change {
                     offset,
@@ -47,6 +50,8 @@ impl Copy {
             | TaskKind::HostAsk { .. }
             | TaskKind::HostTurn { .. }
             | TaskKind::PeerTurn { .. }
+            | TaskKind::List { .. }
+            | TaskKind::PeerList { .. }
             | TaskKind::Flush { .. }
             | TaskKind::PeerFlush { .. } => {}
         }
@@ -97,6 +102,9 @@ impl Copy {
     /// Note that a change of a host of this node has begun; what the Slave is to be told.
     fn note_begun(&mut self, id: u64) -> Option<Change> {
         let task = self.tasks.get(&id)?;
+        if let TaskKind::Repair { change, .. } = &task.kind {
+            return Some(change.clone());
+        }
         let TaskKind::HostChange {
             host,
             change,
@@ -183,7 +191,8 @@ impl Copy {
                 TaskKind::HostChange { change, .. }
                 | TaskKind::HostRequest { change, .. }
                 | TaskKind::PeerRequest { change, .. }
-                | TaskKind::PeerApply { change, .. },
+                | TaskKind::PeerApply { change, .. }
+                | TaskKind::Repair { change, .. },
             ) => change.clone(),
             _ => return,
         };
@@ -237,6 +246,13 @@ impl Copy {
             TaskKind::Chunk { .. } => self.chunk_read(id, done),
             TaskKind::PeerHash { .. } => self.chunk_compared(id, done),
             TaskKind::PeerChunk { .. } => self.chunk_taken(id),
+            TaskKind::List { .. } | TaskKind::PeerList { .. } => self.own_list(id, done),
+            TaskKind::Compare { .. } => self.compare_read(id, done),
+            TaskKind::PeerCompare { .. } => self.peer_compare_read(id, done),
+            TaskKind::Repair { local_pending, .. } => {
+                *local_pending = false;
+                self.repair_progress(id);
+            }
             TaskKind::HostReadAfar { .. }
             | TaskKind::HostAsk { .. }
             | TaskKind::HostTurn { .. }
@@ -246,13 +262,16 @@ impl Copy {
 
     /// Master: the Slave has applied our change.
     pub(super) fn applied_by_peer(&mut self, id: u64) {
-        if let Some(Task {
-            kind: TaskKind::HostChange { peer_pending, .. },
-            ..
-        }) = self.tasks.get_mut(&id)
-        {
-            *peer_pending = false;
-            self.host_change_progress(id);
+        match self.tasks.get_mut(&id).map(|task| &mut task.kind) {
+            Some(TaskKind::HostChange { peer_pending, .. }) => {
+                *peer_pending = false;
+                self.host_change_progress(id);
+            }
+            Some(TaskKind::Repair { peer_pending, .. }) => {
+                *peer_pending = false;
+                self.repair_progress(id);
+            }
+            _ => {}
         }
     }
 
@@ -333,7 +352,7 @@ impl Copy {
     }
 
     /// A change is done here and wherever else it had to be: out of the log's count, out of the locks.
-    fn end_change(&mut self, id: u64) {
+    pub(super) fn end_change(&mut self, id: u64) {
         let Some(task) = self.finish(id) else {
             return;
         };

@@ -10,8 +10,8 @@ use crate::ops::{DiskOp, HostResult};
 const IDLE_NS: u64 = 3_000_000_000;
 
 impl Copy {
-    /// Make all answered changes durable on every copy that counts.
-    pub(super) fn start_flush(&mut self, host: Option<HostId>) {
+    /// Make all answered changes durable on every copy that counts; the task that does.
+    pub(super) fn start_flush(&mut self, host: Option<HostId>) -> u64 {
         let mirroring = matches!(self.mode, Mode::Mirroring(_));
         let barrier = mirroring && self.is_master() && self.active.barrier_begin();
         let kind = TaskKind::Flush {
@@ -25,6 +25,7 @@ impl Copy {
             self.say(id, Body::Flush);
         }
         self.disk_op(DiskUse::Task(id), DiskOp::Flush);
+        id
     }
 
     /// Flush both copies for the activity log's sake, unless that is under way.
@@ -101,7 +102,7 @@ impl Copy {
     /// Empty the activity log of a pair that has been idle for a while.
     pub(super) fn idle_barrier(&mut self) {
         let idle = self.around.now_ns.saturating_sub(self.last_change_ns) > IDLE_NS
-            && self.tasks.is_empty();
+            && self.tasks.values().all(|task| task.kind.only_compares());
         let in_sync = matches!(self.mode, Mode::Mirroring(Direction::InSync));
         if !idle
             || !in_sync

@@ -77,7 +77,7 @@ impl Copy {
             HostOp::Allocation { offset, len_bytes } => {
                 self.start_allocation(host, offset, len_bytes);
             }
-            HostOp::Flush => self.start_flush(Some(host)),
+            HostOp::Flush => drop(self.start_flush(Some(host))),
             HostOp::Settle => self.start_settle(host),
             HostOp::Turn { tag } => self.start_turn(host, tag),
             HostOp::Change { change, fua } => self.start_change(host, change, fua),
@@ -253,6 +253,7 @@ impl Copy {
             Task {
                 offset,
                 len_bytes,
+                began_ns: self.around.now_ns,
                 kind,
             },
         );
@@ -275,6 +276,10 @@ impl Copy {
     /// End a task: give its range back.
     pub(super) fn finish(&mut self, id: u64) -> Option<Task> {
         let task = self.tasks.remove(&id);
+        if let Some(task) = task.as_ref().filter(|task| task.kind.is_host_io()) {
+            let took_ns = self.around.now_ns.saturating_sub(task.began_ns);
+            self.pace.answered(took_ns);
+        }
         let mut granted = Vec::new();
         self.locks.release(id, &mut granted);
         granted.reverse();

@@ -14,6 +14,8 @@
 mod alone;
 mod attach;
 mod changes;
+mod compare;
+mod decision;
 mod facts_exchange;
 mod failure;
 mod flush;
@@ -21,6 +23,7 @@ mod gate;
 mod host;
 mod leave;
 mod mode;
+mod pace;
 mod persist;
 mod resync;
 mod shared;
@@ -29,6 +32,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod update;
+mod verify;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -41,13 +45,14 @@ use crate::ids::{DiskId, HostId, PeerId, Serial};
 use crate::message::{Body, Message};
 use crate::ops::{DiskDone, DiskOp, HostOp, NotReady};
 use crate::range_locks::RangeLocks;
-use crate::report::{Command, CommandError, Report, ToldFacts};
+use crate::report::{Report, ToldFacts, VerifyState};
 
 use alone::GoingAlone;
 use attach::Rejoin;
 use leave::Drain;
 pub use mode::Surroundings;
 use mode::{Direction, DiskUse, Host, Mode, Progress};
+pub use pace::PaceLimits;
 use persist::Persisting;
 pub use status::{CopyStatus, Standing};
 use task::Task;
@@ -90,6 +95,8 @@ pub struct Copy {
     dirty: DirtyBitmap,
     persisting: Persisting,
     shared: shared::Shared,
+    verification: verify::Verification,
+    pace: pace::Pace,
     disk: HashMap<DiskId, DiskUse>,
     stale: usize,
     drain_flushed: bool,
@@ -143,6 +150,8 @@ impl Copy {
             dirty,
             persisting: Persisting::default(),
             shared: shared::Shared::loaded(spec.shared),
+            verification: verify::Verification::default(),
+            pace: pace::Pace::default(),
             disk: HashMap::new(),
             stale: 0,
             drain_flushed: false,
@@ -258,34 +267,10 @@ impl Copy {
     /// Time passed.
     pub fn tick(&mut self, around: Surroundings) {
         self.around = around;
+        self.pace.tick(around.now_ns);
         self.idle_barrier();
         self.limit_attach();
         self.pump();
-    }
-
-    /// A decision.
-    ///
-    /// # Errors
-    /// [`CommandError`]; nothing has changed then.
-    pub fn command(&mut self, command: Command, around: Surroundings) -> Result<(), CommandError> {
-        self.around = around;
-        match command {
-            Command::ServeSingle => self.serve_single(),
-            Command::Attach(plan) => self.attach(plan),
-            Command::GoAlone {
-                generation,
-                epoch,
-                fenced,
-            } => self.go_alone(generation, epoch, fenced),
-            Command::StopServing(state) => {
-                self.stop_serving(state);
-                Ok(())
-            }
-            Command::Leave => self.leave(),
-            Command::SwitchRoles => self.switch_roles(),
-        }?;
-        self.pump();
-        Ok(())
     }
 
     /// The VDisk has grown.
@@ -305,6 +290,7 @@ impl Copy {
                 || self.step_alone()
                 || self.step_drain()
                 || self.step_resync()
+                || self.step_verify()
                 || self.step_shared();
             if !moved && self.ready.is_empty() {
                 break;
@@ -315,6 +301,7 @@ impl Copy {
 
     /// The one door between modes.
     fn enter(&mut self, mode: Mode) {
+        self.verification_ended(VerifyState::Interrupted);
         self.mode = mode;
         self.resync_flushed = false;
         self.rejoin = None;
@@ -410,23 +397,6 @@ impl Copy {
         self.abandon();
         self.enter(Mode::Closed(state));
         self.release_held();
-    }
-
-    fn serve_single(&mut self) -> Result<(), CommandError> {
-        if self.peer.is_some() {
-            return Err(CommandError::MirrorMismatch);
-        }
-        if self.facts.inconsistent {
-            return Err(CommandError::Inconsistent);
-        }
-        match self.mode {
-            Mode::Single => return Ok(()),
-            Mode::Closed(_) | Mode::Held => {}
-            _ => return Err(CommandError::WrongMode),
-        }
-        self.enter(Mode::Single);
-        self.close_gate(gate::Then::Release);
-        Ok(())
     }
 
     fn fresh_id(&mut self) -> u64 {

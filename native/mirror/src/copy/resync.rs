@@ -124,6 +124,9 @@ impl Copy {
                 if resync.in_flight < WINDOW
                     && let Some(chunk) = self.dirty.next_chunk(resync.cursor)
                 {
+                    if !self.pace.may_begin(self.around.now_ns) {
+                        return false;
+                    }
                     resync.cursor = chunk + 1;
                     resync.in_flight += 1;
                     self.start_chunk(chunk);
@@ -167,6 +170,7 @@ impl Copy {
     fn start_chunk(&mut self, chunk: u64) {
         let offset = chunk * CHUNK_BYTES;
         let len_bytes = CHUNK_BYTES.min(self.size_bytes.saturating_sub(offset));
+        self.pace.took(len_bytes);
         let id = self.add_task(offset, len_bytes, TaskKind::Chunk { chunk, data: None });
         if len_bytes == 0 {
             self.chunk_settled(id);
@@ -181,6 +185,7 @@ impl Copy {
             offset,
             len_bytes,
             kind: TaskKind::Chunk { data, .. },
+            ..
         }) = self.tasks.get_mut(&id)
         else {
             return;
@@ -301,6 +306,7 @@ impl Copy {
             offset,
             len_bytes,
             kind: TaskKind::PeerChunk { peer_id, .. },
+            ..
         }) = self.finish(id)
         else {
             return;

@@ -3,6 +3,7 @@
 use super::{Copy, Direction, Mode};
 use crate::facts::{Facts, Role};
 use crate::ops::NotReady;
+use crate::report::Verified;
 
 /// What a copy has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +55,10 @@ pub struct CopyStatus {
     pub held: u64,
     /// Tasks under way.
     pub tasks: u64,
+    /// Bytes that resync or verification looked at per second lately.
+    pub speed_bytes_per_s: u64,
+    /// The verification under way, or the latest one since the copy was opened.
+    pub verified: Option<Verified>,
     /// Version of the shared record.
     pub record_version: u64,
     /// Counters.
@@ -103,6 +108,8 @@ impl Copy {
             active: self.active.len() as u64,
             held: self.held.len() as u64,
             tasks: self.tasks.len() as u64,
+            speed_bytes_per_s: self.pace.speed(),
+            verified: self.verification.status(),
             record_version: self.shared.record.version(),
             counters: self.counters,
         }

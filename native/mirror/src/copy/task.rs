@@ -1,5 +1,6 @@
 //! What is under way in a copy: one task per command, message or chunk that touches the data.
 
+use crate::dirty_bitmap::DirtyBitmap;
 use crate::ids::HostId;
 use crate::ops::{Change, Update};
 use crate::payload::Payload;
@@ -11,6 +12,8 @@ pub struct Task {
     pub offset: u64,
     /// Bytes it touches.
     pub len_bytes: u64,
+    /// When it began, in nanoseconds.
+    pub began_ns: u64,
     /// What it is.
     pub kind: TaskKind,
 }
@@ -83,6 +86,27 @@ pub enum TaskKind {
     PeerHash { peer_id: u64, hash: [u8; 32] },
     /// Target: take a chunk.
     PeerChunk { peer_id: u64, data: Payload },
+    /// Master, verifying: what holds data in a stretch, on both copies; no lock.
+    List {
+        chunks: DirtyBitmap,
+        local_pending: bool,
+        peer_pending: bool,
+    },
+    /// Slave: what holds data in a stretch; no lock.
+    PeerList { peer_id: u64 },
+    /// Master, verifying: compare a chunk; `data`: what is there, once it was read.
+    Compare {
+        data: Option<Payload>,
+        to_repair: bool,
+    },
+    /// Slave: compare a chunk.
+    PeerCompare { peer_id: u64, hash: [u8; 32] },
+    /// Master, verifying: make both copies of a chunk equal.
+    Repair {
+        change: Change,
+        local_pending: bool,
+        peer_pending: bool,
+    },
 }
 
 impl TaskKind {
@@ -98,6 +122,9 @@ impl TaskKind {
             Self::HostTurn { .. } | Self::PeerTurn { .. } => "record",
             Self::Chunk { .. } | Self::PeerHash { .. } => "resync read",
             Self::PeerChunk { .. } => "resync write",
+            Self::List { .. } | Self::PeerList { .. } => "list allocated ranges",
+            Self::Compare { .. } | Self::PeerCompare { .. } => "verify read",
+            Self::Repair { .. } => "repair",
         }
     }
 
@@ -115,6 +142,24 @@ impl TaskKind {
             Self::Flush { host, .. } => *host,
             _ => None,
         }
+    }
+
+    /// True for what a host of either node waits for until it ends, and for nobody's decision.
+    pub fn is_host_io(&self) -> bool {
+        matches!(
+            self,
+            Self::HostRead { .. }
+                | Self::HostReadAfar { .. }
+                | Self::HostChange { .. }
+                | Self::HostRequest { .. }
+                | Self::PeerRequest { .. }
+                | Self::PeerRead { .. }
+        )
+    }
+
+    /// True for what is nobody's but a verification's, and changes nothing.
+    pub fn only_compares(&self) -> bool {
+        matches!(self, Self::Compare { .. } | Self::List { .. })
     }
 
     /// True for what a host of this node waits for.

@@ -1,13 +1,14 @@
 //! Two nodes with a wire that loses what the test says: commands that were under way when the peer was lost.
 
 mod copies;
+mod verify;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::message::{Body, Message};
-use crate::report::FactsPair;
+use crate::report::{CommandError, FactsPair};
 use crate::{
     Action, AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, DiskOp, Facts,
     HostId, HostOp, HostResult, Node, NotReady, Payload, PeerId, Report, Role, Serial,
@@ -95,7 +96,7 @@ impl Side {
                 DiskDone::Done
             }
             DiskOp::Allocated => DiskDone::Extents(vec![]),
-            DiskOp::Ranges { .. } => DiskDone::Ranges(vec![]),
+            DiskOp::Ranges { offset, len_bytes } => DiskDone::Ranges(vec![(offset, len_bytes)]),
             DiskOp::Persist(_) | DiskOp::Flush => DiskDone::Done,
         };
         self.node.disk_done(SERIAL, id, done, NOW_NS);

@@ -133,6 +133,7 @@ impl Copy {
             offset,
             len_bytes,
             kind: TaskKind::HostAsk { resolved, .. },
+            ..
         }) = self.tasks.get_mut(&id)
             && (*offset, *len_bytes) == (change.offset, change.len_bytes)
         {

@@ -2,6 +2,7 @@
 //! sender has lost the attach too and starts afresh, or will hear of it by a message on its way.
 
 use super::task::TaskKind;
+use super::verify::STRETCH_EXTENTS;
 use super::{Copy, Mode};
 use crate::EXTENT_BYTES;
 use crate::message::{Body, Message};
@@ -69,6 +70,9 @@ impl Copy {
             Body::ChunkSame | Body::ChunkTaken => self.chunk_settled(id),
             Body::ChunkDiffers => self.chunk_differs(id),
             Body::ResyncEnded => self.resync_ended(id),
+            Body::Listed(words) => self.peer_list(id, words),
+            Body::Same => self.compared_same(id),
+            Body::Differs(data) => self.compared_differs(id, &data),
             Body::RecordAsk
             | Body::RecordUpdate { .. }
             | Body::RecordPass
@@ -121,6 +125,12 @@ impl Copy {
                 self.start_chunk_data(id, offset, data);
             }
             Body::ResyncEnd { generation } => self.resync_offered_end(id, generation),
+            Body::List { offset, extents } => self.start_peer_list(id, offset, extents),
+            Body::Compare {
+                offset,
+                len_bytes,
+                hash,
+            } => self.start_peer_compare(id, offset, len_bytes, hash),
             Body::Switch { epoch } => self.switched_by_peer(epoch),
             Body::RecordTurn | Body::RecordApply { .. } | Body::RecordDone => {
                 self.master_says_of_record(id, body);
@@ -157,6 +167,10 @@ impl Copy {
         {
             return true;
         }
+        if let Body::List { offset, extents } = body {
+            let aligned = offset % EXTENT_BYTES == 0;
+            return !aligned || u64::from(*extents) > STRETCH_EXTENTS || *offset >= self.size_bytes;
+        }
         let (offset, len_bytes) = match body {
             Body::Apply(change) | Body::Request(change) | Body::Resolved(change) => {
                 (change.offset, change.len_bytes)
@@ -164,6 +178,9 @@ impl Copy {
             Body::Ask(update) => (update.offset, update.len_bytes),
             Body::Read { offset, len_bytes }
             | Body::ChunkHash {
+                offset, len_bytes, ..
+            }
+            | Body::Compare {
                 offset, len_bytes, ..
             } => (*offset, u64::from(*len_bytes)),
             Body::ChunkData { offset, data } => (*offset, data.len_bytes()),

@@ -124,7 +124,28 @@ pub(super) fn body(
         66 => Body::Ask(copy_of(offset, len_bytes, &payload).ok_or(malformed)?),
         67 => Body::Resolved(unmap(offset, len_bytes).ok_or(malformed)?),
         50..=57 => record_body(kind, offset, len_bytes, payload)?,
+        80..=84 => verify_body(kind, offset, len_bytes, payload)?,
         _ => return Err(FrameError::Kind(kind)),
+    })
+}
+
+/// What is said when copies are verified.
+fn verify_body(kind: u8, offset: u64, len_bytes: u32, payload: Bytes) -> Result<Body, FrameError> {
+    let malformed = FrameError::Payload(kind);
+    Ok(match kind {
+        81 => Body::Listed(words(payload).ok_or(malformed)?),
+        82 => Body::Compare {
+            offset,
+            len_bytes,
+            hash: payload.as_ref().try_into().map_err(|_| malformed)?,
+        },
+        84 => Body::Differs(payload.into()),
+        _ if !payload.is_empty() => return Err(malformed),
+        80 => Body::List {
+            offset,
+            extents: len_bytes,
+        },
+        _ => Body::Same,
     })
 }
 

@@ -203,7 +203,39 @@ fn parts(body: &Body) -> Parts {
             offset: *epoch,
             ..Parts::bare(42)
         },
+        Body::List { .. }
+        | Body::Listed(_)
+        | Body::Compare { .. }
+        | Body::Same
+        | Body::Differs(_) => verify_parts(body),
         other => record_parts(other),
+    }
+}
+
+/// What is said when copies are verified.
+fn verify_parts(body: &Body) -> Parts {
+    match body {
+        Body::List { offset, extents } => Parts {
+            offset: *offset,
+            len_bytes: *extents,
+            ..Parts::bare(80)
+        },
+        Body::Listed(words) => Parts::with(81, words_bytes(words)),
+        Body::Compare {
+            offset,
+            len_bytes,
+            hash,
+        } => Parts {
+            offset: *offset,
+            len_bytes: *len_bytes,
+            ..Parts::with(82, hash.to_vec())
+        },
+        Body::Same => Parts::bare(83),
+        Body::Differs(payload) => Parts {
+            payload: payload.clone(),
+            ..Parts::bare(84)
+        },
+        other => unreachable!("{other:?} has parts of its own"),
     }
 }
 

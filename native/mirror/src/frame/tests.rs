@@ -83,6 +83,23 @@ fn all_bodies() -> Vec<Body> {
     ]
 }
 
+fn verify_bodies() -> Vec<Body> {
+    vec![
+        Body::List {
+            offset: 4 << 20,
+            extents: 256,
+        },
+        Body::Listed(vec![(1, u64::MAX), (2, 1)]),
+        Body::Compare {
+            offset: 65536,
+            len_bytes: 65536,
+            hash: [7; 32],
+        },
+        Body::Same,
+        Body::Differs(Bytes::from_static(b"other").into()),
+    ]
+}
+
 fn record_bodies() -> Vec<Body> {
     let record = SharedRecord::default()
         .changed(15, Bytes::from_static(b"before"))
@@ -149,7 +166,10 @@ fn bodies_of_updates() -> Vec<Body> {
 }
 
 fn every_body() -> impl Iterator<Item = Body> {
-    let more = bodies_of_updates().into_iter().chain(record_bodies());
+    let more = bodies_of_updates()
+        .into_iter()
+        .chain(record_bodies())
+        .chain(verify_bodies());
     all_bodies().into_iter().chain(more)
 }
 

@@ -39,6 +39,9 @@ pub fn status<'py>(py: Python<'py>, status: &CopyStatus) -> PyResult<Bound<'py, 
     dict.set_item("active", status.active)?;
     dict.set_item("held", status.held)?;
     dict.set_item("tasks", status.tasks)?;
+    let verified = status.verified.as_ref();
+    let verified = verified.map(|found| dicts::verified(py, found));
+    dict.set_item("verify", verified.transpose()?)?;
     dict.set_item("record_version", status.record_version)?;
     dict.set_item("resynced_bytes", status.counters.resynced_bytes)?;
     Ok(dict)
@@ -143,6 +146,10 @@ fn report_action<'py>(
         Report::PeerLeft => "peer_left",
         Report::Left => "left",
         Report::Switching => "switching",
+        Report::Verified(found) => {
+            dict.update(dicts::verified(py, &found)?.as_mapping())?;
+            "verified"
+        }
         Report::DiskFailed { operation, errno } => {
             dict.set_item("operation", operation)?;
             dict.set_item("errno", errno)?;
@@ -214,6 +221,8 @@ impl std::fmt::Debug for Brief<'_> {
             Body::ReadData(data) => write!(f, "ReadData {}", data.len_bytes())?,
             Body::ChunkHash { offset, .. } => write!(f, "ChunkHash {offset}")?,
             Body::ChunkData { offset, .. } => write!(f, "ChunkData {offset}")?,
+            Body::Compare { offset, .. } => write!(f, "Compare {offset}")?,
+            Body::Differs(data) => write!(f, "Differs {}", data.len_bytes())?,
             body => write!(f, "{body:?}")?,
         }
         write!(f, " #{} e{}", message.id, message.epoch)

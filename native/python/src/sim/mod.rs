@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use twindisk_runtime::invalid;
+use twindisk_runtime::mirror::copy::PaceLimits;
 use twindisk_runtime::mirror::heart::Heart;
 use twindisk_runtime::mirror::{
     AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, Facts, HostId, HostOp,
@@ -21,12 +22,13 @@ use twindisk_runtime::mirror::{
 
 use crate::{arguments, dicts, errors};
 
-/// How a simulated disk operation ended: an error number, bytes, extents as 1-tuples.
+/// How a simulated disk operation ended: an error number, bytes, extents as 1-tuples, ranges.
 #[derive(FromPyObject)]
 enum Outcome {
     Failed(i32),
     // Before `Data`: an empty list would be taken for no bytes. No read is empty.
     Extents(Vec<(u64,)>),
+    Ranges(Vec<(u64, u64)>),
     Data(Vec<u8>),
 }
 
@@ -98,6 +100,15 @@ impl SimNode {
             self.node.limit_log(serial, extents.extract()?);
         }
         Ok(())
+    }
+
+    /// Set how fast resync and verification may go, in bytes per second.
+    fn set_pace(&mut self, min_bytes_per_s: u64, max_bytes_per_s: u64, latency_ns: u64) {
+        self.node.set_pace(PaceLimits {
+            min_bytes_per_s,
+            max_bytes_per_s,
+            latency_ns,
+        });
     }
 
     /// A host reads.
@@ -237,7 +248,7 @@ impl SimNode {
         Ok(())
     }
 
-    /// A disk operation ended: None, bytes, a list of extents as 1-tuples, or an error number.
+    /// A disk operation ended: None, bytes, a list of extents as 1-tuples or of ranges, or an error number.
     fn disk_done(
         &mut self,
         serial: &str,
@@ -249,6 +260,7 @@ impl SimNode {
             None => DiskDone::Done,
             Some(Outcome::Failed(errno)) => DiskDone::Failed(errno),
             Some(Outcome::Data(data)) => DiskDone::Data(Bytes::from(data).into()),
+            Some(Outcome::Ranges(ranges)) => DiskDone::Ranges(ranges),
             Some(Outcome::Extents(extents)) => {
                 DiskDone::Extents(extents.into_iter().map(|(extent,)| extent).collect())
             }
@@ -465,6 +477,12 @@ fn command_of(name: &str, args: &Bound<'_, PyDict>) -> PyResult<Command> {
         }
         "leave" => Command::Leave,
         "switch_roles" => Command::SwitchRoles,
+        "verify" => Command::Verify {
+            repair: get::<Option<String>>(args, "repair")?
+                .map(|word| parsed(arguments::role(&word)))
+                .transpose()?,
+        },
+        "end_verify" => Command::EndVerify,
         _ => return Err(wrong("unknown command")),
     })
 }

@@ -6,9 +6,9 @@ from fastapi import APIRouter, status
 
 from twindisk.api import views
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange
+from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange, VerifyNew
 from twindisk.brain.model import Role
-from twindisk.node import mirrors
+from twindisk.node import mirrors, verifying
 from twindisk.node.context import Node
 from twindisk.node.records import Mirror
 
@@ -45,6 +45,19 @@ async def end_mirror(node: RunningNode, vdisk: str, *, force: bool = False) -> N
     """End a VDisk's mirror: this node goes on, the peer keeps its copy, withheld."""
     async with node.change():
         await mirrors.remove(node, vdisk, force=force)
+
+
+@router.post("/{vdisk}/verify", status_code=status.HTTP_202_ACCEPTED)
+async def verify_mirror(node: RunningNode, vdisk: str, new: VerifyNew) -> MirrorView:
+    """Begin to compare both copies, on the Master's node; it goes on in the background."""
+    await verifying.begin(node, vdisk, new.repair)
+    return await _view(node, mirrors.find(node, vdisk))
+
+
+@router.delete("/{vdisk}/verify", status_code=status.HTTP_204_NO_CONTENT)
+async def cancel_verify(node: RunningNode, vdisk: str) -> None:
+    """End a verification before its time."""
+    await verifying.cancel(node, vdisk)
 
 
 @router.post("/{vdisk}/role")
