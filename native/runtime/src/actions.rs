@@ -71,14 +71,9 @@ impl Engine {
         if matches!(request.work, Work::Copy(_)) {
             return self.copied(host, result);
         }
-        if result == HostResult::Done && matches!(request.work, Work::Settle { .. }) {
-            return self.settled(serial, host);
-        }
-        if result == HostResult::Done
-            && let Some(next) = request.todo.pop_front()
-        {
-            request.answer.done_so_far();
-            return self.core.node.host(serial, host, next, self.core.now_ns);
+        let goes_on = matches!(request.work, Work::Settle { .. }) || !request.todo.is_empty();
+        if result == HostResult::Done && goes_on {
+            return self.go_on(serial, host);
         }
         if result == HostResult::Done
             && matches!(request.work, Work::Turn { .. })
@@ -88,6 +83,23 @@ impl Engine {
         }
         let answer = std::mem::take(&mut request.answer);
         self.answer(host, answer.response(result));
+    }
+
+    /// A step of a command is done: begin the next one, unless the command is to end.
+    fn go_on(&mut self, serial: Serial, host: HostId) {
+        if let Some(ending) = self.ending(host) {
+            return self.end_early(host, ending);
+        }
+        let Some(request) = self.core.requests.get_mut(host) else {
+            return;
+        };
+        if matches!(request.work, Work::Settle { .. }) {
+            return self.settled(serial, host);
+        }
+        if let Some(next) = request.todo.pop_front() {
+            request.answer.done_so_far();
+            self.core.node.host(serial, host, next, self.core.now_ns);
+        }
     }
 
     /// Answer a command that the mirror core knows no more.

@@ -3,8 +3,8 @@
 //! Rules:
 //!
 //! * What is said to be done has been flushed on all copies first.
-//! * It begins with a turn at the shared state in which nothing is changed: so everything that the operation's beginning had to
-//!   wait for has ended, on both nodes.
+//! * It begins with a turn at the shared state in which that is put in force once more, unchanged, and drained: so everything that the
+//!   operation's beginning had to wait for has ended, on both nodes, also if whoever waited for that is gone.
 
 use std::ops::Range;
 

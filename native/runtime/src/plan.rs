@@ -94,6 +94,22 @@ impl Answer {
         self.begun = true;
     }
 
+    /// True when an operation was done, and another one has followed.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// What a command that is to get `response` in place of what is left of it is answered.
+    #[must_use]
+    pub fn cut_short(&self, response: Response) -> Response {
+        if self.once && self.begun {
+            Response::check(Sense::OUTCOME_UNKNOWN)
+        } else {
+            response
+        }
+    }
+
     /// The answer to a command whose last operation ended so.
     #[must_use]
     pub fn response(self, result: HostResult) -> Response {

@@ -116,13 +116,39 @@ impl Engine {
         let Some(asker) = own else {
             return self.take_back(id, Response::task_aborted());
         };
-        let Some(task) = self.withdraw(id) else {
+        if let Some(task) = self.withdraw(id) {
+            self.note_withdrawn(asker, task);
+        }
+    }
+
+    /// End a command that has begun and is to end, in place of its next step. Of the nexus whose request ends it, it is not answered.
+    pub(crate) fn end_early(&mut self, id: HostId, response: Response) {
+        let Some(request) = self.core.requests.get_mut(id) else {
             return;
         };
+        if !matches!(request.work, Work::Settle { .. }) {
+            request.answer.done_so_far();
+        }
+        let response = request.answer.cut_short(response);
+        let (place, nexus) = (request.vdisk, request.nexus);
+        let asker = self.asker(place).filter(|asker| asker.nexus == nexus);
+        let asker = asker.zip(self.core.requests.get(id));
+        match asker.filter(|(asker, request)| !asker.precedes(request)) {
+            Some((asker, _)) => {
+                if let Some(task) = self.forget(id) {
+                    self.note_withdrawn(asker, task);
+                }
+            }
+            None => self.answer(id, response),
+        }
+    }
+
+    /// A request has taken a command of its own nexus back.
+    fn note_withdrawn(&mut self, asker: Asker, command: TaskTag) {
         if let Some(request) = self.core.requests.get_mut(asker.request)
             && let Work::Reset(reset) = &mut request.work
         {
-            reset.withdrawn.push(task);
+            reset.withdrawn.push(command);
         }
     }
 

@@ -134,28 +134,28 @@ impl Engine {
     pub(crate) fn sanitize_turn(&mut self, serial: Serial, host: HostId) {
         let now_ns = self.core.now_ns;
         let eraser = self.erasers.get(&serial).filter(|one| one.id == host);
-        let stage = eraser.map(|eraser| eraser.stage.clone());
+        let stage = eraser.map(|eraser| &eraser.stage);
         let unit = self.core.vdisk(serial).map(|vdisk| &vdisk.unit);
-        let bytes = match (&stage, unit) {
-            (Some(Stage::Saying(step)), Some(unit)) => unit.after_sanitize_step(*step),
+        let change = match (stage, unit) {
+            (Some(Stage::Claiming), Some(unit)) if unit.sanitizing().is_some() => {
+                let copy = self.core.node.copy(serial);
+                copy.map(|copy| RecordChange {
+                    bytes: copy.shared_record().bytes().clone(),
+                    drain: true,
+                })
+            }
+            (Some(Stage::Saying(step)), Some(unit)) => {
+                let bytes = unit.after_sanitize_step(*step);
+                bytes.map(|bytes| RecordChange {
+                    bytes: bytes.into(),
+                    drain: false,
+                })
+            }
             _ => None,
         };
-        let change = bytes.map(|bytes| RecordChange {
-            bytes: bytes.into(),
-            drain: false,
-        });
         let changes = change.is_some();
         let taken = self.core.node.turn_computed(serial, host, change, now_ns);
-        if !taken || changes {
-            return;
-        }
-        let runs = self
-            .core
-            .vdisk(serial)
-            .is_some_and(|vdisk| vdisk.unit.sanitizing().is_some());
-        if stage == Some(Stage::Claiming) && runs {
-            self.sanitize_done(serial, host, &HostResult::Done);
-        } else {
+        if taken && !changes {
             self.erasers.remove(&serial);
         }
     }

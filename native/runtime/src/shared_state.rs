@@ -8,9 +8,13 @@
 //! * A medium becomes write protected once the writes that have begun are done. A write that is answered after the write cache was
 //!   switched off is durable, also if it came before.
 //! * A state may end commands (PREEMPT AND ABORT, [`crate::resets`]): on each node those that have not begun are taken back, the others are
-//!   waited for, a copy only for its piece. Commands that wait for their turn have not begun, so turns never wait for each other.
+//!   waited for. Commands that wait for their turn have not begun, so turns never wait for each other.
+//! * Of a command of several steps only the step under way is waited for: what is left of it is not begun. So a turn never waits for what
+//!   a hand-over holds, which itself waits for the turn.
 //! * What is to end is remembered until it has ended: a change that is interrupted by the loss of the peer starts afresh, and so do
 //!   the commands that it was to end.
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use twindisk_mirror::copy::Standing;
@@ -29,7 +33,8 @@ pub(crate) struct Drain {
     serial: Serial,
     /// To be given back to the mirror core when they have ended; `None`: nobody waits for that now.
     record: Option<u64>,
-    left: Vec<HostId>,
+    /// With what they get in place of a step that they have not begun.
+    left: HashMap<HostId, Response>,
 }
 
 impl Engine {
@@ -54,11 +59,9 @@ impl Engine {
             if request.is_some_and(|request| matches!(request.work, Work::Copy(_))) {
                 continue;
             }
-            let was_to_end = left.contains(&id);
-            if !self.follow(id, &in_force, asker, was_to_end) {
-                left.retain(|other| *other != id);
-            } else if !was_to_end {
-                left.push(id);
+            let ending = left.remove(&id);
+            if let Some(ending) = self.follow(id, &in_force, asker, ending) {
+                left.insert(id, ending);
             }
         }
         self.stop_copies_at(serial, &in_force, asker, &mut left);
@@ -75,25 +78,23 @@ impl Engine {
         self.tend_sanitize(place);
     }
 
-    /// See what a state that was put in force makes of a command; true: it has begun and is to end. `was_to_end`: that was so
-    /// before.
+    /// See what a state that was put in force makes of a command. If it has begun and is to end: what it gets in place of a step that it
+    /// has not begun. `ending`: the same of before.
     fn follow(
         &mut self,
         id: HostId,
         in_force: &InForce,
         asker: Option<Asker>,
-        was_to_end: bool,
-    ) -> bool {
-        let Some(request) = self.core.requests.get_mut(id) else {
-            return false;
-        };
+        ending: Option<Response>,
+    ) -> Option<Response> {
+        let request = self.core.requests.get_mut(id)?;
         let (nexus, vdisk) = (request.nexus, &self.core.vdisks[request.vdisk]);
         let waits_for_sanitize = request.work == Work::Sanitize;
         let unbegun = waits_for_sanitize || self.core.node.can_withdraw(vdisk.serial, id);
         let ends = match request.work {
-            Work::Reset(_) | Work::Upkeep(_) => return false,
-            // It is done, or it is what puts this state in force.
-            Work::Turn { .. } if !unbegun => return false,
+            Work::Reset(_) | Work::Upkeep(_) => return None,
+            // It is what puts this state in force, or it is done but for a flush.
+            Work::Turn { .. } if !unbegun && !request.answer.has_begun() => return None,
             _ => is_ended(request, in_force, asker),
         };
         let is_io = request.work == Work::Io;
@@ -106,26 +107,28 @@ impl Engine {
         };
         if unbegun && ends {
             self.end_unbegun(id, nexus, asker);
-            return false;
+            return None;
         }
         if unbegun && let Some(refusal) = refusal {
             self.take_back(id, refusal);
-            return false;
+            return None;
         }
-        if unbegun && was_to_end {
+        if unbegun && ending.is_some() {
             self.take_back(id, Response::task_aborted());
-            return false;
+            return None;
         }
         if in_force.writes_through && is_io {
             request.flush_last();
         }
-        ends || was_to_end || barred.is_some() || in_force.protects && refusal.is_some()
+        let aborted = ends.then(Response::task_aborted);
+        let forbidden = refusal.filter(|_| barred.is_some() || in_force.protects);
+        aborted.or(ending).or(forbidden)
     }
 
     /// What of a VDisk has not ended yet.
-    fn take_drain(&mut self, serial: Serial) -> Vec<HostId> {
+    fn take_drain(&mut self, serial: Serial) -> HashMap<HostId, Response> {
         let index = self.drains.iter().position(|drain| drain.serial == serial);
-        index.map_or(Vec::new(), |index| self.drains.swap_remove(index).left)
+        index.map_or(HashMap::new(), |index| self.drains.swap_remove(index).left)
     }
 
     /// End a command that has not begun.
@@ -133,15 +136,22 @@ impl Engine {
         let Some(request) = self.core.requests.get_mut(id) else {
             return;
         };
+        let response = request.answer.cut_short(response);
         let serial = self.core.vdisks[request.vdisk].serial;
         self.core.node.cancel(serial, id, self.core.now_ns);
         self.answer(id, response);
     }
 
+    /// What a command that is to end gets in place of its next step; `None`: it may go on.
+    pub(crate) fn ending(&self, id: HostId) -> Option<Response> {
+        let mut drains = self.drains.iter();
+        drains.find_map(|drain| drain.left.get(&id).cloned())
+    }
+
     /// A command has ended.
     pub(crate) fn drains_see(&mut self, ended: HostId) {
         for drain in &mut self.drains {
-            drain.left.retain(|id| *id != ended);
+            drain.left.remove(&ended);
         }
         self.finish_drains();
     }
@@ -169,14 +179,7 @@ impl Engine {
         let unit = &self.core.vdisks[request.vdisk].unit;
         let change = match &request.work {
             Work::Turn { data_out } => unit.change_state(request.nexus, &request.cdb, data_out),
-            Work::Reset(reset) => match unit.manage_tasks(reset.function) {
-                Ok(bytes) => StateChange::To {
-                    bytes,
-                    drain: true,
-                    flush: false,
-                },
-                Err(sense) => StateChange::None(Response::check(sense)),
-            },
+            Work::Reset(reset) => unit.manage_tasks(reset.function),
             Work::Upkeep(upkeep) => unit.keep_up(*upkeep),
             Work::Io | Work::Settle { .. } | Work::Sanitize | Work::Copy(_) => return,
         };
@@ -242,3 +245,6 @@ impl Engine {
         self.core.node.host(serial, host, op, self.core.now_ns);
     }
 }
+
+#[cfg(test)]
+mod tests;

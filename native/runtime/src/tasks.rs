@@ -120,6 +120,11 @@ impl Engine {
             return None;
         }
         self.core.node.cancel(serial, id, self.core.now_ns);
+        self.forget(id)
+    }
+
+    /// End a command that the mirror core knows no more, unanswered.
+    pub(crate) fn forget(&mut self, id: HostId) -> Option<TaskTag> {
         let request = self.core.requests.remove(id)?;
         if let Some(session) = self.session_of(request.endpoint, request.nexus) {
             session.end_command(request.held_bytes);

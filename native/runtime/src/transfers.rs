@@ -6,6 +6,8 @@
 //!   of both VDisks, are looked at before each piece.
 //! * What stops a command stops a copy after the operation under way: it is answered then, and whoever waits for its end sees it.
 
+use std::collections::HashMap;
+
 use twindisk_mirror::{HostId, HostOp, HostResult, Serial};
 use twindisk_scsi::{COPIES_MAX, CopyList, InForce, NexusId, Response, Sense};
 
@@ -206,7 +208,7 @@ impl Engine {
         serial: Serial,
         in_force: &InForce,
         asker: Option<Asker>,
-        left: &mut Vec<HostId>,
+        left: &mut HashMap<HostId, Response>,
     ) {
         for host in self
             .core
@@ -231,12 +233,10 @@ impl Engine {
             if self.core.node.can_withdraw(at, host) {
                 self.core.node.cancel(at, host, self.core.now_ns);
                 self.answer(host, refused);
-                left.retain(|other| *other != host);
+                left.remove(&host);
             } else {
                 self.stop_copies(&[host], &refused);
-                if !left.contains(&host) {
-                    left.push(host);
-                }
+                left.entry(host).or_insert(refused);
             }
         }
     }

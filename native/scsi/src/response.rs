@@ -242,7 +242,7 @@ pub enum Step {
 /// What [`crate::LogicalUnit::change_state`] came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateChange {
-    /// The command is finished and changed nothing.
+    /// The command is finished: nothing is to change, and nothing to be waited for.
     None(Response),
     /// GOOD, once these bytes are the state of both nodes.
     To {

@@ -49,7 +49,9 @@ impl LogicalUnit {
     #[must_use]
     pub fn change_state(&self, nexus: NexusId, cdb: &[u8; 16], data_out: &[Bytes]) -> StateChange {
         match self.next_state(nexus, cdb, data_out) {
-            Ok(next) if next.state == self.state => StateChange::None(Response::good()),
+            Ok(next) if next.state == self.state && !next.drain && !next.flush => {
+                StateChange::None(Response::good())
+            }
             Ok(Next {
                 state,
                 drain,
@@ -115,18 +117,25 @@ impl LogicalUnit {
         Ok(next)
     }
 
-    /// Carry out a task management function when it has its turn, as [`Self::change_state`] does with commands; the next state.
-    ///
-    /// # Errors
-    /// The state in force cannot be read.
-    pub fn manage_tasks(&self, function: UnitFunction) -> Result<Vec<u8>, Sense> {
-        let mut state = self.readable_state()?.clone();
+    /// Carry out a task management function when it has its turn, as [`Self::change_state`] does with commands.
+    #[must_use]
+    pub fn manage_tasks(&self, function: UnitFunction) -> StateChange {
+        let mut state = match self.readable_state() {
+            Ok(state) => state.clone(),
+            Err(sense) => return StateChange::None(Response::check(sense)),
+        };
         state.resets = state.resets.after(function);
-        if function != UnitFunction::ClearTaskSet {
+        let is_reset = function != UnitFunction::ClearTaskSet;
+        if is_reset {
             state.modes = state.modes.reset();
             state.unit_reservation = state.unit_reservation.held_by(None);
         }
-        Ok(state.encode())
+        StateChange::To {
+            bytes: state.encode(),
+            drain: true,
+            // It may have come by the saved values, now or by a reset that did not come to its end.
+            flush: is_reset && !state.modes.current.write_cache(),
+        }
     }
 
     /// Relative identifiers of the target ports of both nodes.

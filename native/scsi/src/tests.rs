@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::{
     AccessState, BlockSize, Compare, Identity, IoRequest, LogicalUnit, NexusId, Response, Sense,
-    Status, Step,
+    StateChange, Status, Step,
 };
 
 pub(crate) const NEXUS: NexusId = NexusId(1);
@@ -83,6 +83,14 @@ pub(crate) fn sense(step: Step) -> (u8, u8, u8) {
         .sense
         .expect("CHECK CONDITION comes with sense data");
     (key as u8, asc, ascq)
+}
+
+/// The state that a change comes to.
+fn state_after(change: StateChange) -> Vec<u8> {
+    match change {
+        StateChange::To { bytes, .. } => bytes,
+        change => panic!("{change:?}"),
+    }
 }
 
 /// Data-in of a GOOD.

@@ -36,7 +36,8 @@ impl LogicalUnit {
             bytes: next.encode(),
             // What the lost session had begun is to end before anybody else may reserve.
             drain: matches!(upkeep, Upkeep::ReleaseLost(_)),
-            flush: false,
+            // Where the write cache is off from now on, what was written before is durable.
+            flush: upkeep == Upkeep::PowerOn && !next.modes.current.write_cache(),
         }
     }
 }

@@ -206,6 +206,9 @@ fn a_comparison_that_was_made_is_not_repeated_for_a_flush_that_is_refused() {
         } else {
             Sense::STANDBY
         };
+        let aborted = Response::task_aborted();
+        let cut_short = plan.answer.cut_short(aborted.clone());
+        assert_eq!(cut_short == aborted, !begun, "{cut_short:?}");
         let answered = plan.answer.response(refused.clone());
         assert_eq!(answered, Response::check(expected));
     }

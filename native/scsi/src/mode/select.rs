@@ -21,7 +21,8 @@ pub(crate) struct ModeChange {
     pub(crate) modes: Modes,
     /// Writes that have begun are to end first, since none is allowed after it.
     pub(crate) drain: bool,
-    /// What was written before is to be durable before it is answered.
+    /// What was written before is to be durable before it is answered. Both also if an earlier command has set the same values: it may
+    /// still be at that, or never have come to its end.
     pub(crate) flush: bool,
 }
 
@@ -65,11 +66,10 @@ pub(crate) fn select(
     } else {
         modes.saved
     };
-    let protects = current.write_protect() && !modes.current.write_protect();
-    let writes_through = !current.write_cache() && modes.current.write_cache();
+    let protects = current.write_protect();
     Ok(ModeChange {
         modes: modes.changed(current, saved, Some(nexus)),
         drain: protects,
-        flush: protects || writes_through,
+        flush: protects || !current.write_cache(),
     })
 }

@@ -1,7 +1,7 @@
 //! MODE SELECT and what follows from it, with two sessions of one node.
 
 use super::*;
-use crate::{InForce, StateChange, UnitFunction};
+use crate::{InForce, UnitFunction, Upkeep};
 
 const OTHER: NexusId = NexusId(2);
 const GOOD: (u8, u8, u8) = (0, 0, 0);
@@ -430,11 +430,63 @@ fn a_reset_makes_saved_values_current_and_clearing_the_task_set_does_not() {
         (UnitFunction::Reset, 0),
         (UnitFunction::ColdReset, 0),
     ] {
-        let state = unit.manage_tasks(function).unwrap();
+        let state = state_after(unit.manage_tasks(function));
         unit.set_state(&state);
         unit.attentions.open(NEXUS);
         let _ = run(&mut unit, &[0]);
         assert_eq!(page(&mut unit, 0, 0x0a)[4], value, "{function:?}");
         assert_eq!(page(&mut unit, 0, 0x08)[2], 0);
+    }
+}
+
+/// True for a change that is answered once what was written before is durable.
+fn flushes(change: &StateChange) -> bool {
+    matches!(change, StateChange::To { flush: true, .. })
+}
+
+#[test]
+fn whatever_turns_the_write_cache_off_or_finds_it_so_has_everything_durable() {
+    let mut unit = unit();
+    let mut caching = WRITING_THROUGH;
+    caching[2] = 0x04;
+    for _ in ["once", "again, before the first one's flush has ended"] {
+        let change = turn(
+            &mut unit,
+            &[0x15, 0x11, 0, 0, 24, 0],
+            &with_header(&WRITING_THROUGH),
+        );
+        assert!(flushes(&change));
+        outcome(&mut unit, change);
+    }
+    assert_eq!(select_6(&mut unit, 0x10, &with_header(&caching)), GOOD);
+    assert!(!unit.writes_through());
+    assert!(flushes(&unit.keep_up(Upkeep::PowerOn)));
+    assert!(!flushes(&unit.manage_tasks(UnitFunction::ClearTaskSet)));
+    for function in [
+        UnitFunction::Reset,
+        UnitFunction::ColdReset,
+        UnitFunction::Reset,
+    ] {
+        let change = unit.manage_tasks(function);
+        assert!(flushes(&change), "{function:?}");
+        unit.set_state(&state_after(change));
+        assert!(unit.writes_through());
+    }
+}
+
+#[test]
+fn protection_that_is_asked_for_again_waits_for_the_same() {
+    let mut unit = unit();
+    for _ in ["once", "again"] {
+        let change = turn(
+            &mut unit,
+            &[0x15, 0x10, 0, 0, 16, 0],
+            &with_header(&PROTECTING),
+        );
+        let StateChange::To { drain, flush, .. } = &change else {
+            panic!("{change:?}");
+        };
+        assert!(drain & flush);
+        outcome(&mut unit, change);
     }
 }

@@ -1,7 +1,7 @@
 //! RESERVE and RELEASE through both nodes of a pair, with two sessions on each.
 
 use super::*;
-use crate::{InForce, InitiatorPort, PeerGroup, StateChange, UnitFunction, Upkeep};
+use crate::{InForce, InitiatorPort, PeerGroup, UnitFunction, Upkeep};
 
 const CONFLICT: u8 = Status::ReservationConflict as u8;
 const RESERVE: &[u8] = &[0x16];
@@ -315,7 +315,7 @@ fn resets_release_it_and_clearing_the_task_set_does_not() {
     ] {
         let mut pair = Pair::new();
         assert_eq!(pair.run(1, RESERVE), 0);
-        let state = pair.0[1].manage_tasks(function).unwrap();
+        let state = state_after(pair.0[1].manage_tasks(function));
         pair.0
             .iter_mut()
             .for_each(|unit| drop(unit.set_state(&state)));
