@@ -41,7 +41,8 @@ pub enum Action {
         bytes: Bytes,
         /// Let the commands that the change forbids end first; those that are held or wait for a turn are to be taken back.
         drain: bool,
-        /// No copy that serves has served before in its process.
+        /// What follows from power on is still to be done, and then [`crate::Node::power_on_done`] to be called: no copy that serves has
+        /// served before in its process, or those that have never came to that. Said each time until then.
         power_on: bool,
     },
     /// It is a host's turn to change the shared record: call [`crate::Node::turn_computed`] at once.

@@ -152,7 +152,12 @@ pub enum Body {
     },
 
     /// The shared record as I hold it (S), as both are to hold it (M); before `AttachReady` and `AttachGo`.
-    RecordIs(SharedRecord),
+    RecordIs {
+        /// The record.
+        record: SharedRecord,
+        /// What follows from power on was done since the sender's process began.
+        power_on_done: bool,
+    },
     /// S: I want to change the record.
     RecordAsk,
     /// M: it is your turn.

@@ -184,6 +184,13 @@ impl Node {
         }
     }
 
+    /// What follows from power on is done ([`Action::Record`]).
+    pub fn power_on_done(&mut self, serial: Serial) {
+        if let Some(copy) = self.copies.get_mut(&serial) {
+            copy.power_on_done();
+        }
+    }
+
     /// A disk operation ended.
     pub fn disk_done(&mut self, serial: Serial, id: DiskId, done: DiskDone, now_ns: u64) {
         if let Some((copy, around)) = self.copy_and_around(serial, now_ns) {

@@ -1,7 +1,7 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
 use twindisk_mirror::{Action, HostId, HostResult, Report, Role, Serial};
-use twindisk_scsi::{PeerGroup, Response, Upkeep, is_sanitize};
+use twindisk_scsi::{PeerGroup, Response, is_sanitize};
 
 use crate::access::Shown;
 use crate::engine::{Endpoint, Engine};
@@ -40,7 +40,7 @@ impl Engine {
                     } => {
                         self.record(serial, id, &bytes, drain);
                         if power_on {
-                            self.keep_up(serial, Upkeep::PowerOn);
+                            self.tend_power_on(serial);
                         }
                     }
                     Action::Turn { serial, host } => self.turn(serial, host),

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use twindisk_mirror::copy::Standing;
 use twindisk_mirror::{HostId, HostOp, RecordChange, Serial};
-use twindisk_scsi::{InForce, Response, StateChange, Step};
+use twindisk_scsi::{InForce, Response, StateChange, Step, Upkeep};
 
 use crate::engine::Engine;
 use crate::plan::plan;
@@ -172,6 +172,8 @@ impl Engine {
             return self.sanitize_turn(serial, host);
         }
         let now_ns = self.core.now_ns;
+        let copy = self.core.node.copy(serial);
+        let power_on_done = copy.is_some_and(|copy| copy.is_power_on_done());
         let Some(request) = self.core.requests.get_mut(host) else {
             self.core.node.turn_computed(serial, host, None, now_ns);
             return;
@@ -180,6 +182,8 @@ impl Engine {
         let change = match &request.work {
             Work::Turn { data_out } => unit.change_state(request.nexus, &request.cdb, data_out),
             Work::Reset(reset) => unit.manage_tasks(reset.function),
+            // It has been done by the other node meanwhile, and initiators have gone on from there.
+            Work::Upkeep(Upkeep::PowerOn) if power_on_done => StateChange::None(Response::good()),
             Work::Upkeep(upkeep) => unit.keep_up(*upkeep),
             Work::Io | Work::Settle { .. } | Work::Sanitize | Work::Copy(_) => return,
         };

@@ -1,12 +1,17 @@
 //! Changes of the state that both nodes share which no initiator asks for.
 //!
-//! Rule: a change that is refused because the VDisk does not serve is dropped; what calls for it is looked at again whenever a state
-//! is put in force.
+//! Rules:
+//!
+//! * A change that is refused because the VDisk does not serve is dropped; what calls for it is looked at again whenever a state
+//!   is put in force.
+//! * After power on saved mode pages become current by the node that orders changes. The other one, which may take over before that is
+//!   done, sees by the state in force that it is.
 
 use std::collections::VecDeque;
 
 use twindisk_iscsi::TaskTag;
-use twindisk_mirror::{HostOp, Serial};
+use twindisk_mirror::copy::{Copy, Standing};
+use twindisk_mirror::{HostOp, Role, Serial};
 use twindisk_scsi::{NexusId, Upkeep};
 
 use crate::engine::Engine;
@@ -22,6 +27,23 @@ impl Engine {
         let vdisk = &self.core.vdisks[place];
         if let Some(holder) = vdisk.unit.lost_reservation() {
             self.keep_up(vdisk.serial, Upkeep::ReleaseLost(holder));
+        }
+    }
+
+    /// No node that serves has served before, or what follows from that has not been done: see to it.
+    pub(crate) fn tend_power_on(&mut self, serial: Serial) {
+        let Some(vdisk) = self.core.vdisk(serial) else {
+            return;
+        };
+        if vdisk.unit.is_as_saved() {
+            return self.core.node.power_on_done(serial);
+        }
+        let standing = self.core.node.copy(serial).map(Copy::standing);
+        if matches!(
+            standing,
+            Some(Standing::Alone | Standing::Mirroring(Role::Master))
+        ) {
+            self.keep_up(serial, Upkeep::PowerOn);
         }
     }
 

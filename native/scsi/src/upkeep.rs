@@ -14,6 +14,13 @@ pub enum Upkeep {
 }
 
 impl LogicalUnit {
+    /// True when [`Upkeep::PowerOn`] has nothing to do, or was done: current values of mode pages are the saved ones.
+    #[must_use]
+    pub fn is_as_saved(&self) -> bool {
+        let modes = self.state.modes;
+        !self.state_unreadable && modes.current == modes.saved
+    }
+
     /// Carry a change out when it has its turn, as [`Self::change_state`] does with commands. What an initiator has changed since is left
     /// as it is.
     #[must_use]

@@ -61,7 +61,8 @@ enum Stage {
 pub struct Early {
     pub(super) words: Vec<(u64, u64)>,
     pub(super) terms: Option<(u64, Terms)>,
-    pub(super) record: Option<SharedRecord>,
+    /// With whether what follows from power on is done there.
+    pub(super) record: Option<(SharedRecord, bool)>,
 }
 
 impl Attaching {
@@ -262,11 +263,15 @@ impl Copy {
         if !fits {
             self.send(plan.epoch, 0, Body::AttachRefused);
             self.attach_refused();
-        } else if plan.role == Role::Master {
-            self.merge(plan, record.unwrap_or_default());
+            return true;
+        }
+        let (record, power_on_done) = record.unwrap_or_default();
+        self.shared.power_on_done |= power_on_done;
+        if plan.role == Role::Master {
+            self.merge(plan, record);
         } else {
             // Before anything that says that this copy is current: a persist stores the record first.
-            self.set_record(record.unwrap_or_default());
+            self.set_record(record);
             let words = std::mem::take(&mut self.early.words);
             self.active.clear();
             self.persisting.want();
@@ -349,8 +354,11 @@ impl Copy {
     }
 
     fn say_record(&mut self, epoch: u64) {
-        let record = self.shared.record.clone();
-        self.send(epoch, 0, Body::RecordIs(record));
+        let is = Body::RecordIs {
+            record: self.shared.record.clone(),
+            power_on_done: self.shared.power_on_done,
+        };
+        self.send(epoch, 0, is);
     }
 
     fn say_words(&mut self, epoch: u64, words: &DirtyBitmap) {

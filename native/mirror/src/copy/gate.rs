@@ -57,15 +57,15 @@ impl Copy {
         true
     }
 
-    /// True when the mode that is entered lets copies serve of which none has served before in its process; of two that attach the
-    /// Master's says so.
-    pub(super) fn is_power_on(&self) -> bool {
-        let peers = || self.remote.as_ref().is_some_and(|told| told.unbroken);
-        match self.mode {
-            Mode::Single | Mode::Alone => !self.unbroken,
-            Mode::Mirroring(_) => self.is_master() && !self.unbroken && !peers(),
-            _ => false,
-        }
+    /// See [`crate::Node::power_on_done`].
+    pub fn power_on_done(&mut self) {
+        self.shared.power_on_done = true;
+    }
+
+    /// True when what follows from power on is done.
+    #[must_use]
+    pub fn is_power_on_done(&self) -> bool {
+        self.shared.power_on_done
     }
 
     /// The record is in force; false: this is not what the gate waits for.

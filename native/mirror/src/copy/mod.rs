@@ -307,7 +307,6 @@ impl Copy {
         self.rejoin = None;
         self.resuming = false;
         self.shared.gate = None;
-        self.shared.power_on = self.is_power_on();
         match self.mode {
             Mode::Mirroring(Direction::Target(_)) => self.unbroken = false,
             Mode::Single | Mode::Mirroring(_) | Mode::Alone => self.unbroken = true,

@@ -35,8 +35,9 @@ pub struct Shared {
     pub(super) ticket: Ticket,
     /// `record` is to go with the next persist.
     pub(super) unsaved: bool,
-    /// No copy that serves has served before in its process; the caller is told so with the record.
-    pub(super) power_on: bool,
+    /// The caller has done what follows from power on, or the peer's has, with which this copy has attached since. Stays as long as
+    /// the copy is open.
+    pub(super) power_on_done: bool,
     /// Commands are held until the record is in force.
     pub(super) gate: Option<Gate>,
     /// Single, alone, Master: who changes the record.
@@ -163,7 +164,7 @@ impl Copy {
             id,
             bytes: self.shared.record.bytes().clone(),
             drain,
-            power_on: std::mem::take(&mut self.shared.power_on),
+            power_on: !self.shared.power_on_done,
         });
         for host in std::mem::take(&mut self.shared.settling) {
             self.complete(host, HostResult::Done);

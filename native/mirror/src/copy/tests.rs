@@ -1,6 +1,7 @@
 //! Two nodes with a wire that loses what the test says: commands that were under way when the peer was lost.
 
 mod copies;
+mod power_on;
 mod verify;
 
 use std::collections::VecDeque;
@@ -32,8 +33,10 @@ struct Side {
     held_persists: Vec<DiskId>,
     fail_changes: bool,
     punched: usize,
-    /// How often it was told that no copy had served before.
+    /// How often it was told that what follows from power on is to be done.
     power_ons: usize,
+    /// Does not do it.
+    sleeps: bool,
 }
 
 struct Pair {
@@ -67,6 +70,7 @@ impl Side {
             fail_changes: false,
             punched: 0,
             power_ons: 0,
+            sleeps: false,
         }
     }
 
@@ -106,8 +110,12 @@ impl Side {
 impl Pair {
     /// In sync.
     fn new() -> Self {
+        Self::of([Side::new(Role::Master), Side::new(Role::Slave)])
+    }
+
+    fn of(sides: [Side; 2]) -> Self {
         let mut pair = Self {
-            sides: [Side::new(Role::Master), Side::new(Role::Slave)],
+            sides,
             wires: Default::default(),
             lose: |_| false,
             cut: false,
@@ -135,6 +143,9 @@ impl Pair {
                 }
                 Action::Record { id, power_on, .. } => {
                     self.sides[at].power_ons += usize::from(power_on);
+                    if power_on && !self.sides[at].sleeps {
+                        self.sides[at].node.power_on_done(SERIAL);
+                    }
                     self.sides[at].node.record_taken(SERIAL, id, NOW_NS);
                 }
                 Action::Report {
@@ -299,36 +310,6 @@ fn read() -> HostOp {
 
 fn byte(byte: u8) -> HostResult {
     HostResult::Data(Bytes::from(vec![byte]).into())
-}
-
-#[test]
-fn copies_that_have_not_served_before_say_so_once_and_one_that_has_speaks_for_both() {
-    let mut pair = Pair::new();
-    let told = |pair: &Pair| pair.sides.each_ref().map(|side| side.power_ons);
-    assert_eq!(told(&pair), [1, 0]);
-    pair.link_down();
-    pair.link_up();
-    pair.attach(SLAVE, Sync::None);
-    assert_eq!(told(&pair), [1, 0], "both had served");
-    pair.link_down();
-    pair.go_alone(SLAVE);
-    pair.sides[MASTER] = Side::new(Role::Slave);
-    pair.link_up();
-    pair.attach(SLAVE, Sync::Source);
-    assert_eq!(told(&pair), [0, 0], "the one that went on had served");
-}
-
-#[test]
-fn a_copy_that_serves_alone_from_its_start_says_that_it_has_not_served_before() {
-    for power_ons in [1, 0] {
-        let mut pair = Pair::new();
-        pair.link_down();
-        if power_ons == 1 {
-            pair.sides[SLAVE] = Side::new(Role::Slave);
-        }
-        pair.go_alone(SLAVE);
-        assert_eq!(pair.sides[SLAVE].power_ons, power_ons);
-    }
 }
 
 #[test]

@@ -26,7 +26,10 @@ impl Copy {
             Body::AttachReady(terms) | Body::AttachGo(terms) => {
                 self.early.terms = Some((epoch, terms))
             }
-            Body::RecordIs(record) => self.early.record = Some(record),
+            Body::RecordIs {
+                record,
+                power_on_done,
+            } => self.early.record = Some((record, power_on_done)),
             Body::AttachRefused => self.attach_refused(),
             Body::Leave => self.left_by_peer(),
             Body::LeaveSeen => self.leave_seen(),

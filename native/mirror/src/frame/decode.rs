@@ -160,7 +160,11 @@ fn record_body(kind: u8, offset: u64, len_bytes: u32, payload: Bytes) -> Result<
         }
     };
     Ok(match kind {
-        50 => Body::RecordIs(SharedRecord::decode(payload).ok_or(malformed)?),
+        50 if len_bytes <= 1 => Body::RecordIs {
+            record: SharedRecord::decode(payload).ok_or(malformed)?,
+            power_on_done: len_bytes == 1,
+        },
+        50 => return Err(malformed),
         51 => bare(Body::RecordAsk)?,
         52 => bare(Body::RecordTurn)?,
         53 if payload.len() <= RECORD_MAX_BYTES && len_bytes <= 1 => Body::RecordUpdate {

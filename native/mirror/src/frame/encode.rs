@@ -242,7 +242,13 @@ fn verify_parts(body: &Body) -> Parts {
 /// What is said of the shared record.
 fn record_parts(body: &Body) -> Parts {
     match body {
-        Body::RecordIs(record) => Parts::with(50, record.encode()),
+        Body::RecordIs {
+            record,
+            power_on_done,
+        } => Parts {
+            len_bytes: u32::from(*power_on_done),
+            ..Parts::with(50, record.encode())
+        },
         Body::RecordAsk => Parts::bare(51),
         Body::RecordTurn => Parts::bare(52),
         Body::RecordUpdate { tag, drain, bytes } => Parts {

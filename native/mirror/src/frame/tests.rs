@@ -105,7 +105,10 @@ fn record_bodies() -> Vec<Body> {
         .changed(15, Bytes::from_static(b"before"))
         .expect("six bytes have room");
     vec![
-        Body::RecordIs(record.clone()),
+        Body::RecordIs {
+            record: record.clone(),
+            power_on_done: true,
+        },
         Body::RecordAsk,
         Body::RecordTurn,
         Body::RecordUpdate {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use twindisk_iscsi::{Admission, TaskTag};
@@ -41,7 +41,7 @@ struct Stand {
     kept: Vec<JobDone>,
     place: usize,
     _calls: mpsc::Sender<Call>,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Stand {
@@ -58,22 +58,41 @@ impl Stand {
         };
         let (calls, receiver) = mpsc::channel();
         let events = EventQueue::new().unwrap().into();
-        let (mut engine, _) = Engine::new(settings, events, receiver).unwrap();
-        let spec = spec(root.path());
-        let opened = CopyFiles::open(root.path()).unwrap();
-        engine.open_vdisk(spec, opened).unwrap();
-        engine.command("M1", Command::ServeSingle).unwrap();
-        let place = engine.core.places[&SERIAL];
+        let (engine, _) = Engine::new(settings, events, receiver).unwrap();
         let mut stand = Self {
             engine,
             ended: vec![],
             kept: vec![],
-            place,
+            place: 0,
             _calls: calls,
-            _root: root,
+            root,
         };
-        stand.run_until(|stand| stand.serves());
+        stand.open();
+        stand.serve();
+        stand.run_until(Stand::serves);
         stand
+    }
+
+    fn open(&mut self) {
+        let spec = spec(self.root.path());
+        let opened = CopyFiles::open(self.root.path()).unwrap();
+        self.engine.open_vdisk(spec, opened).unwrap();
+        self.place = self.engine.core.places[&SERIAL];
+    }
+
+    /// As after a start of the process.
+    fn reopen(&mut self) {
+        self.run_until(|stand| stand.engine.core.requests.ids(|_| true).is_empty());
+        let mut files = self.engine.close_vdisk("M1").unwrap();
+        while let Err(shared) = Arc::try_unwrap(files) {
+            files = shared;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.open();
+    }
+
+    fn serve(&mut self) {
+        self.engine.command("M1", Command::ServeSingle).unwrap();
     }
 
     fn serves(&self) -> bool {
@@ -253,8 +272,10 @@ fn spec(directory: &Path) -> VdiskSpec {
     }
 }
 
+type Ender = fn(&mut Stand) -> HostId;
+
 /// What ends commands under way, and what those get that have more steps to go.
-fn enders() -> [(fn(&mut Stand) -> HostId, Response); 3] {
+fn enders() -> [(Ender, Response); 3] {
     [
         (
             |stand| stand.reset(2, UnitFunction::Reset),
@@ -398,4 +419,32 @@ fn whoever_asks_for_write_through_again_is_answered_after_a_flush_too() {
     });
     stand.let_go();
     stand.run_until(|stand| !stand.is_pending(first) && !stand.is_pending(second));
+}
+
+#[test]
+fn saved_values_become_current_after_a_start_also_if_serving_is_interrupted_before() {
+    let mut stand = Stand::new();
+    stand.change(select(0x10), caching(0x00));
+    stand.reopen();
+    assert!(stand.unit().writes_through());
+    stand.serve();
+    stand.engine.command("M1", Command::Leave).unwrap();
+    stand.run_until(Stand::has_left);
+    assert!(stand.unit().writes_through());
+    stand.serve();
+    stand.run_until(|stand| !stand.unit().writes_through());
+}
+
+#[test]
+fn what_initiators_change_after_the_other_node_has_made_saved_values_current_stays() {
+    let mut stand = Stand::new();
+    stand.change(select(0x10), caching(0x00));
+    stand.reopen();
+    stand.serve();
+    // It has its turn before what follows from power on.
+    let asked = stand.change(MODE_SELECT, PROTECT.to_vec());
+    stand.engine.core.node.power_on_done(SERIAL);
+    let idle = |stand: &Stand| stand.engine.core.requests.ids(|_| true).is_empty();
+    stand.run_until(|stand| !stand.is_pending(asked) && idle(stand));
+    assert!(stand.unit().writes_through() && stand.unit().is_write_protected());
 }
