@@ -220,9 +220,17 @@ impl ActivityLog {
         }
     }
 
-    /// All changes under way were given up; their chunks stay marked.
-    pub fn abandon_writers(&mut self) {
+    /// All changes under way, `(offset, len_bytes)` each, were given up: their chunks count as changed, also where a barrier that
+    /// they outlived has ended meanwhile.
+    pub fn abandon_writers(&mut self, under_way: impl IntoIterator<Item = (u64, u64)>) {
         self.barrier_abort();
+        for (offset, len_bytes) in under_way {
+            for (extent, bits) in words_of(offset, len_bytes) {
+                if let Some(entry) = self.entries.get_mut(&extent) {
+                    entry.written |= bits;
+                }
+            }
+        }
         for entry in self.entries.values_mut() {
             entry.writers = 0;
         }
@@ -335,6 +343,18 @@ mod tests {
         log.barrier_abort();
         assert_eq!(log.masks().collect::<Vec<_>>(), [(3, 1)]);
         assert!(log.evict_idle(9).is_empty());
+    }
+
+    #[test]
+    fn a_change_that_is_given_up_after_a_barrier_is_marked() {
+        let mut log = durable_log(&[0, 1]);
+        log.begin(EXTENT_BYTES - 1, 2);
+        assert!(log.barrier_begin());
+        log.barrier_end();
+        log.abandon_writers([(EXTENT_BYTES - 1, 2), (9 * EXTENT_BYTES, 512)]);
+        let mut masks: Vec<_> = log.masks().collect();
+        masks.sort_unstable();
+        assert_eq!(masks, [(0, 1 << 63), (1, 1)]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod copy_files;
 #[cfg(test)]
 mod crash_tests;
 mod error;
+#[cfg(test)]
+mod every_crash_tests;
 mod health;
 #[cfg(test)]
 mod memory;

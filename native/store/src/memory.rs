@@ -45,6 +45,18 @@ impl Content {
         self.length = self.length.max(offset + bytes.len() as u64);
     }
 
+    fn read(&self, offset: u64, buffer: &mut [u8]) {
+        buffer.fill(0);
+        let end = offset + buffer.len() as u64;
+        let numbers = offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES);
+        for (number, sector) in self.sectors.range(numbers) {
+            let start = number * SECTOR_BYTES;
+            let (from, to) = (offset.max(start), end.min(start + SECTOR_BYTES));
+            buffer[(from - offset) as usize..(to - offset) as usize]
+                .copy_from_slice(&sector[(from - start) as usize..(to - start) as usize]);
+        }
+    }
+
     fn zero(&mut self, range: Range<u64>) {
         let touched: Vec<u64> = self
             .sectors
@@ -215,6 +227,90 @@ impl MemoryDirectory {
     }
 }
 
+/// The part of a change that reaches the disk whole or not at all: a sector of a write, or another change.
+type Piece = (usize, Change);
+
+impl Disk {
+    /// What is not synced, in pieces, in the order of the changes.
+    fn pieces(&self) -> Vec<Piece> {
+        let pending =
+            self.inodes.iter().enumerate().flat_map(|(number, inode)| {
+                inode.pending.iter().map(move |change| (number, change))
+            });
+        pending
+            .flat_map(|(number, change)| match change {
+                Change::Write(offset, bytes) => {
+                    let sectors = (*offset..).step_by(SECTOR_BYTES as usize);
+                    let parts = sectors.zip(bytes.chunks(SECTOR_BYTES as usize));
+                    parts
+                        .map(|(at, part)| (number, Change::Write(at, part.to_vec())))
+                        .collect()
+                }
+                other => vec![(number, other.clone())],
+            })
+            .collect()
+    }
+
+    /// What is there after a power cut that kept some of the pieces and one of the states of the names.
+    fn crashed(&self, pieces: &[Piece], kept: impl Fn(usize) -> bool, names: &Names) -> Self {
+        let inodes = self.inodes.iter().map(|inode| Inode {
+            durable: inode.durable.clone(),
+            ..Inode::default()
+        });
+        let mut inodes: Vec<_> = inodes.collect();
+        for (_, (number, change)) in pieces.iter().enumerate().filter(|(at, _)| kept(*at)) {
+            inodes[*number].durable.apply(change);
+        }
+        for inode in &mut inodes {
+            inode.now = inode.durable.clone();
+        }
+        Self {
+            inodes,
+            names: names.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Pieces of which all subsets are tried; of more, every beginning and all but any two.
+const SUBSETS_MAX: usize = 9;
+
+/// Which pieces a crash may keep, each as a set of their numbers.
+fn subsets(count: usize) -> Vec<Vec<bool>> {
+    if count <= SUBSETS_MAX {
+        let bits = |set: usize| (0..count).map(|at| set >> at & 1 == 1).collect();
+        return (0..1 << count).map(bits).collect();
+    }
+    let prefixes = (0..=count).map(|end| (0..count).map(|at| at < end).collect());
+    let pairs = (0..count).flat_map(|one| (one..count).map(move |two| (one, two)));
+    let without = pairs.map(|(one, two)| (0..count).map(|at| at != one && at != two).collect());
+    prefixes.chain(without).collect()
+}
+
+impl MemoryDirectory {
+    /// Another directory that holds the same.
+    pub(crate) fn copied(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.disk().clone())))
+    }
+
+    /// Call with every state that a power cut now may leave: each 512-byte sector that was not synced kept or lost by itself, each
+    /// state of the names since their last sync.
+    pub(crate) fn each_crash(&self, mut look: impl FnMut(&Self)) {
+        let disk = self.disk().clone();
+        let pieces = disk.pieces();
+        let mut names = disk.past_names.clone();
+        if names.is_empty() {
+            names.push(disk.names.clone());
+        }
+        for names in &names {
+            for kept in subsets(pieces.len()) {
+                let crashed = disk.crashed(&pieces, |at| kept[at], names);
+                look(&Self(Arc::new(Mutex::new(crashed))));
+            }
+        }
+    }
+}
+
 impl Directory for MemoryDirectory {
     fn open(&self, name: &str, create: bool) -> io::Result<Option<Arc<dyn File>>> {
         let mut disk = self.disk();
@@ -285,12 +381,7 @@ impl File for MemoryFile {
         let disk = self.directory.disk();
         let content = &disk.inodes[self.number].now;
         let count = (buffer.len() as u64).min(content.length.saturating_sub(offset)) as usize;
-        for (at, byte) in (offset..).zip(&mut buffer[..count]) {
-            *byte = content
-                .sectors
-                .get(&(at / SECTOR_BYTES))
-                .map_or(0, |sector| sector[(at % SECTOR_BYTES) as usize]);
-        }
+        content.read(offset, &mut buffer[..count]);
         Ok(count)
     }
 

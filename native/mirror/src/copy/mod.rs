@@ -337,6 +337,9 @@ impl Copy {
                 self.stale += 1;
             }
         }
+        let changes = self.tasks.values().filter(|task| task.kind.is_change());
+        let under_way = changes.map(|task| (task.offset, task.len_bytes));
+        self.active.abandon_writers(under_way);
         self.tasks.clear();
         self.peer_tasks.clear();
         self.shared.abandon();
@@ -344,7 +347,6 @@ impl Copy {
         self.ready.clear();
         self.waiting_active.clear();
         self.waiting_room.clear();
-        self.active.abandon_writers();
         let mut order: Vec<_> = self
             .hosts
             .iter()

@@ -162,6 +162,17 @@ impl TaskKind {
         matches!(self, Self::Compare { .. } | Self::List { .. })
     }
 
+    /// True for a change of this copy, waiting or under way.
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::HostChange { .. }
+                | Self::HostRequest { .. }
+                | Self::PeerRequest { .. }
+                | Self::PeerApply { .. }
+        )
+    }
+
     /// True for what a host of this node waits for.
     pub fn of_host(&self) -> bool {
         matches!(
