@@ -116,8 +116,9 @@ ROWS = (
     Row("MODE SELECT (10)", WRITES, padded(0x55, 0x10, size=10)),
     *(
         Row(f"third-party copy {action:02X}", WRITES, padded(0x83, action, size=16), allowed=None)
-        for action in (0x00, 0x01, 0x10, 0x11, 0x1C)
+        for action in (0x00, 0x01, 0x11, 0x1C)
     ),
+    Row("POPULATE TOKEN of nothing", READS, padded(0x83, 0x10, size=16)),
     *(
         Row(f"SANITIZE {action:02X}", WRITES, padded(0x48, action, size=10), allowed=None)
         for action in (0x01, 0x02, 0x03, 0x1F)

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use twindisk_scsi::{
-    AccessState, BlockSize, CopyList, Identity, InitiatorPort, LogicalUnit, NexusId, SanitizeStep,
-    StateChange, Status, Step, UnitState, is_within_bounds,
+    AccessState, BlockSize, CopyList, CopyName, Identity, InitiatorPort, LogicalUnit, NexusId,
+    Offload, Response, SanitizeStep, StateChange, Status, Step, UnitState, is_within_bounds,
 };
 
 use crate::input::Input;
@@ -76,6 +76,7 @@ pub fn run(data: &[u8]) {
                 }
             }
             Step::Copy(list) => check_copy(&unit, &list),
+            Step::Offload(offload) => check_offload(&mut unit, nexus, &offload),
             Step::Io(request) => assert!(
                 is_within_bounds(&request, SIZE_BYTES, block, whole.len()),
                 "{request:?}"
@@ -98,5 +99,32 @@ fn check_copy(unit: &LogicalUnit, list: &CopyList) {
     for range in list.ranges(&found).unwrap_or_default() {
         let end = range.source_offset.max(range.target_offset) + range.len_bytes;
         assert!(range.len_bytes > 0 && end <= SIZE_BYTES);
+    }
+}
+
+/// A token is made, or what one may stand for is written, inside the disk; how it went is told then.
+fn check_offload(unit: &mut LogicalUnit, nexus: NexusId, offload: &Offload) {
+    let inside = |offset: u64, len_bytes: u64| len_bytes > 0 && offset + len_bytes <= SIZE_BYTES;
+    let name = match offload {
+        Offload::Populate(asked) => {
+            unit.populate_began(nexus, asked);
+            assert!((asked.ranges.iter()).all(|&(offset, len_bytes)| inside(offset, len_bytes)));
+            let bytes = asked.ranges.iter().map(|(_, len_bytes)| len_bytes).sum();
+            let token = unit.token(1, &[0x1f; 400], bytes);
+            unit.token_made(nexus, asked.identifier, token, bytes);
+            CopyName::Long(asked.identifier)
+        }
+        Offload::Write(write) => {
+            let moves = write.moves(&[(512, 1024), (0, 1), (1 << 20, 8192)]);
+            for range in moves.unwrap_or_default().into_iter().chain(write.zeros()) {
+                assert!(inside(range.target, range.len_bytes));
+            }
+            unit.token_write_began(nexus, write, write.asked_bytes() & 512 != 0);
+            CopyName::Long(write.identifier)
+        }
+    };
+    // Some of them run on.
+    if matches!(name, CopyName::Long(number) if number & 1 == 0) {
+        unit.copy_ended(nexus, name, &Response::good());
     }
 }

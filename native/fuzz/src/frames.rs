@@ -5,7 +5,7 @@ use twindisk_mirror::message::Message;
 use twindisk_mirror::{
     Action, AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, DiskOp, Facts,
     HostId, HostOp, Node, NotReady, Payload, PeerId, RecordChange, Role, Serial, SharedRecord,
-    Sync, Update, UpdateKind, frame,
+    Sync, Update, UpdateKind, Watch, frame,
 };
 
 use crate::input::Input;
@@ -55,6 +55,7 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
         byte @ 228.. => 50 + (byte & 7),
         byte @ 226.. => 66 + (byte & 1),
         byte @ 216.. => 80 + byte % 5,
+        byte @ 213.. => 70 + (byte - 213),
         byte => KINDS[usize::from(byte) % KINDS.len()],
     };
     let [epoch, id, offset, len]: [u8; 4] = input.array();
@@ -90,6 +91,7 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
             record.extend_from_slice(input.piece(64));
             record
         }
+        70 => watch(input),
         66 => (u64::from(input.byte()) << 16).to_le_bytes().to_vec(),
         82 => vec![0; 32],
         84 => vec![0xa5; 64 << 10],
@@ -106,7 +108,7 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
     head[32..40].copy_from_slice(&u64::from(epoch).to_le_bytes());
     head[40..48].copy_from_slice(&u64::from(id).to_le_bytes());
     let offset = match kind {
-        35 | 42 => u64::from(offset),
+        35 | 42 | 72 => u64::from(offset),
         _ => u64::from(offset) << 16,
     };
     head[48..56].copy_from_slice(&offset.to_le_bytes());
@@ -118,6 +120,23 @@ fn frame_of(input: &mut Input<'_>) -> Vec<u8> {
     let checksum = crc32c::crc32c(&head[..60]);
     head[60..].copy_from_slice(&checksum.to_le_bytes());
     [&head[..], &payload].concat()
+}
+
+/// What follows the head of a frame that sets a watch; its counts are right, or one off.
+fn watch(input: &mut Input<'_>) -> Vec<u8> {
+    let [id, owner, timeout, counts]: [u8; 4] = input.array();
+    let (label, ranges) = (usize::from(counts & 15), usize::from(counts >> 4 & 7));
+    let mut payload = u64::from(id).to_le_bytes().to_vec();
+    payload.extend(u64::from(owner).to_le_bytes());
+    payload.extend((u32::from(timeout) << 4).to_le_bytes());
+    payload.extend([label as u8, 0, ranges as u8, 0]);
+    payload.resize(24 + label, 0x1a);
+    for _ in 0..ranges {
+        payload.extend((u64::from(input.byte()) << 15).to_le_bytes());
+        payload.extend((u64::from(input.byte()) << 9).to_le_bytes());
+    }
+    payload.resize(payload.len() + usize::from(counts >> 7), 0);
+    payload
 }
 
 fn any_messages(input: &mut Input<'_>) {
@@ -199,6 +218,16 @@ fn host_op(input: &mut Input<'_>) -> HostOp {
         1 => return HostOp::Flush,
         7 if choice & 0x10 != 0 => return HostOp::Turn { tag: offset },
         7 if choice & 0x20 != 0 => return HostOp::Settle,
+        7 if choice & 0x40 != 0 => {
+            let ranges = vec![(offset, u64::from(len_bytes))];
+            return HostOp::Watch(Box::new(Watch {
+                id: u64::from(choice >> 7),
+                owner: 1,
+                timeout_ms: u32::from(len),
+                label: Bytes::from_static(b"label"),
+                ranges,
+            }));
+        }
         2 => ChangeKind::Unmap,
         3 => ChangeKind::Fill(Bytes::from(vec![0x77; 512]).into()),
         4 if fua => {

@@ -14,7 +14,7 @@ use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDL1";
 /// 2: fills, updates and the shared record came in.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 /// Longest mirror address in a hello.

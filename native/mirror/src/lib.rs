@@ -26,6 +26,7 @@ pub mod payload;
 pub mod range_locks;
 pub mod report;
 pub mod shared_record;
+pub mod watches;
 
 pub use action::{Action, CopySpec, LinkLoss};
 pub use facts::{Facts, Role};
@@ -38,6 +39,7 @@ pub use ops::{
 pub use payload::Payload;
 pub use report::{AttachPlan, Command, CommandError, Report, Sync};
 pub use shared_record::SharedRecord;
+pub use watches::{Watch, WatchState};
 
 /// Bytes of one extent, the unit of the activity log.
 pub const EXTENT_BYTES: u64 = 4 << 20;

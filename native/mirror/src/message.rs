@@ -8,6 +8,7 @@ use crate::ops::{Change, Update};
 use crate::payload::Payload;
 use crate::report::{Sync, ToldFacts};
 use crate::shared_record::SharedRecord;
+use crate::watches::Watch;
 
 /// One message between the two copies of a VDisk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub enum Body {
     },
     /// M: applied here and locked; your turn.
     Granted,
-    /// S: applied here too; unlock.
+    /// S: applied, or watched, here too; unlock.
     Unlock,
     /// S: read for me, I am not up to date there.
     Read {
@@ -184,4 +185,14 @@ pub enum Body {
     RecordApplied,
     /// M: your change is in force on both nodes.
     RecordDone,
+
+    /// My host watches these ranges. S: lock them, and watch them too.
+    Watch(Box<Watch>),
+    /// So do I. M: and they are locked until you say unlock.
+    Watched,
+    /// Nobody watches them any more.
+    Unwatch {
+        /// The watch.
+        id: u64,
+    },
 }

@@ -159,6 +159,21 @@ impl Node {
         copy.is_some_and(|copy| copy.can_withdraw(id))
     }
 
+    /// A watch of a copy is used at this node.
+    pub fn watch_used(&mut self, serial: Serial, id: u64, now_ns: u64) {
+        if let Some(copy) = self.copies.get_mut(&serial) {
+            copy.watch_used(id, now_ns);
+        }
+    }
+
+    /// End a watch of a copy, on both nodes if the peer can be told.
+    pub fn unwatch(&mut self, serial: Serial, id: u64, now_ns: u64) {
+        if let Some(copy) = self.copies.get_mut(&serial) {
+            copy.unwatch(id);
+            self.collect(serial, now_ns);
+        }
+    }
+
     /// What the turn of a command came to ([`Action::Turn`]); `None`: the record stays, and the caller answers the command. False:
     /// the turn was lost meanwhile; the command starts afresh.
     pub fn turn_computed(

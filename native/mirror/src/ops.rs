@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::facts::Facts;
 use crate::payload::Payload;
 use crate::shared_record::SharedRecord;
+use crate::watches::Watch;
 
 /// A change of the data: the unit that both copies apply in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +159,8 @@ pub enum HostOp {
         /// Names the change; chosen at random.
         tag: u64,
     },
+    /// Watch ranges on every copy that counts, from a moment between the command and its end on ([`crate::copy::Copy::watch`]).
+    Watch(Box<Watch>),
 }
 
 /// A change of the shared record.
@@ -187,7 +190,7 @@ pub enum HostResult {
     Data(Payload),
     /// Answer to [`HostOp::Allocation`]: (offset, length), ascending; what is in none of them reads as zeros.
     Allocation(Vec<(u64, u64)>),
-    /// Changed, flushed, settled or in force on every copy that counts.
+    /// Changed, flushed, settled, watched or in force on every copy that counts.
     Done,
     /// The range holds something else; nothing was changed.
     Miscompare {

@@ -82,6 +82,9 @@ impl Engine {
             return self.keep_sanitize(host);
         }
         let answer = std::mem::take(&mut request.answer);
+        if result == HostResult::Done {
+            self.token_made(host);
+        }
         self.answer(host, answer.response(result));
     }
 
@@ -107,12 +110,7 @@ impl Engine {
         let Some(request) = self.core.requests.remove(host) else {
             return;
         };
-        if let Work::Copy(transfer) = &request.work
-            && let Some(identifier) = transfer.identifier
-        {
-            let unit = &mut self.core.vdisks[request.vdisk].unit;
-            unit.copy_ended(request.nexus, identifier, &response);
-        }
+        self.copy_is_over(&request, &response);
         if let Some(slot) = self.endpoints.get_mut(request.endpoint)
             && let Some(Vdisk { unit, .. }) = self.core.vdisks.get(request.vdisk)
             && let Endpoint::Session(session) = &mut slot.endpoint
@@ -121,7 +119,7 @@ impl Engine {
             session.end_command(request.held_bytes);
             if let Work::Reset(reset) = &request.work {
                 self.finish_reset(&request, reset, response.status);
-            } else {
+            } else if !request.background {
                 session
                     .connection
                     .respond(request.task, scsi_response(response, unit));

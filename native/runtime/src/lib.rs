@@ -41,6 +41,7 @@ mod shared_state;
 pub mod socket;
 pub mod status;
 mod tasks;
+mod tokens;
 pub mod transfer;
 mod transfers;
 mod upkeep;

@@ -13,6 +13,7 @@ use twindisk_scsi::{LogicalUnit, NexusId, Response, Upkeep};
 
 use crate::plan::Answer;
 use crate::resets::Reset;
+use crate::tokens::Populating;
 use crate::transfer::Transfer;
 
 /// One SCSI command that waits for the mirror core.
@@ -36,6 +37,8 @@ pub struct Request {
     pub cdb: [u8; 16],
     /// What it is about.
     pub work: Work,
+    /// It was answered when it began.
+    pub background: bool,
 }
 
 impl Request {
@@ -65,6 +68,8 @@ pub enum Work {
     Sanitize,
     /// It copies, piece by piece.
     Copy(Box<Transfer>),
+    /// It makes a token.
+    Populate(Box<Populating>),
     /// It is no initiator's; done when it is its turn.
     Upkeep(Upkeep),
     /// It is no command but a task management request, done when it is its turn.

@@ -90,6 +90,7 @@ impl Engine {
                 withdrawn,
                 until_ns,
             }),
+            background: false,
         });
         let op = HostOp::Turn { tag };
         self.core.node.host(serial, id, op, self.core.now_ns);
@@ -112,7 +113,9 @@ impl Engine {
     /// Take back a command that has not begun, because a state was put in force. Of the asking nexus it is not answered: the request
     /// ends it.
     pub(crate) fn end_unbegun(&mut self, id: HostId, nexus: NexusId, asker: Option<Asker>) {
-        let own = asker.filter(|asker| asker.nexus == nexus);
+        let request = self.core.requests.get(id);
+        let answered = request.is_some_and(|request| request.background);
+        let own = asker.filter(|asker| asker.nexus == nexus && !answered);
         let Some(asker) = own else {
             return self.take_back(id, Response::task_aborted());
         };

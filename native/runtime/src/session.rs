@@ -15,7 +15,7 @@ use std::sync::Arc;
 use mio::net::TcpStream;
 use twindisk_iscsi::{
     Challenge, Connection, Event, Finish, PortalConfig, RefusedLogin, Room, ScsiCommand,
-    SessionRequest, TaskFunction, TaskTag,
+    ScsiResponse, SessionRequest, TaskFunction, TaskTag,
 };
 use twindisk_mirror::HostOp;
 use twindisk_scsi::{IoRequest, NexusId, Step, is_within_bounds};
@@ -293,6 +293,7 @@ impl Session {
         let vdisk = &mut core.vdisks[place];
         let (cdb, data_out) = (command.cdb, command.data_out);
         let mut held_bytes = COMMAND_BYTES;
+        let mut background = false;
         let (plan, work) = match vdisk.unit.execute(self.nexus, &cdb, command.lun, &data_out) {
             Step::Done(response) => {
                 return self
@@ -314,11 +315,14 @@ impl Session {
                 }
                 (plan, Work::Io)
             }
-            Step::Copy(list) => {
+            step @ (Step::Copy(_) | Step::Offload(_)) => {
                 held_bytes += HELD_BYTES;
                 let login = self.login.as_ref().expect("it has a VDisk");
-                match core.begin_copy(place, self.nexus, login, &list) {
-                    Ok(transfer) => (Plan::one(HostOp::Settle), Work::Copy(Box::new(transfer))),
+                match core.begin_third_party(place, self.nexus, login, step) {
+                    Ok(begun) => {
+                        background = begun.background;
+                        (Plan::one(begun.first), begun.work)
+                    }
                     Err(response) => {
                         let response = scsi_response(response, &core.vdisks[place].unit);
                         return self.connection.respond(command.task, response);
@@ -343,7 +347,12 @@ impl Session {
             answer: plan.answer,
             cdb,
             work,
+            background,
         };
+        if background {
+            self.connection
+                .respond(command.task, ScsiResponse::default());
+        }
         let id = core.requests.insert(waiting);
         core.node.host(serial, id, plan.first, core.now_ns);
     }

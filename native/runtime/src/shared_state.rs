@@ -98,11 +98,12 @@ impl Engine {
             _ => is_ended(request, in_force, asker),
         };
         let is_io = request.work == Work::Io;
+        let looked_at = is_io || matches!(request.work, Work::Populate(_));
         let (unit, cdb) = (&vdisk.unit, &request.cdb);
         let barred = unit.sanitize_bars(cdb).filter(|_| !waits_for_sanitize);
         let refusal = match barred {
             Some(sense) => Some(Response::check(sense)),
-            None if is_io => unit.refusal(nexus, cdb),
+            None if looked_at => unit.refusal(nexus, cdb),
             None => None,
         };
         if unbegun && ends {
@@ -185,7 +186,9 @@ impl Engine {
             // It has been done by the other node meanwhile, and initiators have gone on from there.
             Work::Upkeep(Upkeep::PowerOn) if power_on_done => StateChange::None(Response::good()),
             Work::Upkeep(upkeep) => unit.keep_up(*upkeep),
-            Work::Io | Work::Settle { .. } | Work::Sanitize | Work::Copy(_) => return,
+            Work::Io | Work::Settle { .. } | Work::Sanitize | Work::Copy(_) | Work::Populate(_) => {
+                return;
+            }
         };
         match change {
             StateChange::To {
@@ -233,11 +236,11 @@ impl Engine {
                 plan.first
             }
             Step::Settle => HostOp::Settle,
-            Step::Copy(list) => {
-                if let Err(response) = self.begin_settled_copy(host, &list) {
-                    return self.answer(host, response);
+            step @ (Step::Copy(_) | Step::Offload(_)) => {
+                match self.begin_settled_copy(host, step) {
+                    Ok(first) => first,
+                    Err(response) => return self.answer(host, response),
                 }
-                HostOp::Settle
             }
             Step::Turn => {
                 request.work = Work::Turn { data_out };

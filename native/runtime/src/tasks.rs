@@ -83,7 +83,7 @@ impl Engine {
         wanted: impl Fn(TaskTag) -> bool,
     ) {
         let mut left = self.core.requests.ids(|request| {
-            let is_command = !matches!(request.work, Work::Reset(_));
+            let is_command = !request.background && !matches!(request.work, Work::Reset(_));
             is_command && request.nexus == nexus && wanted(request.task)
         });
         let mut withdrawn = Vec::new();
@@ -126,6 +126,7 @@ impl Engine {
     /// End a command that the mirror core knows no more, unanswered.
     pub(crate) fn forget(&mut self, id: HostId) -> Option<TaskTag> {
         let request = self.core.requests.remove(id)?;
+        self.copy_is_over(&request, &Response::task_aborted());
         if let Some(session) = self.session_of(request.endpoint, request.nexus) {
             session.end_command(request.held_bytes);
         }

@@ -8,34 +8,76 @@
 
 use std::collections::HashMap;
 
+use twindisk_iscsi::ScsiResponse;
 use twindisk_mirror::{HostId, HostOp, HostResult, Serial};
-use twindisk_scsi::{COPIES_MAX, CopyList, InForce, NexusId, Response, Sense};
+use twindisk_scsi::{
+    COPIES_MAX, CopyList, CopyName, InForce, NexusId, Offload, Response, Sense, Step,
+};
 
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::request::{Request, Work};
 use crate::resets::{Asker, is_ended};
 use crate::session::Login;
-use crate::transfer::{Copier, HELD_BYTES, Move, Place, Transfer};
+use crate::transfer::{Copier, HELD_BYTES, Move, Place, Source, Transfer, Use};
 use crate::vdisk::Vdisk;
 
+/// What a copy, or a command that makes a token, begins with.
+pub(crate) struct Begun {
+    /// Its first operation.
+    pub(crate) first: HostOp,
+    /// What it is about.
+    pub(crate) work: Work,
+    /// It is to be answered now.
+    pub(crate) background: bool,
+}
+
 impl Core {
-    /// Take a copy in that the VDisk at `place` was asked for; its first operation is to settle there.
+    /// Begin what a command of the VDisk at `place` came to: [`Step::Copy`] or [`Step::Offload`].
     ///
     /// # Errors
     /// The answer to the command.
-    pub(crate) fn begin_copy(
+    pub(crate) fn begin_third_party(
+        &mut self,
+        place: usize,
+        nexus: NexusId,
+        login: &Login,
+        step: Step,
+    ) -> Result<Begun, Response> {
+        self.room_for_copy(place)?;
+        match step {
+            Step::Copy(list) => {
+                let transfer = self.begin_copy(place, nexus, login, &list)?;
+                Ok(Begun {
+                    first: HostOp::Settle,
+                    work: Work::Copy(Box::new(transfer)),
+                    background: false,
+                })
+            }
+            Step::Offload(Offload::Populate(asked)) => self.begin_populate(place, nexus, asked),
+            Step::Offload(Offload::Write(write)) => {
+                let transfer = self.begin_token_write(place, nexus, login, &write)?;
+                Ok(Begun {
+                    first: HostOp::Settle,
+                    work: Work::Copy(Box::new(transfer)),
+                    background: write.immediate,
+                })
+            }
+            _ => Err(Response::check(Sense::INTERNAL_FAILURE)),
+        }
+    }
+
+    /// Take a copy in that the VDisk at `place` was asked for.
+    ///
+    /// # Errors
+    /// The answer to the command.
+    fn begin_copy(
         &mut self,
         place: usize,
         nexus: NexusId,
         login: &Login,
         list: &CopyList,
     ) -> Result<Transfer, Response> {
-        let is_copy =
-            |request: &Request| request.vdisk == place && matches!(request.work, Work::Copy(_));
-        if self.requests.ids(is_copy).len() >= COPIES_MAX {
-            return Err(Response::busy());
-        }
         let own = self.vdisks[place].serial;
         let copier = Copier::of(login).ok_or(Response::check(Sense::NOT_REACHABLE))?;
         let found: Vec<_> = list
@@ -57,7 +99,7 @@ impl Core {
         unit.copy_began(nexus, list);
         let ranges = match (ranges, list.identifier) {
             (Err(refused), Some(identifier)) => {
-                unit.copy_ended(nexus, identifier, &refused);
+                unit.copy_ended(nexus, CopyName::Short(identifier), &refused);
                 return Err(refused);
             }
             (ranges, _) => ranges?,
@@ -67,13 +109,32 @@ impl Core {
             Place { serial, offset }
         };
         let moves = ranges.iter().map(|range| Move {
-            source: side(range.source, range.source_offset),
+            source: Source::At(side(range.source, range.source_offset)),
             target: side(range.target, range.target_offset),
             len_bytes: range.len_bytes,
             segments: range.segments,
         });
-        let moves = moves.filter(|one| one.source != one.target).collect();
-        Ok(Transfer::new(copier, own, list.identifier, moves))
+        let moves = moves
+            .filter(|one| one.source != Source::At(one.target))
+            .collect();
+        let name = list.identifier.map(CopyName::Short);
+        Ok(Transfer::new(copier, own, name, moves))
+    }
+
+    /// Whether a VDisk may be asked for another copy.
+    ///
+    /// # Errors
+    /// BUSY.
+    fn room_for_copy(&self, place: usize) -> Result<(), Response> {
+        let is_copy = |request: &Request| {
+            let copies = matches!(request.work, Work::Copy(_) | Work::Populate(_));
+            copies && request.vdisk == place
+        };
+        if self.requests.ids(is_copy).len() < COPIES_MAX {
+            Ok(())
+        } else {
+            Err(Response::busy())
+        }
     }
 
     /// True when an initiator that is let in to `own` would be let in to another VDisk without proving anything anew.
@@ -97,11 +158,20 @@ impl Core {
         if let Some(refusal) = own.unit.refusal(request.nexus, &request.cdb) {
             return Some(refusal);
         }
-        transfer.uses().find_map(|(serial, write)| {
+        if let Some((serial, watch)) = transfer.relies_on()
+            && let Err(sense) = self.watched(serial, watch)
+        {
+            return Some(Response::check(sense));
+        }
+        transfer.uses().find_map(|(serial, purpose)| {
+            let unit = &self.vdisk(serial)?.unit;
+            if purpose == Use::Token {
+                return unit.token_barred().map(Response::check);
+            }
+            let write = purpose == Use::Write;
             if !self.reaches(&transfer.copier, transfer.own(), serial) {
                 return Some(Response::check(Sense::NOT_REACHABLE));
             }
-            let unit = &self.vdisk(serial)?.unit;
             if serial == transfer.own() {
                 return (write && unit.is_write_protected())
                     .then(|| Response::check(Sense::WRITE_PROTECTED));
@@ -125,6 +195,9 @@ impl Core {
         let Work::Copy(transfer) = &mut request.work else {
             return Err(gone());
         };
+        if let Some((serial, watch)) = transfer.relies_on() {
+            self.node.watch_used(serial, watch, self.now_ns);
+        }
         let (vdisks, places) = (&self.vdisks, &self.places);
         let writes_through = |serial| {
             let vdisk = places.get(&serial).and_then(|place| vdisks.get(*place));
@@ -135,7 +208,7 @@ impl Core {
 }
 
 impl Copier {
-    fn of(login: &Login) -> Option<Self> {
+    pub(crate) fn of(login: &Login) -> Option<Self> {
         Some(Self {
             initiator: login.initiator.clone(),
             user: login.user.clone(),
@@ -154,10 +227,10 @@ impl Engine {
             return;
         };
         let ended = transfer.ended(result);
-        if let Some(identifier) = transfer.identifier {
+        if let Some(name) = transfer.name {
             let (nexus, progress) = (request.nexus, transfer.progress);
             let unit = &mut self.core.vdisks[request.vdisk].unit;
-            unit.copy_advanced(nexus, identifier, progress);
+            unit.copy_advanced(nexus, name, progress);
         }
         match ended.and_then(|()| self.core.next_of_copy(host)) {
             Ok((serial, op)) => self.core.node.host(serial, host, op, self.core.now_ns),
@@ -165,29 +238,40 @@ impl Engine {
         }
     }
 
-    /// Take a copy in that waited until the reservations were known.
+    /// Take a copy in that waited until the reservations were known; its first operation.
     ///
     /// # Errors
     /// The answer to the command.
     pub(crate) fn begin_settled_copy(
         &mut self,
         host: HostId,
-        list: &CopyList,
-    ) -> Result<(), Response> {
+        step: Step,
+    ) -> Result<HostOp, Response> {
         let gone = || Response::check(Sense::INTERNAL_FAILURE);
-        let request = self.core.requests.get(host).ok_or_else(gone)?;
+        let (place, nexus, login) = self.hold_for_copy(host).ok_or_else(gone)?;
+        let begun = self.core.begin_third_party(place, nexus, &login, step)?;
+        let request = self.core.requests.get_mut(host).ok_or_else(gone)?;
+        request.work = begun.work;
+        request.background = begun.background;
+        let (endpoint, task) = (request.endpoint, request.task);
+        if begun.background
+            && let Some(session) = self.session_of(endpoint, nexus)
+        {
+            session.connection.respond(task, ScsiResponse::default());
+            self.mark_dirty(endpoint);
+        }
+        Ok(begun.first)
+    }
+
+    /// A command that is under way becomes a copy: it holds more memory. Who sent it, and to which VDisk.
+    fn hold_for_copy(&mut self, host: HostId) -> Option<(usize, NexusId, Login)> {
+        let request = self.core.requests.get(host)?;
         let (place, nexus, endpoint) = (request.vdisk, request.nexus, request.endpoint);
-        let session = self.session_mut(endpoint);
-        let session = session.filter(|session| session.nexus == nexus);
-        let session = session.ok_or_else(gone)?;
+        let session = self.session_of(endpoint, nexus)?;
         session.hold_more(HELD_BYTES);
-        let login = session.login.clone().ok_or_else(gone)?;
-        let request = self.core.requests.get_mut(host).ok_or_else(gone)?;
-        request.held_bytes += HELD_BYTES;
-        let transfer = self.core.begin_copy(place, nexus, &login, list)?;
-        let request = self.core.requests.get_mut(host).ok_or_else(gone)?;
-        request.work = Work::Copy(Box::new(transfer));
-        Ok(())
+        let login = session.login.clone()?;
+        self.core.requests.get_mut(host)?.held_bytes += HELD_BYTES;
+        Some((place, nexus, login))
     }
 
     /// Stop those of these commands that are copies, with this answer.

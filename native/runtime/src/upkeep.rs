@@ -67,6 +67,7 @@ impl Engine {
             answer: Answer::default(),
             cdb: [0; 16],
             work,
+            background: false,
         });
         let tag = self.core.tags.fresh();
         let op = HostOp::Turn { tag };

@@ -14,7 +14,7 @@ use crate::read_write::{read, write, write_atomic};
 use crate::reservations::{persistent_reserve_in, persistent_reserve_out};
 use crate::reserve_release::reserve_release;
 use crate::sanitize::sanitize;
-use crate::third_party::{extended_copy, receive_copy_results};
+use crate::third_party::{extended_copy, offload, receive_copy_results, receive_token_information};
 use crate::unmap::unmap;
 use crate::verify::{prefetch, verify, write_and_verify};
 use crate::write_same::write_same;
@@ -103,6 +103,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     reserve_out(&[0x5f, 0x06, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
     reserve_out(&[0x5f, 0x07, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, NACA]),
     action(&third_party(0x83, 0x00, 0), Serving, extended_copy),
+    action(&token_cdb(0x83, 0x10, 6), Serving, offload),
+    action(&token_cdb(0x83, 0x11, 6), Serving, offload),
     action(
         &third_party(0x84, 0x00, 0xff),
         Serving,
@@ -118,6 +120,11 @@ pub(crate) static COMMANDS: &[Command] = &[
         &third_party(0x84, 0x04, 0xff),
         Serving,
         receive_copy_results,
+    ),
+    action(
+        &token_cdb(0x84, 0x07, 2),
+        Serving,
+        receive_token_information,
     ),
     command(&range_16(0x88, 0xfc), Serving, read),
     command(&range_16(0x8a, 0xf8), Serving, write),
@@ -194,6 +201,17 @@ const fn third_party(opcode: u8, action: u8, identifier: u8) -> [u8; 16] {
         byte += 1;
     }
     usage[15] = NACA;
+    usage
+}
+
+/// The same with a list identifier of four bytes from byte `at`.
+const fn token_cdb(opcode: u8, action: u8, at: usize) -> [u8; 16] {
+    let mut usage = third_party(opcode, action, 0);
+    let mut byte = at;
+    while byte < at + 4 {
+        usage[byte] = 0xff;
+        byte += 1;
+    }
     usage
 }
 

@@ -54,6 +54,10 @@ pub use response::{Compare, IoRequest, Response, StateChange, Status, Step};
 pub use sanitize::{Method, Operation, SanitizeStep, is_sanitize};
 pub use sense::{FieldPointer, Sense, SenseKey};
 pub use shared_state::InForce;
-pub use third_party::{COPIES_MAX, CopyList, CopyProgress, CopyRange, CopyTarget, Designator};
+pub use third_party::{
+    COPIES_MAX, CopyList, CopyName, CopyProgress, CopyRange, CopyTarget, Designator, LIFETIME_S,
+    Offload, Populate, RANGES_MAX, TOKEN_BYTES, TOKEN_KEY_BYTES, TokenRange, TokenSource,
+    TokenWrite,
+};
 pub use unit_state::{StateError, UnitState};
 pub use upkeep::Upkeep;

@@ -175,7 +175,9 @@ impl LogicalUnit {
                 .unwrap_or(Sense::NONE),
             _ => Sense::NONE,
         };
-        let step = (command.handler)(self, &Request { pending, ..request });
+        let request = Request { pending, ..request };
+        let step = (command.handler)(self, &request);
+        self.token_told(&request, &step);
         if self.write_protects(request.cdb) && is_valid(&step) {
             return if settled {
                 Err(Sense::WRITE_PROTECTED)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::alua::AccessState;
 use crate::lba_status::LbaStatus;
 use crate::sense::Sense;
-use crate::third_party::CopyList;
+use crate::third_party::{CopyList, Offload};
 
 /// Status codes in use (SAM-5 §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -235,6 +235,8 @@ pub enum Step {
     Settle,
     /// The command copies: look up what the list names, copy the ranges that it comes to, and tell the unit how far it is.
     Copy(CopyList),
+    /// The command makes a token or writes what one stands for; the caller keeps what tokens are made of.
+    Offload(Offload),
     /// The command changes what both nodes agree on: when it is its turn, call [`crate::LogicalUnit::change_state`].
     Turn,
 }

@@ -219,6 +219,7 @@ impl LogicalUnit {
         self.tell_lost_reservation(before.unit_reservation);
         if resets_before.resets != resets.resets {
             self.attentions.raise(Attention::Reset, None);
+            self.copies.reset();
         }
         InForce {
             ends_all: resets_before.clears != resets.clears,

@@ -27,6 +27,11 @@ pub(crate) fn unit() -> LogicalUnit {
     sized(BLOCKS * 512 + 511)
 }
 
+/// The same in blocks of 4,096 bytes.
+pub(crate) fn coarse_unit() -> LogicalUnit {
+    blocked(BLOCKS * 512, BlockSize::B4096)
+}
+
 fn sized(size_bytes: u64) -> LogicalUnit {
     blocked(size_bytes, BlockSize::B512)
 }

@@ -28,7 +28,7 @@ pub(crate) fn page(unit: &LogicalUnit, code: u8) -> Option<Vec<u8>> {
         0x00 => PAGES.to_vec(),
         0x80 => serial_digits(unit).into_bytes(),
         0x83 => designators(unit),
-        0x8f => third_party::page(),
+        0x8f => third_party::page(unit.block()),
         0xb0 => block_limits(unit.block()),
         0xb1 => characteristics(),
         0xb2 => provisioning(),

@@ -46,6 +46,7 @@ impl Copy {
                 };
                 self.disk_op(DiskUse::Task(id), DiskOp::Change(change));
             }
+            TaskKind::HostWatch { .. } | TaskKind::PeerWatch { .. } => self.watch_granted(id),
             TaskKind::HostReadAfar { .. }
             | TaskKind::HostAsk { .. }
             | TaskKind::HostTurn { .. }
@@ -256,7 +257,9 @@ impl Copy {
             TaskKind::HostReadAfar { .. }
             | TaskKind::HostAsk { .. }
             | TaskKind::HostTurn { .. }
-            | TaskKind::PeerTurn { .. } => {}
+            | TaskKind::PeerTurn { .. }
+            | TaskKind::HostWatch { .. }
+            | TaskKind::PeerWatch { .. } => {}
         }
     }
 
@@ -344,9 +347,15 @@ impl Copy {
         }
     }
 
-    /// Master: the Slave has applied its change too.
+    /// Master: the Slave has applied its change, or set its watch, too.
     pub(super) fn unlocked_by_peer(&mut self, peer_id: u64) {
-        if let Some(id) = self.peer_tasks.remove(&peer_id) {
+        let Some(id) = self.peer_tasks.remove(&peer_id) else {
+            return;
+        };
+        let task = self.tasks.get(&id).map(|task| &task.kind);
+        if matches!(task, Some(TaskKind::PeerWatch { .. })) {
+            self.finish(id);
+        } else {
             self.end_change(id);
         }
     }

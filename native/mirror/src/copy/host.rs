@@ -80,6 +80,7 @@ impl Copy {
             HostOp::Flush => drop(self.start_flush(Some(host))),
             HostOp::Settle => self.start_settle(host),
             HostOp::Turn { tag } => self.start_turn(host, tag),
+            HostOp::Watch(watch) => self.start_watch(host, *watch),
             HostOp::Change { change, fua } => self.start_change(host, change, fua),
             HostOp::Update { update, fua } => self.start_update(host, update, fua),
         }

@@ -33,6 +33,7 @@ mod task;
 mod tests;
 mod update;
 mod verify;
+mod watch;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -46,6 +47,7 @@ use crate::message::{Body, Message};
 use crate::ops::{DiskDone, DiskOp, HostOp, NotReady};
 use crate::range_locks::RangeLocks;
 use crate::report::{Report, ToldFacts, VerifyState};
+use crate::watches::Watches;
 
 use alone::GoingAlone;
 use attach::Rejoin;
@@ -93,6 +95,7 @@ pub struct Copy {
     /// Tasks that wait for room in the activity log.
     waiting_room: Vec<u64>,
     dirty: DirtyBitmap,
+    watches: Watches,
     persisting: Persisting,
     shared: shared::Shared,
     verification: verify::Verification,
@@ -148,6 +151,7 @@ impl Copy {
             waiting_active: Vec::new(),
             waiting_room: Vec::new(),
             dirty,
+            watches: Watches::default(),
             persisting: Persisting::default(),
             shared: shared::Shared::loaded(spec.shared),
             verification: verify::Verification::default(),
@@ -270,6 +274,7 @@ impl Copy {
         self.pace.tick(around.now_ns);
         self.idle_barrier();
         self.limit_attach();
+        self.watches.tick(around.now_ns);
         self.pump();
     }
 
@@ -308,7 +313,11 @@ impl Copy {
         self.resuming = false;
         self.shared.gate = None;
         match self.mode {
-            Mode::Mirroring(Direction::Target(_)) => self.unbroken = false,
+            Mode::Mirroring(Direction::Target(_)) => {
+                self.unbroken = false;
+                self.watches.clear();
+            }
+            Mode::Closed(_) => self.watches.clear(),
             Mode::Single | Mode::Mirroring(_) | Mode::Alone => self.unbroken = true,
             _ => {}
         }
@@ -436,6 +445,9 @@ impl Copy {
     }
 
     fn disk_op(&mut self, usage: DiskUse, op: DiskOp) {
+        if let DiskOp::Change(change) = &op {
+            self.watches.changing(change.offset, change.len_bytes);
+        }
         let id = DiskId(self.fresh_id());
         self.disk.insert(id, usage);
         self.out.push(Action::Disk {

@@ -105,7 +105,7 @@ impl Copy {
     pub fn can_withdraw(&self, host: HostId) -> bool {
         let sent = |task: &Task| matches!(task.kind, TaskKind::HostTurn { host: of, sent: true, .. } if of == host);
         self.hosts.get(&host).is_some_and(|entry| match entry.op {
-            HostOp::Settle => true,
+            HostOp::Settle | HostOp::Watch(_) => true,
             HostOp::Turn { tag } => !self.shared.record.has(tag) && !self.tasks.values().any(sent),
             _ => !entry.begun && !entry.may_have_compared() && self.held.contains(&host),
         })

@@ -4,6 +4,7 @@ use crate::dirty_bitmap::DirtyBitmap;
 use crate::ids::HostId;
 use crate::ops::{Change, Update};
 use crate::payload::Payload;
+use crate::watches::Watch;
 
 /// One task; its id is its lock's and, where it asks the peer, its message's.
 #[derive(Debug)]
@@ -71,6 +72,10 @@ pub enum TaskKind {
     },
     /// Master: a host of the Slave's changes the shared record.
     PeerTurn { peer_id: u64 },
+    /// A host watches ranges; the peer is to do so too.
+    HostWatch { host: HostId, watch: Box<Watch> },
+    /// Master: the Slave's host watches ranges; locked until the Slave says unlock.
+    PeerWatch { peer_id: u64, watch: Box<Watch> },
     /// Make answered changes durable on every copy that counts; for a host or for the activity log.
     Flush {
         host: Option<HostId>,
@@ -120,6 +125,7 @@ impl TaskKind {
             Self::PeerRequest { .. } | Self::PeerApply { .. } => "mirror write",
             Self::Flush { .. } | Self::PeerFlush { .. } => "flush",
             Self::HostTurn { .. } | Self::PeerTurn { .. } => "record",
+            Self::HostWatch { .. } | Self::PeerWatch { .. } => "watch",
             Self::Chunk { .. } | Self::PeerHash { .. } => "resync read",
             Self::PeerChunk { .. } => "resync write",
             Self::List { .. } | Self::PeerList { .. } => "list allocated ranges",
@@ -138,7 +144,8 @@ impl TaskKind {
             | Self::HostUpdate { host, .. }
             | Self::HostAsk { host, .. }
             | Self::HostRequest { host, .. }
-            | Self::HostTurn { host, .. } => Some(*host),
+            | Self::HostTurn { host, .. }
+            | Self::HostWatch { host, .. } => Some(*host),
             Self::Flush { host, .. } => *host,
             _ => None,
         }
@@ -185,6 +192,7 @@ impl TaskKind {
                 | Self::HostAsk { .. }
                 | Self::HostRequest { .. }
                 | Self::HostTurn { .. }
+                | Self::HostWatch { .. }
                 | Self::Flush { host: Some(_), .. }
         )
     }

@@ -3,6 +3,8 @@
 mod copies;
 mod power_on;
 mod verify;
+mod watched_reads;
+mod watches;
 
 use std::collections::VecDeque;
 

@@ -80,7 +80,7 @@ impl Copy {
             | Body::RecordUpdate { .. }
             | Body::RecordPass
             | Body::RecordApplied => self.slave_says_of_record(id, body),
-            other => self.either_says(id, &other),
+            other => self.either_says(id, other),
         }
     }
 
@@ -138,14 +138,17 @@ impl Copy {
             Body::RecordTurn | Body::RecordApply { .. } | Body::RecordDone => {
                 self.master_says_of_record(id, body);
             }
-            other => self.either_says(id, &other),
+            other => self.either_says(id, other),
         }
     }
 
-    fn either_says(&mut self, id: u64, body: &Body) {
+    fn either_says(&mut self, id: u64, body: Body) {
         match body {
             Body::Flush => self.start_peer_flush(id),
             Body::Flushed => self.flushed_by_peer(id),
+            Body::Watch(watch) => self.watch_for_peer(id, watch),
+            Body::Watched => self.watched_by_peer(id),
+            Body::Unwatch { id } => self.watches.drop(id),
             _ => {}
         }
     }
@@ -173,6 +176,10 @@ impl Copy {
         if let Body::List { offset, extents } = body {
             let aligned = offset % EXTENT_BYTES == 0;
             return !aligned || u64::from(*extents) > STRETCH_EXTENTS || *offset >= self.size_bytes;
+        }
+        if let Body::Watch(watch) = body {
+            let outside = |&(offset, len_bytes): &(u64, u64)| self.is_outside(offset, len_bytes);
+            return watch.ranges.iter().any(outside);
         }
         let (offset, len_bytes) = match body {
             Body::Apply(change) | Body::Request(change) | Body::Resolved(change) => {

@@ -10,6 +10,7 @@ use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::payload::crc32c_of;
 use crate::report::{Sync, ToldFacts};
 use crate::shared_record::{RECORD_MAX_BYTES, SharedRecord};
+use crate::watches::{LABEL_MAX_BYTES, RANGES_MAX, Watch};
 
 /// Take the next whole message from what was received; `None`: more bytes are needed.
 ///
@@ -123,6 +124,9 @@ pub(super) fn body(
         65 => bare(Body::Refused { offset })?,
         66 => Body::Ask(copy_of(offset, len_bytes, &payload).ok_or(malformed)?),
         67 => Body::Resolved(unmap(offset, len_bytes).ok_or(malformed)?),
+        70 => Body::Watch(Box::new(watch(payload).ok_or(malformed)?)),
+        71 => bare(Body::Watched)?,
+        72 => bare(Body::Unwatch { id: offset })?,
         50..=57 => record_body(kind, offset, len_bytes, payload)?,
         80..=84 => verify_body(kind, offset, len_bytes, payload)?,
         _ => return Err(FrameError::Kind(kind)),
@@ -241,6 +245,28 @@ fn copy_of(offset: u64, len_bytes: u32, payload: &Bytes) -> Option<Update> {
         offset,
         len_bytes: len_bytes.into(),
         kind: UpdateKind::CopyOf { source },
+    })
+}
+
+fn watch(mut payload: Bytes) -> Option<Watch> {
+    if payload.len() < 24 {
+        return None;
+    }
+    let (id, owner) = (payload.get_u64_le(), payload.get_u64_le());
+    let timeout_ms = payload.get_u32_le();
+    let label_bytes = usize::from(payload.get_u16_le());
+    let count = usize::from(payload.get_u16_le());
+    let fits = label_bytes <= LABEL_MAX_BYTES && count <= RANGES_MAX;
+    if !fits || payload.len() != label_bytes + 16 * count {
+        return None;
+    }
+    let label = payload.split_to(label_bytes);
+    Some(Watch {
+        id,
+        owner,
+        timeout_ms,
+        label,
+        ranges: words(payload)?,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::message::{Body, Message, Terms};
 use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::payload::{Payload, crc32c_of};
 use crate::report::{Sync, ToldFacts};
+use crate::watches::Watch;
 
 /// The fields of a header that depend on the kind, and the payload.
 struct Parts {
@@ -143,6 +144,18 @@ fn terms_bytes(terms: &Terms) -> Vec<u8> {
     out
 }
 
+fn watch_bytes(watch: &Watch) -> Vec<u8> {
+    let mut out = Vec::with_capacity(24 + watch.label.len() + 16 * watch.ranges.len());
+    out.extend(watch.id.to_le_bytes());
+    out.extend(watch.owner.to_le_bytes());
+    out.extend(watch.timeout_ms.to_le_bytes());
+    out.extend((watch.label.len() as u16).to_le_bytes());
+    out.extend((watch.ranges.len() as u16).to_le_bytes());
+    out.extend_from_slice(&watch.label);
+    out.extend(words_bytes(&watch.ranges));
+    out
+}
+
 fn parts(body: &Body) -> Parts {
     match body {
         Body::Facts(told) => Parts::with(1, facts_bytes(told)),
@@ -239,7 +252,7 @@ fn verify_parts(body: &Body) -> Parts {
     }
 }
 
-/// What is said of the shared record.
+/// What is said of the shared record and of watches.
 fn record_parts(body: &Body) -> Parts {
     match body {
         Body::RecordIs {
@@ -264,6 +277,12 @@ fn record_parts(body: &Body) -> Parts {
         },
         Body::RecordApplied => Parts::bare(56),
         Body::RecordDone => Parts::bare(57),
+        Body::Watch(watch) => Parts::with(70, watch_bytes(watch)),
+        Body::Watched => Parts::bare(71),
+        Body::Unwatch { id } => Parts {
+            offset: *id,
+            ..Parts::bare(72)
+        },
         other => unreachable!("{other:?} has parts of its own"),
     }
 }

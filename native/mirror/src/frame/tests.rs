@@ -11,6 +11,7 @@ use crate::message::{Body, Message, Terms};
 use crate::ops::{Change, ChangeKind, Update, UpdateKind};
 use crate::report::{Sync, ToldFacts};
 use crate::shared_record::SharedRecord;
+use crate::watches::{LABEL_MAX_BYTES, RANGES_MAX, Watch};
 
 fn all_bodies() -> Vec<Body> {
     let change = Change {
@@ -123,6 +124,22 @@ fn record_bodies() -> Vec<Body> {
         },
         Body::RecordApplied,
         Body::RecordDone,
+        Body::Watch(Box::new(Watch {
+            id: 16,
+            owner: 17,
+            timeout_ms: 18,
+            label: Bytes::from_static(b"label"),
+            ranges: vec![(1 << 40, 512), (0, 4096)],
+        })),
+        Body::Watch(Box::new(Watch {
+            id: 1,
+            owner: 2,
+            timeout_ms: 3,
+            label: Bytes::new(),
+            ranges: vec![],
+        })),
+        Body::Watched,
+        Body::Unwatch { id: 19 },
     ]
 }
 
@@ -217,6 +234,25 @@ fn every_flipped_bit_is_noticed() {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&mut damaged).is_err(), "bit {bit} of {whole:?}");
         }
+    }
+}
+
+#[test]
+fn a_watch_that_is_too_long_or_counts_wrong_is_malformed() {
+    let watch = |label: usize, ranges: usize, more: usize| {
+        let mut payload = vec![0; 20];
+        payload.extend((label as u16).to_le_bytes());
+        payload.extend((ranges as u16).to_le_bytes());
+        payload.resize(24 + label + 16 * ranges + more, 1);
+        body(70, 0, 0, payload.into())
+    };
+    assert!(watch(LABEL_MAX_BYTES, RANGES_MAX, 0).is_ok());
+    for (label, ranges, more) in [
+        (LABEL_MAX_BYTES + 1, 0, 0),
+        (0, RANGES_MAX + 1, 0),
+        (0, 1, 1),
+    ] {
+        assert_eq!(watch(label, ranges, more), Err(FrameError::Payload(70)));
     }
 }
 

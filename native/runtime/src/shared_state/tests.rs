@@ -113,6 +113,7 @@ impl Stand {
             answer: Answer::default(),
             cdb,
             work,
+            background: false,
         });
         let core = &mut self.engine.core;
         core.node.host(SERIAL, id, first, core.now_ns);

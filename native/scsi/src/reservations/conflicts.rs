@@ -33,6 +33,8 @@ pub(crate) fn class(cdb: &[u8; 16]) -> Option<Class> {
         // READ CAPACITY (16), REPORT REFERRALS; GET LBA STATUS and STREAM STATUS
         0x9e if matches!(action, 0x10 | 0x13) => Class::Free,
         0x9e if matches!(action, 0x12 | 0x16) => Class::Reads,
+        // POPULATE TOKEN
+        0x83 if action == 0x10 => Class::Reads,
         // READ (6, 10, 12, 16), MODE SENSE, PRE-FETCH, VERIFY, READ DEFECT DATA, READ BUFFER, RECEIVE DIAGNOSTIC RESULTS
         0x08 | 0x28 | 0xa8 | 0x88 | 0x1a | 0x5a | 0x34 | 0x90 | 0x2f | 0xaf | 0x8f | 0x37
         | 0xb7 | 0x3c | 0x9b | 0x1c | 0x84 | 0x8c => Class::Reads,

@@ -63,7 +63,7 @@ impl Unit {
             },
             Step::Done(response) => response,
             Step::Io(_) => Response::good(),
-            Step::Copy(_) | Step::Turn => panic!("a turn or copy for {cdb:?}"),
+            Step::Copy(_) | Step::Offload(_) | Step::Turn => panic!("a turn or copy for {cdb:?}"),
         }
     }
 

@@ -57,7 +57,7 @@ fn run(unit: &mut LogicalUnit, cdb: &[u8; 16], data_out: &[u8]) -> Response {
     }
     match step {
         Step::Done(response) => response,
-        Step::Copy(_) => panic!("a copy"),
+        Step::Copy(_) | Step::Offload(_) => panic!("a copy"),
         Step::Io(_) => Response::good(),
         Step::Settle => panic!("settled already"),
         Step::Turn => match unit.change_state(A, cdb, &data_out) {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::command_table::COMMANDS;
-use crate::{CopyList, is_within_bounds};
+use crate::{CopyList, Offload, is_within_bounds};
 
 /// CDBs: any bytes, or a known command with small or large numbers in its fields.
 fn cdb() -> impl Strategy<Value = [u8; 16]> {
@@ -57,6 +57,48 @@ fn check_copy(unit: &LogicalUnit, list: &CopyList) {
     }
 }
 
+/// Whatever is made a token of or written to, and whatever a token stands for.
+fn check_offload(unit: &LogicalUnit, offload: &Offload) {
+    let size_bytes = unit.blocks() * unit.block().bytes();
+    match offload {
+        Offload::Populate(asked) => {
+            for &(offset, len_bytes) in &asked.ranges {
+                assert!(inside(size_bytes, offset, len_bytes));
+            }
+        }
+        Offload::Write(write) => {
+            let moves = write.moves(&[(7, 1000), (0, 1), (9999, 1 << 20)]);
+            for range in moves.unwrap_or_default().into_iter().chain(write.zeros()) {
+                assert!(inside(size_bytes, range.target, range.len_bytes));
+            }
+        }
+    }
+}
+
+/// POPULATE TOKEN, or WRITE USING TOKEN with zeros, whose lengths are true, with ranges near the disk's size.
+fn token_command() -> impl Strategy<Value = ([u8; 16], Vec<u8>)> {
+    let ranges = proptest::collection::vec((0..BLOCKS + 9, 0..9000_u32), 0..70);
+    (any::<bool>(), 0..30_u64, ranges).prop_map(|(writes, offset, ranges)| {
+        let mut list = vec![0; if writes { 536 } else { 16 }];
+        if writes {
+            list[8..16].copy_from_slice(&offset.to_be_bytes());
+            list[16..24].copy_from_slice(&[0xff, 0xff, 0, 1, 0, 0, 0x01, 0xf8]);
+        }
+        let begin = list.len();
+        list[begin - 2..].copy_from_slice(&(16 * ranges.len() as u16).to_be_bytes());
+        for (lba, blocks) in ranges {
+            list.extend([&lba.to_be_bytes()[..], &blocks.to_be_bytes(), &[0; 4]].concat());
+        }
+        let length = list.len() as u16;
+        list[..2].copy_from_slice(&(length - 2).to_be_bytes());
+        let mut cdb = [0; 16];
+        cdb[0] = 0x83;
+        cdb[1] = if writes { 0x11 } else { 0x10 };
+        cdb[12..14].copy_from_slice(&length.to_be_bytes());
+        (cdb, list)
+    })
+}
+
 /// An UNMAP CDB and a parameter list whose lengths are true, with ranges near the disk's size.
 fn unmap_command() -> impl Strategy<Value = ([u8; 16], Vec<u8>)> {
     proptest::collection::vec((0..BLOCKS + 9, 0..9000_u32), 0..40).prop_map(|ranges| {
@@ -83,7 +125,7 @@ fn unmap_command() -> impl Strategy<Value = ([u8; 16], Vec<u8>)> {
 fn command() -> impl Strategy<Value = ([u8; 16], Vec<u8>)> {
     let any_data = (cdb(), proptest::collection::vec(any::<u8>(), 0..2000));
     let zeros = (cdb(), (0..200_000_usize).prop_map(|length| vec![0; length]));
-    prop_oneof![any_data, zeros, unmap_command()]
+    prop_oneof![any_data, zeros, unmap_command(), token_command()]
 }
 
 proptest! {
@@ -116,6 +158,7 @@ proptest! {
                     prop_assert!(within, "{request:?}");
                 }
                 Step::Copy(list) => check_copy(&unit, &list),
+                Step::Offload(offload) => check_offload(&unit, &offload),
                 Step::Turn => drop(unit.change_state(NEXUS, &cdb, &data_out)),
                 Step::Settle => prop_assert!(false, "settled already"),
                 Step::Done(response) => {

@@ -1,5 +1,6 @@
 //! EXTENDED COPY (LID1) (SPC-4 §6.4): the parameter list, and the ranges that it comes to.
 
+use super::states::CopyName;
 use super::{
     BLOCKS, BLOCKS_BYTES, DESCRIPTORS_MAX_BYTES, HEADER_BYTES, IDENTIFICATION, SEGMENT_MAX_BYTES,
     SEGMENTS_MAX, TARGET_BYTES, TARGETS_MAX, WITH_OFFSETS, WITH_OFFSETS_BYTES,
@@ -113,7 +114,9 @@ pub(crate) fn extended_copy(unit: &LogicalUnit, request: &Request<'_>) -> Result
     }
     let list = CopyList::parse(&request.parameters(lengths.total() as usize)?, &lengths)?;
     if let Some(identifier) = list.identifier
-        && unit.copies.is_running(request.nexus, identifier)
+        && unit
+            .copies
+            .is_running(request.nexus, CopyName::Short(identifier))
     {
         return Err(Sense::OPERATION_IN_PROGRESS);
     }
@@ -335,7 +338,7 @@ impl Segment {
 }
 
 /// Big-endian number in `length` bytes from `offset`.
-fn number(bytes: &[u8], offset: usize, length: usize) -> u64 {
+pub(super) fn number(bytes: &[u8], offset: usize, length: usize) -> u64 {
     bytes[offset..offset + length]
         .iter()
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
@@ -356,10 +359,10 @@ impl Sense {
     const INLINE_DATA_TOO_LONG: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x0b);
     const TOO_MANY_TARGETS: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x06);
     const UNSUPPORTED_TARGET: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x07);
-    const TOO_MANY_SEGMENTS: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x08);
+    pub(super) const TOO_MANY_SEGMENTS: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x08);
     const UNSUPPORTED_SEGMENT: Self = Self::new(SenseKey::IllegalRequest, 0x26, 0x09);
     /// OPERATION IN PROGRESS: the list identifier names a copy that has not ended.
-    const OPERATION_IN_PROGRESS: Self = Self::new(SenseKey::IllegalRequest, 0x00, 0x16);
+    pub(super) const OPERATION_IN_PROGRESS: Self = Self::new(SenseKey::IllegalRequest, 0x00, 0x16);
 
     /// The same with a segment pointer (SPC-4 §4.5.2.4.6), counted from the parameter list's begin.
     const fn at_segment(self, byte: u16) -> Self {

@@ -5,26 +5,38 @@
 //! 2. What became of a copy is kept for the I_T nexus that asked for it, by list identifier, until the nexus asks for another copy
 //!    by that name or ends.
 
+mod block_ranges;
 mod list;
+mod offload;
 mod page;
 mod results;
 mod states;
 #[cfg(test)]
 mod tests;
+mod token;
+mod token_information;
+#[cfg(test)]
+mod token_tests;
 
-use states::Outcome;
+use bytes::Bytes;
+use states::{Outcome, Start};
 
 use crate::logical_unit::{LogicalUnit, NexusId};
 use crate::reservations::{InitiatorPort, Nexus, forbids};
 use crate::response::{Response, Status};
+use crate::sense::Sense;
 use crate::vpd;
 
 pub(crate) use list::extended_copy;
 pub use list::{CopyList, CopyRange, CopyTarget, Designator};
+pub(crate) use offload::offload;
+pub use offload::{Offload, Populate, TokenRange, TokenSource, TokenWrite};
 pub(crate) use page::page;
 pub(crate) use results::receive_copy_results;
-pub use states::CopyProgress;
 pub(crate) use states::CopyStates;
+pub use states::{CopyName, CopyProgress};
+pub use token::{TOKEN_BYTES, TOKEN_KEY_BYTES};
+pub(crate) use token_information::receive_token_information;
 
 /// MAXIMUM CSCD DESCRIPTOR COUNT.
 pub(crate) const TARGETS_MAX: usize = 16;
@@ -57,6 +69,26 @@ pub(crate) const STATUS: u8 = 0x00;
 pub(crate) const DATA: u8 = 0x01;
 pub(crate) const OPERATING_PARAMETERS: u8 = 0x03;
 pub(crate) const FAILURE_DETAILS: u8 = 0x04;
+/// RECEIVE ROD TOKEN INFORMATION.
+pub(crate) const RECEIVE_TOKEN_INFORMATION: u8 = 0x07;
+/// Service actions of the operation code of EXTENDED COPY.
+pub(crate) const POPULATE_TOKEN: u8 = 0x10;
+pub(crate) const WRITE_USING_TOKEN: u8 = 0x11;
+/// The operation codes.
+pub(crate) const EXTENDED_COPY: u8 = 0x83;
+pub(crate) const RECEIVE_COPY_RESULTS: u8 = 0x84;
+
+/// MAXIMUM RANGE DESCRIPTORS of a command that makes or uses a token.
+pub const RANGES_MAX: usize = 64;
+/// MAXIMUM TOKEN TRANSFER SIZE in bytes.
+pub(crate) const TOKEN_MAX_BYTES: u64 = 256 << 20;
+/// OPTIMAL TRANSFER COUNT in bytes.
+pub(crate) const TOKEN_OPTIMAL_BYTES: u64 = 64 << 20;
+/// DEFAULT and MAXIMUM INACTIVITY TIMEOUT of a token.
+pub(crate) const TIMEOUT_DEFAULT_S: u32 = 60;
+pub(crate) const TIMEOUT_MAX_S: u32 = 900;
+/// MAXIMUM TOKEN LIFETIME.
+pub const LIFETIME_S: u32 = 3600;
 
 /// What the device server of a copy asks of the logical units that take part.
 impl LogicalUnit {
@@ -78,22 +110,70 @@ impl LogicalUnit {
     /// A copy of this unit's begins.
     pub fn copy_began(&mut self, nexus: NexusId, list: &CopyList) {
         if let Some(identifier) = list.identifier {
-            self.copies.begin(nexus, identifier, list.keep);
+            let start = Start {
+                action: 0,
+                background: false,
+                partial: false,
+                keep: list.keep,
+            };
+            self.copies.begin(nexus, CopyName::Short(identifier), start);
         }
     }
 
+    /// A token is being made.
+    pub fn populate_began(&mut self, nexus: NexusId, populate: &Populate) {
+        let start = Start {
+            action: POPULATE_TOKEN,
+            background: populate.immediate,
+            partial: false,
+            keep: true,
+        };
+        let name = CopyName::Long(populate.identifier);
+        self.copies.begin(nexus, name, start);
+    }
+
+    /// A token was made that stands for so many bytes; the copy has not ended yet.
+    pub fn token_made(&mut self, nexus: NexusId, identifier: u32, token: Bytes, bytes: u64) {
+        if let Some(state) = self.copies.get_mut(nexus, CopyName::Long(identifier)) {
+            state.token = Some(token);
+            state.progress.bytes = bytes;
+        }
+    }
+
+    /// A write by a token begins; `partial`: it writes less than was asked for.
+    pub fn token_write_began(&mut self, nexus: NexusId, write: &TokenWrite, partial: bool) {
+        let start = Start {
+            action: WRITE_USING_TOKEN,
+            background: write.immediate,
+            partial,
+            keep: true,
+        };
+        let name = CopyName::Long(write.identifier);
+        self.copies.begin(nexus, name, start);
+    }
+
     /// It has come so far.
-    pub fn copy_advanced(&mut self, nexus: NexusId, identifier: u8, progress: CopyProgress) {
-        self.copies.advance(nexus, identifier, progress);
+    pub fn copy_advanced(&mut self, nexus: NexusId, name: CopyName, progress: CopyProgress) {
+        self.copies.advance(nexus, name, progress);
     }
 
     /// It ended with this answer.
-    pub fn copy_ended(&mut self, nexus: NexusId, identifier: u8, response: &Response) {
+    pub fn copy_ended(&mut self, nexus: NexusId, name: CopyName, response: &Response) {
         let outcome = match response.status {
             Status::Good => Outcome::Done,
             _ => Outcome::Failed(response.sense),
         };
-        self.copies.end(nexus, identifier, outcome);
+        self.copies.end(nexus, name, outcome);
+    }
+
+    /// Why what a token of this unit stands for must not be read, whoever asks: it is being sanitized.
+    #[must_use]
+    pub fn token_barred(&self) -> Option<Sense> {
+        const READ_16: u8 = 0x88;
+        let mut cdb = [0; 16];
+        cdb[0] = READ_16;
+        let barred = self.state_unreadable || self.sanitize_bars(&cdb).is_some();
+        barred.then_some(Sense::OTHER_UNIT_FAILED)
     }
 
     /// True when nothing may be written, by whoever.

@@ -1,6 +1,6 @@
 //! RECEIVE COPY RESULTS (SPC-4 §6.17 to §6.20; SPC-3 §6.18), by list identifiers of one byte.
 
-use super::states::{CopyProgress, CopyState, Outcome};
+use super::states::{CopyName, CopyProgress, CopyState, Outcome};
 use super::{
     BLOCKS, COPIES_MAX, DATA, DESCRIPTORS_MAX_BYTES, FAILURE_DETAILS, IDENTIFICATION,
     OPERATING_PARAMETERS, SEGMENT_MAX_BYTES, SEGMENTS_MAX, STATUS, TARGETS_MAX, WITH_OFFSETS,
@@ -22,7 +22,7 @@ pub(crate) fn receive_copy_results(
     request: &Request<'_>,
 ) -> Result<Step, Sense> {
     let identifier = request.byte(2);
-    let state = unit.copies.get(request.nexus, identifier);
+    let state = unit.copies.get(request.nexus, CopyName::Short(identifier));
     let unknown = Sense::invalid_cdb_field(2, None);
     let data = match request.byte(1) & 0x1f {
         STATUS => status(state.ok_or(unknown)?),

@@ -3,7 +3,9 @@
 use std::slice;
 
 use crate::tests::*;
-use crate::{CopyList, CopyProgress, CopyRange, CopyTarget, LogicalUnit, Response, Sense, Step};
+use crate::{
+    CopyList, CopyName, CopyProgress, CopyRange, CopyTarget, LogicalUnit, Response, Sense, Step,
+};
 
 const BLOCK: u64 = 512;
 const UNIT: CopyTarget = CopyTarget {
@@ -220,17 +222,21 @@ fn status_is_told_of_the_copy_by_its_name_until_the_nexus_ends() {
         segments: 1,
         bytes: 3 << 32,
     };
-    unit.copy_advanced(NEXUS, 9, progress);
+    unit.copy_advanced(NEXUS, CopyName::Short(9), progress);
     let counted = [0, 0, 0, 8, 0, 0, 1, 1, 0, 0xc0, 0, 0];
     assert_eq!(data(results(&mut unit, 0x00, 9)), counted, "in KiB");
     assert_eq!(sense(results(&mut unit, 0x04, 9)), INVALID_CDB_FIELD);
-    unit.copy_ended(NEXUS, 9, &Response::check(Sense::NOT_REACHABLE));
+    unit.copy_ended(
+        NEXUS,
+        CopyName::Short(9),
+        &Response::check(Sense::NOT_REACHABLE),
+    );
     assert_eq!(data(results(&mut unit, 0x00, 9))[4], 2);
     let details = data(results(&mut unit, 0x04, 9));
     assert_eq!((details[3], details[56], details[59]), (74, 2, 18));
     assert_eq!((details[62], details[72], details[73]), (0xa, 0x0d, 0x02));
     unit.copy_began(NEXUS, &list);
-    unit.copy_ended(NEXUS, 9, &Response::good());
+    unit.copy_ended(NEXUS, CopyName::Short(9), &Response::good());
     assert_eq!(data(results(&mut unit, 0x00, 9))[4], 1);
     assert_eq!(data(results(&mut unit, 0x01, 9)), [0; 4]);
     unit.close_nexus(NEXUS);
@@ -252,7 +258,7 @@ fn a_status_that_is_not_to_be_kept_goes_with_the_copy() {
     let discarded = of([9, 0x10]);
     unit.copy_began(NEXUS, &discarded);
     assert_eq!(data(results(&mut unit, 0x00, 9))[4], 0);
-    unit.copy_ended(NEXUS, 9, &Response::good());
+    unit.copy_ended(NEXUS, CopyName::Short(9), &Response::good());
     assert_eq!(sense(results(&mut unit, 0x00, 9)), INVALID_CDB_FIELD);
     assert_eq!(of([0, 0x18]).identifier, None);
 }
@@ -277,7 +283,7 @@ fn the_limits_are_told_alike_by_the_command_and_by_the_page() {
     assert_eq!(found[&0x0004][4..12], told[8..16], "counts and list length");
     assert_eq!(found[&0x8001][8..12], told[16..20], "longest segment");
     let commands = &found[&0x0001];
-    assert_eq!(commands[1..4], [0x83, 1, 0x00]);
-    assert_eq!(commands[4..10], [0x84, 4, 0x00, 0x01, 0x03, 0x04]);
+    assert_eq!(commands[1..6], [0x83, 3, 0x00, 0x10, 0x11]);
+    assert_eq!(commands[6..13], [0x84, 5, 0x00, 0x01, 0x03, 0x04, 0x07]);
     assert_eq!(found[&0x0008][..4], [3, 0x02, 0x0a, 0xe4]);
 }
