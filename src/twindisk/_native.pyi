@@ -162,7 +162,8 @@ class Engine:
         (running|failed; None: neither) and ``sanitize_percent``, ``held`` (commands), ``tasks``, ``facts``, ``counters`` (of this node's initiators: reads, read_bytes, writes,
         written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``,
         ``held_bytes``: the memory that is held for it).
-        A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never).
+        A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never), ``sent_bytes`` (of
+        messages, over the present link).
         Memory: ``held_bytes`` for all initiators together, ``limit_bytes``.
         """
     def shutdown(self) -> None:

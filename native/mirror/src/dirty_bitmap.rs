@@ -48,9 +48,13 @@ impl DirtyBitmap {
 
     /// Clear one chunk.
     pub fn clear_chunk(&mut self, chunk: u64) {
-        let extent = chunk / 64;
+        self.unmark(chunk / 64, 1 << (chunk % 64));
+    }
+
+    /// Clear chunks of one extent.
+    pub fn unmark(&mut self, extent: u64, bits: u64) {
         if let Some(word) = self.words.get_mut(&extent) {
-            *word &= !(1 << (chunk % 64));
+            *word &= !bits;
             if *word == 0 {
                 self.words.remove(&extent);
             }

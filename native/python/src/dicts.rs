@@ -234,5 +234,6 @@ fn peer<'py>(py: Python<'py>, status: &PeerStatus) -> Dict<'py> {
         "serve_until_ns": status.serve_until_ns,
         "promised_until_ns": status.promised_until_ns,
         "last_heard_ns": status.last_heard_ns,
+        "sent_bytes": status.sent_bytes,
     }))
 }

@@ -60,6 +60,8 @@ pub struct Link {
     pub peer: Option<usize>,
     /// When it is closed if it is not open yet.
     pub deadline_ns: u64,
+    /// Bytes of the messages that were queued so far.
+    pub queued_bytes: u64,
     stage: Stage,
 }
 
@@ -99,6 +101,7 @@ impl Link {
             outbox: ChunkQueue::default(),
             peer: Some(peer),
             deadline_ns: now_ns + OPEN_NS,
+            queued_bytes: 0,
             stage,
         })
     }
@@ -115,6 +118,7 @@ impl Link {
             outbox: ChunkQueue::default(),
             peer: None,
             deadline_ns: now_ns + OPEN_NS,
+            queued_bytes: 0,
             stage,
         })
     }
@@ -198,6 +202,7 @@ impl Link {
     /// Queue a message.
     pub fn send(&mut self, message: &Message) {
         let (header, payload) = frame::encode(message);
+        self.queued_bytes += header.len() as u64 + payload.len_bytes();
         self.outbox.push(Bytes::copy_from_slice(&header));
         for piece in payload.into_pieces() {
             self.outbox.push(piece);

@@ -78,6 +78,8 @@ pub struct PeerStatus {
     pub promised_until_ns: u64,
     /// When it was last heard; 0: never in this session.
     pub last_heard_ns: u64,
+    /// Bytes of the messages for it over the present link; 0: there is none.
+    pub sent_bytes: u64,
 }
 
 /// Everything.
@@ -125,6 +127,7 @@ impl Engine {
             serve_until_ns: peer.vitals.serve_until_ns(),
             promised_until_ns: peer.vitals.promised_until_ns(),
             last_heard_ns: peer.vitals.last_heard_ns(),
+            sent_bytes: peer.link.map_or(0, |place| self.queued_bytes(place)),
         });
         EngineStatus {
             vdisks: vdisks.collect(),
@@ -133,6 +136,13 @@ impl Engine {
                 held_bytes: self.account.held_bytes(),
                 limit_bytes: self.account.limit_bytes(),
             },
+        }
+    }
+
+    fn queued_bytes(&self, place: usize) -> u64 {
+        match self.endpoints.get(place).map(|slot| &slot.endpoint) {
+            Some(Endpoint::Link(link)) => link.queued_bytes,
+            _ => 0,
         }
     }
 

@@ -64,6 +64,7 @@ class PeerView(_Answer):
     address: str
     link: Literal["up", "down"]
     fencing: bool
+    sent_bytes: int = Field(description="Of messages, over the present link.")
 
 
 class PoolView(_Answer):

@@ -40,6 +40,7 @@ from twindisk.node.engine_status import (
     progress_of,
     sanitize_of,
     seconds_left,
+    sent_bytes_of,
     sessions_of,
     speed_of,
     verify_of,
@@ -87,14 +88,19 @@ def warning_words(warning: ConfigWarning) -> str:
     return f"{warning.file} line {warning.line}: {warning.key}={warning.value} {reason}"
 
 
-def peer_views(node: Node) -> list[PeerView]:
+def peer_views(node: Node, seen: Mapping[str, Any]) -> list[PeerView]:
     """Return the peers that VDisks are mirrored with."""
     views = []
     for address in sorted({mirror.peer for mirror in node.state.mirrors()}):
         peer = node.brain.peers.get(PeerAddress(address))
         up = peer is not None and peer.link is Link.UP
         views.append(
-            PeerView(address=address, link="up" if up else "down", fencing=peer is not None and peer.fence is not None)
+            PeerView(
+                address=address,
+                link="up" if up else "down",
+                fencing=peer is not None and peer.fence is not None,
+                sent_bytes=sent_bytes_of(seen, address),
+            )
         )
     return views
 
@@ -301,7 +307,7 @@ async def status_view(node: Node) -> StatusView:
     return StatusView(
         node=node_view(node),
         memory=MemoryView(held_bytes=memory.held_bytes, limit_bytes=memory.limit_bytes),
-        peers=peer_views(node),
+        peers=peer_views(node, seen),
         pools=[pool_view(node, pool) for pool in node.state.pools()],
         vdisks=[vdisk_view(node, vdisk, seen) for vdisk in node.state.vdisks()],
         mirrors=[mirror_view(node, mirror, seen) for mirror in node.state.mirrors()],

@@ -120,11 +120,18 @@ def found_words(found: VerifyView) -> str:
     return f"{found.state}, {differ or 'no difference'}" + (", repaired" if found.repaired_bytes else "")
 
 
+def progress_words(mirror: MirrorView) -> str:
+    """Return how far a resync is, and how long the rest takes if that is known; a dash when none runs."""
+    if mirror.percent is None:
+        return "-"
+    left = "" if mirror.seconds_left is None else f", {span_words(mirror.seconds_left)} left"
+    return f"{mirror.percent:.1f} %{left}"
+
+
 def status_words(mirror: MirrorView) -> str:
     """Return a mirror's status with what else is known: how far a resync is, why its state is invalid."""
     if mirror.percent is not None:
-        left = "" if mirror.seconds_left is None else f", {span_words(mirror.seconds_left)} left"
-        return f"{mirror.status} {mirror.percent:.1f} %{left}"
+        return f"{mirror.status} {progress_words(mirror)}"
     return mirror.status + (f" ({mirror.fault})" if mirror.fault else "")
 
 

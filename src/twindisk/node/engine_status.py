@@ -78,6 +78,11 @@ def speed_of(status: Mapping[str, Any], vdisk: str) -> int:
     return int(status.get("vdisks", {}).get(vdisk, {}).get("speed_bytes_per_s", 0))
 
 
+def sent_bytes_of(status: Mapping[str, Any], peer: str) -> int:
+    """Return how many bytes were sent to a peer over the present link."""
+    return int(status.get("peers", {}).get(peer, {}).get("sent_bytes", 0))
+
+
 def seconds_left(left_bytes: int, bytes_per_s: int) -> int | None:
     """Return how long the rest takes at this speed, rounded up; None: nobody knows."""
     return None if bytes_per_s <= 0 else -(-left_bytes // bytes_per_s)

@@ -323,7 +323,7 @@ impl Copy {
         self.send(plan.epoch, 0, Body::AttachGo(terms(plan)));
         let direction = match plan.sync {
             Sync::None => Direction::InSync,
-            _ => Direction::Source(Resync::new(words, self.fresh_id())),
+            _ => Direction::Source(Resync::new(words, self.fresh_id(), self.around.now_ns)),
         };
         self.mirror(plan, direction);
     }

@@ -14,6 +14,7 @@
 mod alone;
 mod attach;
 mod changes;
+mod checkpoint;
 mod compare;
 mod decision;
 mod facts_exchange;

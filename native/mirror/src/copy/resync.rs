@@ -2,12 +2,13 @@
 //!
 //! Rules:
 //! 1. A chunk is copied under the Master's lock, so that it cannot change between reading and taking.
-//! 2. Its dirty bit is cleared in memory only; the durable bitmap keeps all of them until the end, since the Slave has
-//!    not flushed. If the peer is lost, all of them count as dirty again (`all`); equal hashes make the repeat cheap.
+//! 2. Its dirty bit is cleared in memory only; the durable bitmap keeps it until a checkpoint ([`super::checkpoint`]) has flushed both
+//!    copies. If the peer is lost, what no checkpoint covers counts as dirty again (`all`).
 //! 3. The end, in this order: Master flushes; Master durably notes `ending` (the peer may be current from now on);
 //!    Slave flushes and durably settles; Master durably settles. After a crash in between nobody goes on alone with
 //!    older data while the other may have newer.
 
+use super::checkpoint::Checkpoints;
 use super::persist::Ticket;
 use super::task::{Task, TaskKind};
 use super::{Copy, Direction, DiskUse, Mode};
@@ -24,8 +25,9 @@ const WINDOW: usize = 16;
 /// The source's side of a resync.
 #[derive(Debug)]
 pub struct Resync {
-    /// What was dirty at the start.
+    /// What was dirty at the start and is covered by no checkpoint.
     pub(super) all: DirtyBitmap,
+    pub(super) checkpoints: Checkpoints,
     pub(super) total: u64,
     id: u64,
     cursor: u64,
@@ -43,10 +45,11 @@ enum End {
 }
 
 impl Resync {
-    pub(super) fn new(all: DirtyBitmap, id: u64) -> Self {
+    pub(super) fn new(all: DirtyBitmap, id: u64, now_ns: u64) -> Self {
         Self {
             total: all.count(),
             all,
+            checkpoints: Checkpoints::new(now_ns),
             id,
             cursor: 0,
             in_flight: 0,
@@ -114,6 +117,9 @@ impl Copy {
 
     fn step_source(&mut self) -> bool {
         let draining = self.draining.is_some();
+        if !draining && self.is_copying() && self.step_checkpoint() {
+            return true;
+        }
         let Mode::Mirroring(Direction::Source(resync)) = &mut self.mode else {
             return false;
         };
@@ -159,6 +165,11 @@ impl Copy {
             }
             _ => false,
         }
+    }
+
+    fn is_copying(&mut self) -> bool {
+        self.source()
+            .is_some_and(|resync| resync.end == End::Copying)
     }
 
     fn set_end(&mut self, end: End) {
@@ -230,6 +241,7 @@ impl Copy {
         self.dirty.clear_chunk(chunk);
         if let Some(resync) = self.source() {
             resync.in_flight -= 1;
+            resync.checkpoints.settled(chunk);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod copies;
 mod power_on;
+mod resync;
 mod verify;
 mod watched_reads;
 mod watches;
@@ -35,6 +36,7 @@ struct Side {
     held_persists: Vec<DiskId>,
     fail_changes: bool,
     punched: usize,
+    persisted: Vec<Vec<(u64, u64)>>,
     /// How often it was told that what follows from power on is to be done.
     power_ons: usize,
     /// Does not do it.
@@ -71,6 +73,7 @@ impl Side {
             held_persists: vec![],
             fail_changes: false,
             punched: 0,
+            persisted: vec![],
             power_ons: 0,
             sleeps: false,
         }
@@ -103,7 +106,11 @@ impl Side {
             }
             DiskOp::Allocated => DiskDone::Extents(vec![]),
             DiskOp::Ranges { offset, len_bytes } => DiskDone::Ranges(vec![(offset, len_bytes)]),
-            DiskOp::Persist(_) | DiskOp::Flush => DiskDone::Done,
+            DiskOp::Persist(persist) => {
+                self.persisted.push(persist.bitmap);
+                DiskDone::Done
+            }
+            DiskOp::Flush => DiskDone::Done,
         };
         self.node.disk_done(SERIAL, id, done, NOW_NS);
     }

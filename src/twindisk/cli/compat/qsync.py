@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 
 from twindisk.api.schemas import MirrorNew, RoleChange
+from twindisk.cli.columns import progress_words
 from twindisk.cli.compat.options import Options
 from twindisk.cli.connect import run_command
 from twindisk.client import NodeClient
 from twindisk.errors import ApiError
 
 USAGE = """
-Usage: qsync -l
+Usage: qsync -l [-p]
        qsync -s <vdisk> -d <remote vdisk> -r <mirror ip> [-g <remote pool>]
        qsync -x -s <vdisk> [-f]
        qsync -s <vdisk> -m <master|slave> [-f]
@@ -27,10 +28,10 @@ def main() -> None:
 
 def run(client: NodeClient, argv: list[str]) -> None:
     """List, make or end mirrors, or switch roles."""
-    options = Options(USAGE, "lxfs:d:r:g:m:", argv)
+    options = Options(USAGE, "lpxfs:d:r:g:m:", argv)
     if "l" in options:
-        options.only("l")
-        _list(client)
+        options.only("lp")
+        _list(client, progress="p" in options)
     elif "x" in options:
         options.only("xsf")
         client.end_mirror(options.need("s", "vdisk"), force="f" in options)
@@ -51,11 +52,13 @@ def run(client: NodeClient, argv: list[str]) -> None:
         options.wrong("one of -l, -x, -m and -d is needed")
 
 
-def _list(client: NodeClient) -> None:
+def _list(client: NodeClient, *, progress: bool) -> None:
+    """``progress``: with one more column, which the described product does not have."""
     mirrors = client.mirrors()
-    print(_LINE % ("Local", "Remote", "Pool", "Dest Addr", "Role", "Status"))
+    print(_LINE % ("Local", "Remote", "Pool", "Dest Addr", "Role", "Status") + (" Progress" if progress else ""))
     for mirror in mirrors:
-        print(_LINE % (mirror.vdisk, mirror.remote, mirror.pool, mirror.peer, mirror.role, mirror.status))
+        line = _LINE % (mirror.vdisk, mirror.remote, mirror.pool, mirror.peer, mirror.role, mirror.status)
+        print(line + (f" {progress_words(mirror)}" if progress else ""))
 
 
 def _switch(client: NodeClient, options: Options) -> None:
