@@ -91,6 +91,10 @@ tutorial: build deb ## Run the tutorial and write what it printed to docs/tutori
 sim: build ## Simulate two nodes and their troubles: make sim SEEDS=n [FROM=s], make sim SEED=s for one seed's trace
 	$(BIN)/python -m twindisk.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
+.PHONY: sim-mutants
+sim-mutants: build ## Plant bugs into the core and around it, and count the seeds that the simulator needs to find each
+	PYTHONPATH=tests $(BIN)/python -m mutants
+
 .PHONY: conformance
 conformance: build deps ## Run all of libiscsi's conformance suite against a pair: each node, and both paths together
 	PYTHONPATH=tests $(BIN)/python -m conformance

@@ -23,7 +23,9 @@ def main() -> int:
         write(f"{outcome.trace}\n\nseed {outcome.seed}: {outcome.problem or 'every promise held'}\n")
         return 1 if outcome.problem else 0
     failures = ran = answered = 0
-    for outcome in run_seeds(options.first, options.seeds, mutant=options.mutant, jobs=options.jobs):
+    # Whoever wants the first failure alone does not wait for a long batch of seeds behind it.
+    batch = 10 if options.stop_after > 1 else 2
+    for outcome in run_seeds(options.first, options.seeds, mutant=options.mutant, jobs=options.jobs, batch=batch):
         ran += 1
         answered += outcome.answered
         if outcome.problem:

@@ -76,8 +76,10 @@ class Daemon:
 
     def post(self, event: ev.Event) -> None:
         """Queue an event."""
-        self._queue.append(event)
-        self._next()
+        heard = self._world.mutant.event(event)
+        if heard is not None:
+            self._queue.append(heard)
+            self._next()
 
     def _next(self) -> None:
         if self._queue and not self._busy:

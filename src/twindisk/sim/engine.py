@@ -7,8 +7,8 @@ are no more; a peer that the core gives up loses its link; the dialer tries agai
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from twindisk._native import SimNode
 from twindisk.sim.clock import MS, SECOND
+from twindisk.sim.core import sim_node
 from twindisk.sim.network import RESET, Session
 from twindisk.sim.reservations import Guarded, Unit
 
@@ -33,7 +33,7 @@ class Engine:
         self._world = machine.world
         self._report = report
         self._peer = 1 - machine.index
-        self.node = SimNode(self.now_ns, INTERVAL_NS, LEASE_NS)
+        self.node = sim_node()(self.now_ns, INTERVAL_NS, LEASE_NS)
         self.node.set_pace(*self._world.pace)
         self._link: Session | None = None
         self._dialing: Session | None = None
@@ -240,6 +240,7 @@ class Engine:
             self._world.checks.mode_seen(self._machine.index, serial)
             if report["kind"] == "verified":
                 self._world.verifier.verified(serial, told)
+            self._world.faults.told(report)
         self._machine.note("report %s", told)
         self._report(told)
 

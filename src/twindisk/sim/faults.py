@@ -1,7 +1,8 @@
-"""What goes wrong in a run, and when: drawn once at its beginning."""
+"""What goes wrong in a run, and when: drawn once at its beginning, or aimed at what the nodes have just begun."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from twindisk.brain import events as ev
 from twindisk.brain.model import CheckKind, Role, VDiskName
@@ -26,6 +27,12 @@ _WEIGHTS: Final = {
     "disk": 1,
 }
 
+_AIMED_AT: Final = {"attached", "resynced", "alone", "switching", "peer_left"}
+"""Reports of a core after which little time is left to find it in the middle of something."""
+_AIMED: Final = ("power", "power", "kill", "cut", "reset", "freeze")
+_AIMED_NS: Final = 80 * MS
+"""A fault that is aimed comes within this time."""
+
 
 class Faults:
     """The plan of one run."""
@@ -35,6 +42,8 @@ class Faults:
         self._clock = world.clock
         self._rng = world.rng
         self.end_ns = self._clock.now_ns + self._rng.randint(6, 25) * SECOND
+        self._aim = random.Random(f"{world.seed} aim")
+        self._aims = self._aim.choice([0, 0, 1, 3])
 
     def plan(self) -> None:
         """Draw the faults and put them into the clock's queue."""
@@ -48,6 +57,17 @@ class Faults:
         self._world.witness.plan(span_ns)
         if any(check.kind is CheckKind.MANUAL for check in self._world.machines[0].checks):
             self._clock.after(SECOND, self._operate)
+
+    def told(self, report: Mapping[str, Any]) -> None:
+        """Aim a fault at what a core has just begun or ended."""
+        kind = report["kind"]
+        if kind not in _AIMED_AT or (kind == "attached" and report["sync"] == "none"):
+            return
+        if self._aims > 0 and self._clock.now_ns < self.end_ns and self._aim.random() < 0.5:
+            self._aims -= 1
+            node = self._world.machines[self._aim.randrange(2)]
+            delay_ns = int(self._aim.random() ** 2 * _AIMED_NS)
+            self._clock.after(delay_ns, self._do, self._aim.choice(_AIMED), node)
 
     def heal(self) -> None:
         """End all faults: everything runs, is thawed, connected and fast."""

@@ -3,8 +3,10 @@
 Each stands for a mistake somebody could make in the core: the production code itself is never touched.
 """
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, ClassVar, Final
 
+from twindisk.brain import events as ev
 from twindisk.brain.witness import Claim
 
 Action = tuple[Any, ...]
@@ -12,6 +14,9 @@ Action = tuple[Any, ...]
 
 class Mutant:
     """No bug."""
+
+    promise: ClassVar[str] = ""
+    """The promise that the bug breaks."""
 
     def actions(self, node: int, actions: list[Action]) -> list[Action]:
         """Return the actions as they are to be carried out."""
@@ -24,6 +29,10 @@ class Mutant:
     def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a command's arguments as the core is to see them."""
         return arguments
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Return an event as the brain is to hear it; None: it never does."""
+        return event
 
     def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
         """Return what a node claims at the witness, and the attach that it judges other claims by."""
@@ -45,6 +54,8 @@ def _is_disk(action: Action, operation: str) -> bool:
 class ForgottenDirtyWords(Mutant):
     """The dirty bitmap is never made durable."""
 
+    promise = "P4"
+
     def action(self, node: int, action: Action) -> Action:
         """Forget the bitmap's words."""
         return (*action[:7], [], *action[8:]) if _is_disk(action, "persist") else action
@@ -53,6 +64,8 @@ class ForgottenDirtyWords(Mutant):
 class ForgottenActivityLog(Mutant):
     """The activity log is never made durable."""
 
+    promise = "P4"
+
     def action(self, node: int, action: Action) -> Action:
         """Forget active extents."""
         return (*action[:5], [], *action[6:]) if _is_disk(action, "persist") else action
@@ -60,6 +73,8 @@ class ForgottenActivityLog(Mutant):
 
 class UnappliedChange(Mutant):
     """One change in fifty is acknowledged without having reached node B's disk."""
+
+    promise = "P1"
 
     def __init__(self) -> None:
         self._count = 0
@@ -76,6 +91,8 @@ class UnappliedChange(Mutant):
 class SkippedFlush(Mutant):
     """Flushes return at once and do nothing."""
 
+    promise = "P1"
+
     def action(self, node: int, action: Action) -> Action:
         """Skip flushes."""
         return (*action[:3], "skip") if _is_disk(action, "flush") else action
@@ -83,6 +100,8 @@ class SkippedFlush(Mutant):
 
 class EarlyAnswer(Mutant):
     """Node B says that it applied a change before it has."""
+
+    promise = "P3"
 
     def action(self, node: int, action: Action) -> Action:
         """Have changes reported done at once and done late."""
@@ -92,6 +111,8 @@ class EarlyAnswer(Mutant):
 class IgnoredLease(Mutant):
     """Going on alone does not wait for the peer's lease."""
 
+    promise = "P2"
+
     def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Pretend that the peer was fenced."""
         return {**arguments, "fenced": True} if name == "go_alone" else arguments
@@ -99,6 +120,8 @@ class IgnoredLease(Mutant):
 
 class ForgottenOutdated(Mutant):
     """That the peer is outdated is not made durable."""
+
+    promise = "P2"
 
     def action(self, node: int, action: Action) -> Action:
         """Keep the facts of a copy that is not alone."""
@@ -111,6 +134,8 @@ class ForgottenOutdated(Mutant):
 class ForgottenRecord(Mutant):
     """The shared record is never made durable."""
 
+    promise = "P5"
+
     def action(self, node: int, action: Action) -> Action:
         """Forget the record."""
         return (*action[:8], None) if _is_disk(action, "persist") else action
@@ -118,6 +143,8 @@ class ForgottenRecord(Mutant):
 
 class IgnoredDrain(Mutant):
     """A change of the shared record does not wait for the commands that it forbids."""
+
+    promise = "P5"
 
     def action(self, node: int, action: Action) -> Action:
         """Forget that something is to end first."""
@@ -127,6 +154,8 @@ class IgnoredDrain(Mutant):
 class SparedCommands(Mutant):
     """Node B ends no commands for what is put in force."""
 
+    promise = "P5"
+
     def spares(self, node: int) -> bool:
         """Say so."""
         return node == 1
@@ -134,6 +163,8 @@ class SparedCommands(Mutant):
 
 class StaleRecord(Mutant):
     """Node B never hears of changes of the shared record."""
+
+    promise = "P5"
 
     def action(self, node: int, action: Action) -> Action:
         """Tell an empty record."""
@@ -143,6 +174,8 @@ class StaleRecord(Mutant):
 class ForgetfulWitness(Mutant):
     """The witness writes although somebody has, as a store does that does not know the condition."""
 
+    promise = "P2"
+
     def overwrites(self) -> bool:
         """Write over it."""
         return True
@@ -150,6 +183,8 @@ class ForgetfulWitness(Mutant):
 
 class EveryClaimSpent(Mutant):
     """Node B takes every claim of its peer for one of before."""
+
+    promise = "P2"
 
     def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
         """Pretend to have been attached since."""
@@ -159,9 +194,53 @@ class EveryClaimSpent(Mutant):
 class OldEpochClaimed(Mutant):
     """A claim bears the epoch before the one that its owner was attached at last."""
 
+    promise = "P2"
+
     def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
         """Claim by the attach before."""
         return Claim(mine.owner, attached_epoch - 1), attached_epoch
+
+
+class IgnoredFence(Mutant):
+    """A fence run that failed counts as one that succeeded."""
+
+    promise = "P2"
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Turn it round."""
+        return ev.FenceSucceeded(event.peer, event.run) if isinstance(event, ev.FenceFailed) else event
+
+
+class UntoldFence(Mutant):
+    """How a fence run ended is never told."""
+
+    promise = "P7"
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Keep it."""
+        return None if isinstance(event, ev.FenceFailed | ev.FenceSucceeded) else event
+
+
+class IgnoredClaim(Mutant):
+    """A claim that the peer's came before counts as won."""
+
+    promise = "P2"
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Turn it round."""
+        return ev.ClaimWon(event.vdisk, event.run) if isinstance(event, ev.ClaimLost) else event
+
+
+class OutdatedStart(Mutant):
+    """A node that starts takes its peer for outdated, whatever its own copy says."""
+
+    promise = "P2"
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Change the facts of a copy that was opened."""
+        if isinstance(event, ev.VDiskOpened) and not event.facts.base and event.facts.current:
+            return replace(event, facts=replace(event.facts, base=event.facts.current))
+        return event
 
 
 MUTANTS: Final[dict[str, type[Mutant]]] = {
@@ -180,4 +259,8 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "forgetful-witness": ForgetfulWitness,
     "every-claim-spent": EveryClaimSpent,
     "old-epoch-claimed": OldEpochClaimed,
+    "ignored-fence": IgnoredFence,
+    "untold-fence": UntoldFence,
+    "ignored-claim": IgnoredClaim,
+    "outdated-start": OutdatedStart,
 }

@@ -19,6 +19,7 @@ from twindisk.sim.initiator import PREFILL, Recorder, Worker, block_of
 from twindisk.sim.machine import Machine
 from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
+from twindisk.sim.pauses import Pauses
 from twindisk.sim.reservations import encode
 from twindisk.sim.trace import Failed, Trace
 from twindisk.sim.verifying import Verifier
@@ -82,6 +83,7 @@ class World:
         self.faults = Faults(self)
         self.verifier = Verifier(self)
         self.pace = random.Random(f"{seed} pace").choice(PACES)
+        self.pauses = Pauses(self)
         self.trace.note("**", "seed %s checks %s size %s", seed, checks, self.size_bytes)
 
     # --- names ---
@@ -215,6 +217,9 @@ class World:
             self._check_logs()
             if self.rng.random() < 0.5:
                 self._lose_both()
+        if self.pauses.wanted:
+            self._settle()
+            self.pauses.check()
 
     def _settle(self) -> None:
         """Heal everything and wait until the pair is in sync and idle."""

@@ -1,0 +1,28 @@
+"""The mirror core that the simulated nodes run: the product's, or a library of the same make with bugs planted in it."""
+
+import importlib.util
+import os
+from functools import cache
+from importlib.machinery import ExtensionFileLoader
+from typing import Final
+
+from twindisk._native import SimNode
+
+LIBRARY: Final = "TWINDISK_PLANTED_CORE"
+"""Environment variable: the path of a library to take the core from; unset: the product's own."""
+
+
+@cache
+def sim_node() -> type[SimNode]:
+    """Return the class of the cores of this process's runs."""
+    path = os.environ.get(LIBRARY)
+    if not path:
+        return SimNode
+    loader = ExtensionFileLoader("_native", path)
+    spec = importlib.util.spec_from_loader("_native", loader)
+    if spec is None:
+        raise ImportError(f"{path} is no native module")
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    node: type[SimNode] = module.SimNode
+    return node
