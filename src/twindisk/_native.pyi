@@ -95,11 +95,13 @@ class Engine:
         group_tag: int,
         peer: str | None,
         admission: Admission | None = None,
+        unbroken: int | None = None,
     ) -> CopyFacts:
         """Open a copy; initiators see the target, not ready, until a serve command.
 
         ``block_bytes``: of a logical block, 512 or 4096; the same on both nodes and whenever it is opened. ``admission`` None:
-        everyone is let in.
+        everyone is let in. ``unbroken``: the generation with which the copy was unbroken when it was last open, if this machine
+        has not lost power since.
         """
     def close_vdisk(self, name: str) -> None:
         """Stop serving, end its sessions, close the files."""
@@ -181,7 +183,7 @@ class SimNode:
     def add_peer(self, peer: int, now_ns: int) -> None:
         """Keep leases with a peer; what an earlier life may have promised it counts as promised."""
     def add_copy(self, serial: str, peer: int | None, record: dict[str, Any], now_ns: int) -> None:
-        """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``, ``shared``; ``log_extents`` limits its activity log."""
+        """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``, ``shared``, ``unbroken`` (a generation or None); ``log_extents`` limits its activity log."""
     def set_pace(self, min_bytes_per_s: int, max_bytes_per_s: int, latency_ns: int) -> None:
         """Set how fast resyncs and verifications together may go."""
     def host_read(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:

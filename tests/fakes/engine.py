@@ -232,11 +232,13 @@ class FakeEngine(FakeVerifying):
         group_tag: int,
         peer: str | None,
         admission: Admission | None = None,
+        unbroken: int | None = None,
     ) -> CopyFacts:
         self._note("open_vdisk", name)
         copy = FakeCopy.load(Path(directory))
         if copy.serial != serial or copy.size_bytes != size_bytes:
             raise EngineInvalidError("the copy has another serial or size", name)
+        copy.unbroken = unbroken == copy.current and not copy.inconsistent
         self.vdisks[name] = FakeOpen(name, copy, iqn, group_tag, peer, block_bytes)
         self.vdisks[name].admission = admission or EVERYONE
         self._exchange(name)

@@ -19,6 +19,7 @@ def record(current: int, base: int, role: str) -> dict[str, Any]:
         "active": [],
         "bitmap": [],
         "shared": b"",
+        "unbroken": None,
     }
 
 
@@ -83,3 +84,12 @@ def test_a_copy_whose_peer_told_that_it_went_on_alone_does_not_do_so_too() -> No
     pair.run(500)
     assert pair.go_alone(1) == "the facts have changed"
     assert pair.go_alone(0) is None
+
+
+def test_a_copy_opened_anew_is_unbroken_only_with_the_generation_it_was_unbroken_with() -> None:
+    whole, other, none = (dict(record(7, 0, "slave"), unbroken=at) for at in (7, 6, None))
+    target = dict(record(7, 0, "slave"), unbroken=7, inconsistent=True)
+    for stored, unbroken in ((whole, True), (other, False), (none, False), (target, False)):
+        pair = Pair(stored, record(7, 0, "master"))
+        assert pair.nodes[0].facts(SERIAL)["unbroken"] is unbroken
+        assert not pair.nodes[1].facts(SERIAL)["unbroken"]

@@ -154,6 +154,7 @@ fn any_messages(input: &mut Input<'_>) {
         active: Vec::new(),
         bitmap: Vec::new(),
         shared: SharedRecord::default(),
+        unbroken: None,
     };
     node.add_copy(spec, 0);
     node.link_up(PEER, 0);

@@ -108,4 +108,6 @@ pub struct CopySpec {
     pub bitmap: Vec<(u64, u64)>,
     /// Durable shared record.
     pub shared: SharedRecord,
+    /// The generation with which it was unbroken when its last process ended, if the machine has not lost power since.
+    pub unbroken: Option<u64>,
 }

@@ -50,7 +50,9 @@ impl Node {
     /// Open a copy; it serves nothing until commanded.
     pub fn add_copy(&mut self, spec: CopySpec, now_ns: u64) {
         let serial = spec.serial;
-        self.copies.insert(serial, Copy::new(spec));
+        let mut copy = Copy::new(spec);
+        copy.flush_before_facts();
+        self.copies.insert(serial, copy);
         self.share_pace();
         self.copy_link_state(serial, now_ns);
     }

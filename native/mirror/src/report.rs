@@ -216,8 +216,8 @@ pub struct ToldFacts {
     pub dirty: u64,
     /// Size of the VDisk in bytes.
     pub size_bytes: u64,
-    /// Open without a break since it was last equal to the peer, or Master: it holds every answered change, flushed or
-    /// not. A copy that was opened anew may have lost what was not flushed.
+    /// Without a break since it was last equal to the peer, or Master: it holds every answered change, flushed or not.
+    /// A copy whose machine lost power may lack what was not flushed; the end of a process alone is no break.
     pub unbroken: bool,
 }
 

@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// Open a copy; initiators see the target, not ready, until a serve command.
-    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, block_bytes, group_tag, peer, admission = None))]
+    #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, block_bytes, group_tag, peer, admission = None, unbroken = None))]
     #[allow(clippy::too_many_arguments)]
     fn open_vdisk<'py>(
         &self,
@@ -166,6 +166,7 @@ impl Engine {
         group_tag: u16,
         peer: Option<String>,
         admission: Option<AdmissionDict>,
+        unbroken: Option<u64>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let told = detached(py, || {
             let serial = self::serial(serial)?;
@@ -182,6 +183,7 @@ impl Engine {
                 group_tag,
                 peer,
                 admission,
+                unbroken,
             })
         })?;
         dicts::facts(py, &told)

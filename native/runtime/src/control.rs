@@ -42,6 +42,8 @@ pub struct VdiskSpec {
     pub peer: Option<String>,
     /// Which initiators are let in.
     pub admission: Admission,
+    /// The generation with which the copy was unbroken when its last process ended, if the machine has not lost power since.
+    pub unbroken: Option<u64>,
 }
 
 /// Product revision level that initiators see.
@@ -236,6 +238,7 @@ impl Engine {
             active: opened.record.active,
             bitmap,
             shared,
+            unbroken: spec.unbroken,
         };
         self.core.node.add_copy(copy, self.core.now_ns);
         self.show_state(place);

@@ -28,6 +28,7 @@ fn engine() -> Handle {
 
 fn spec(directory: &Path, peer: Option<&str>) -> VdiskSpec {
     VdiskSpec {
+        unbroken: None,
         name: "M1".to_owned(),
         directory: directory.to_owned(),
         serial: SERIAL,

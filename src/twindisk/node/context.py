@@ -19,6 +19,7 @@ from twindisk.node.loop import BrainLoop
 from twindisk.node.notices import Notices
 from twindisk.node.peer import PeerClient
 from twindisk.node.state import State
+from twindisk.node.unbroken_marks import UnbrokenMarks
 from twindisk.snmp.traps import Traps
 
 PEER_TURN_LIMIT_S = 3.0
@@ -49,6 +50,7 @@ class Node:
     notices: Notices
     traps: Traps
     log: Log
+    unbroken: UnbrokenMarks
     recv: Recv = Recv.NO_ADDRESS
     linked: set[str] = field(default_factory=set)
     """Peers the engine keeps a link with."""

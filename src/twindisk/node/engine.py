@@ -60,6 +60,7 @@ class EnginePort(Protocol):
         group_tag: int,
         peer: str | None,
         admission: Admission | None = None,
+        unbroken: int | None = None,
     ) -> CopyFacts:
         """Open a copy, not serving yet."""
         ...

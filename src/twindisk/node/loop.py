@@ -28,7 +28,7 @@ from twindisk.node.log import Log
 
 RunEffects = Callable[[Sequence[Effect]], Awaitable[list[Event]]]
 Listener = Callable[[dict[str, Any]], None]
-Afterwards = Callable[[Event], None]
+Afterwards = Callable[[Event, NodeState], None]
 
 
 def boottime_ns() -> int:
@@ -56,7 +56,7 @@ class BrainLoop:
         on_report: Listener | None = None,
         on_decided: Afterwards | None = None,
     ) -> None:
-        """``on_report`` hears of every report before it is decided, ``on_decided`` of every event after its effects."""
+        """``on_report`` hears of every report before it is decided, ``on_decided`` of every event after its effects, with the state before."""
         self._state = state
         self._engine = engine
         self._run_effects = run_effects
@@ -142,7 +142,7 @@ class BrainLoop:
             await self._wake.wait()
 
     async def _decide(self, event: Event) -> None:
-        fresh = FreshIds(secrets.token_bytes(32))
+        fresh, before = FreshIds(secrets.token_bytes(32)), self._state
         try:
             self._state, effects = decide(self._state, event, boottime_ns(), fresh)
         except Exception:  # noqa: BLE001 - see below
@@ -153,4 +153,4 @@ class BrainLoop:
         follow_ups = await self._run_effects(effects)
         self._queue.extendleft(_Waiting(follow_up) for follow_up in reversed(follow_ups))
         if self._on_decided is not None:
-            self._on_decided(event)
+            self._on_decided(event, before)

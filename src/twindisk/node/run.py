@@ -21,7 +21,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Settings
 from twindisk.config import NodeConfig, Portal
 from twindisk.errors import EngineError
-from twindisk.node import access, checks, discovery, disks, vdisks, verifying
+from twindisk.node import access, checks, discovery, disks, unbroken, vdisks, verifying
 from twindisk.node.answers import Answers
 from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.context import Node
@@ -38,6 +38,7 @@ from twindisk.node.pool_watch import PoolWatch
 from twindisk.node.reload import make_traps, set_pace
 from twindisk.node.state import State
 from twindisk.node.timers import Timers
+from twindisk.node.unbroken_marks import BOOT_ID, UnbrokenMarks
 from twindisk.node.verifying import VerifySchedule
 from twindisk.node.web import WebServer, listen_unix
 
@@ -114,6 +115,7 @@ class RunningNode:
             notices=notices,
             traps=traps,
             log=log,
+            unbroken=UnbrokenMarks(config.state_dir / "unbroken", BOOT_ID.read_text("ascii").strip()),
         )
         self._operators = WebServer(lambda: operator_app(self.node))
         self._peer_door = WebServer(lambda: peer_app(self.node, config.secret or b""))
@@ -191,8 +193,9 @@ class RunningNode:
             await asyncio.sleep(PORTAL_RETRY_S)
             missing = [portal for portal in missing if not await self._open_portal(*portal)]
 
-    def _on_decided(self, event: ev.Event) -> None:
-        """Let the two nodes tell each other what must be alike on both."""
+    def _on_decided(self, event: ev.Event, before: NodeState) -> None:
+        """Let the two nodes tell each other what must be alike on both, and keep in mind which copies are unbroken."""
+        unbroken.follow(self.node, before)
         if isinstance(event, ev.Attached) and event.role is Role.SLAVE:
             access.settle(self.node, event.vdisk)
         elif isinstance(event, ev.PeerUp | ev.ChecksChanged):

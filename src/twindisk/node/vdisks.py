@@ -222,6 +222,7 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
             group_tag=vdisk.group_tag,
             peer=None if waits else peer,
             admission=vdisk.admission.for_engine(),
+            unbroken=node.unbroken.generation(vdisk.serial),
         )
         await asyncio.to_thread(node.engine.set_access, vdisk.name, access=vdisk.access.value)
         node.broken.pop(vdisk.name, None)

@@ -80,11 +80,16 @@ class Checks:
             other_whole = self._whole(1 - node, serial) and not other_outdated
             if power and not other_whole:
                 self._split(serial)
-            elif (1 - node, serial) in self._power_lost and not power:
-                # The last copy that held everything goes too: a second failure.
+            elif (1 - node, serial) in self._power_lost and not power and self._unmarked(node, serial):
+                # The last copy that held everything goes too, before the daemon has noted that it does: a second failure.
                 self._split(serial)
             if power:
                 self._power_lost.add((node, serial))
+
+    def _unmarked(self, node: int, serial: str) -> bool:
+        machine = self._world.machines[node]
+        generation: int = machine.disks[serial].record.facts["current"]
+        return machine.unbroken.get(serial) != generation
 
     def _whole(self, node: int, serial: str) -> bool:
         daemon, disk = self._world.machines[node].daemon, self._world.machines[node].disks[serial]

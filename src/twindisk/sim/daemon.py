@@ -14,6 +14,7 @@ from twindisk.brain.checks import ruling_rule
 from twindisk.brain.invariants import broken_invariants
 from twindisk.brain.model import Check, CheckKind, CopyFacts, Link, PeerAddress, Role, Settings, VDiskName
 from twindisk.brain.reports import copy_facts, event_from_report
+from twindisk.brain.wholeness import is_whole, to_forget, to_remember
 from twindisk.sim.clock import MS, SECOND
 from twindisk.sim.engine import Engine
 from twindisk.sim.trace import Failed
@@ -94,6 +95,7 @@ class Daemon:
         before = self.state
         self.state, effects = decide(self.state, event, self._world.clock.now_ns, fresh)
         self._note(event, before, effects)
+        self._mark_unbroken(before)
         broken = broken_invariants(self.state)
         if broken:
             raise Failed("brain", f"{self._machine.name}: {broken}")
@@ -108,6 +110,19 @@ class Daemon:
         self._queue.extendleft(reversed(follow_ups))
         self._busy = False
         self._next()
+
+    def _mark_unbroken(self, before: NodeState) -> None:
+        """Keep the marks of unbroken copies, as the daemon does: cleared at once, set a little later."""
+        names = {name: serial for serial, name in self._world.vdisks.items()}
+        for name in to_forget(before, self.state):
+            self._machine.unbroken.pop(names[name], None)
+        for name in to_remember(before, self.state):
+            self._machine.later(2 * MS, self._remember_unbroken, name, names[name])
+
+    def _remember_unbroken(self, name: VDiskName, serial: str) -> None:
+        facts = self.engine.node.facts(serial)
+        if facts["unbroken"] and is_whole(self.state, name):
+            self._machine.unbroken[serial] = facts["current"]
 
     def check_again(self) -> None:
         """Take over what an operator changed."""

@@ -59,6 +59,7 @@ class Engine:
         record["size_bytes"] = self._world.size_bytes
         record["log_extents"] = self._world.log_extents
         record["shared"] = stored.shared
+        record["unbroken"] = self._machine.unbroken.get(serial)
         self.units[serial] = Unit(self, serial)
         self.node.add_copy(serial, self._peer if mirrored else None, record, self.now_ns)
         self._carry_out()

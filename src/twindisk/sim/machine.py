@@ -36,6 +36,8 @@ class Machine:
         self.daemon: Daemon | None = None
         self.broken = False
         """A disk of this machine failed: the process must be started anew on a good one."""
+        self.unbroken: dict[str, int] = {}
+        """Generations with which copies were unbroken; outlives the process, not a loss of power."""
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._dangling = False
 
@@ -118,6 +120,7 @@ class Machine:
         self._end()
         self.powered = False
         self._dangling = True
+        self.unbroken.clear()
         for disk in self.disks.values():
             disk.power_loss()
         self.world.network.power_lost(self.index)

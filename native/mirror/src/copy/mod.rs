@@ -126,6 +126,7 @@ impl Copy {
             let suspect = spec.active.iter().map(|&extent| (extent, u64::MAX));
             spec.bitmap.iter().copied().chain(suspect).collect()
         };
+        let unbroken = spec.unbroken == Some(spec.facts.current) && !spec.facts.inconsistent;
         Self {
             serial: spec.serial,
             size_bytes: spec.size_bytes,
@@ -166,7 +167,7 @@ impl Copy {
             last_change_ns: 0,
             lease_over: false,
             peer_faulty: false,
-            unbroken: false,
+            unbroken,
             counters: status::Counters::default(),
             out: Vec::new(),
         }
@@ -387,12 +388,18 @@ impl Copy {
                 self.report(Report::Held {
                     peer_outdated: self.facts.peer_outdated(),
                 });
-                if !self.unflushed {
-                    self.unflushed = true;
-                    self.disk_op(DiskUse::HeldFlush, DiskOp::Flush);
-                }
+                self.flush_before_facts();
             }
             _ => {}
+        }
+    }
+
+    /// Tell the peer no facts before what this copy has is durable: the process before may have left it to the kernel, and a peer
+    /// that takes this copy for its source gives its own up.
+    pub(crate) fn flush_before_facts(&mut self) {
+        if self.peer.is_some() && !self.unflushed {
+            self.unflushed = true;
+            self.disk_op(DiskUse::HeldFlush, DiskOp::Flush);
         }
     }
 

@@ -62,6 +62,7 @@ impl Side {
             active: vec![],
             bitmap: vec![],
             shared: SharedRecord::default(),
+            unbroken: None,
         };
         node.add_copy(spec, 0);
         Self {

@@ -93,6 +93,7 @@ impl SimNode {
             active: get(record, "active")?,
             bitmap: get(record, "bitmap")?,
             shared: shared_from(record)?,
+            unbroken: get(record, "unbroken")?,
         };
         let serial = spec.serial;
         self.node.add_copy(spec, now_ns);

@@ -261,6 +261,7 @@ impl Stand {
 
 fn spec(directory: &Path) -> VdiskSpec {
     VdiskSpec {
+        unbroken: None,
         name: "M1".to_owned(),
         directory: directory.to_owned(),
         serial: SERIAL,
