@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -82,6 +83,37 @@ async def test_abort_task_set_concerns_nobody_else(sessions: dict[str, RawSessio
         if name != "A":
             assert (await session.answer())[:3] == (RESPONSE, tag, GOOD), name
         assert await session.attentions() == [], name
+
+
+async def reserve_out(session: RawSession, action: int, key: int, action_key: int) -> None:
+    """PERSISTENT RESERVE OUT, past unit attentions."""
+    await session.attentions()
+    tag = session.command(struct.pack(">BB3xI", 0x5F, action, 24), flags=0xA0, expected_bytes=24)
+    opcode, _, _, asked = await session.answer()
+    assert opcode == ASKED_FOR_DATA
+    session.data_out(asked, struct.pack(">QQ8x", key, action_key))
+    assert (await session.answer())[:3] == (RESPONSE, tag, GOOD)
+
+
+@pytest.mark.parametrize("victim", ["A", "C"])
+async def test_preempt_and_abort_ends_what_lacks_data_whatever_is_allowed_afterwards(
+    sessions: dict[str, RawSession], victim: str
+) -> None:
+    register_and_ignore, preempt_and_abort = 6, 5
+    stuck_one, other = sessions[victim], sessions["B"]
+    await reserve_out(stuck_one, register_and_ignore, 0, 1)
+    await reserve_out(other, register_and_ignore, 0, 2)
+    before = await other.read(14)
+    # The first one could end with the unit attention that says so, and tell nothing.
+    stuck = [await stuck_write(stuck_one, 14) for _ in range(2)]
+    await reserve_out(other, preempt_and_abort, 2, 1)
+    await reserve_out(other, register_and_ignore, 0, 0)
+    for tag, _ in stuck:
+        assert (await stuck_one.answer())[:3] == (RESPONSE, tag, TASK_ABORTED)
+    for _, asked in stuck:
+        stuck_one.data_out(asked, NEW)
+    assert await stuck_one.attentions() == [(0x2A, 0x05)]
+    assert await other.read(14) == before, "the data came too late"
 
 
 @pytest.mark.parametrize("asker", ["A", "C"])

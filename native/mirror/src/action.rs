@@ -44,6 +44,8 @@ pub enum Action {
         /// What follows from power on is still to be done, and then [`crate::Node::power_on_done`] to be called: no copy that serves has
         /// served before in its process, or those that have never came to that. Said each time until then.
         power_on: bool,
+        /// The peer has gone on without this copy: what the record was in between was never told.
+        absent: bool,
     },
     /// It is a host's turn to change the shared record: call [`crate::Node::turn_computed`] at once.
     Turn {

@@ -199,6 +199,11 @@ pub enum HostResult {
     },
     /// The change was made or not, and whoever repeats it may meet what it made: not to be repeated without a look.
     Unknown,
+    /// The peer has served without this copy meanwhile: what was asked for is not begun any more. Nothing is promised about what was
+    /// begun before; it may be asked for again.
+    Overtaken,
+    /// The shared record would become too long; nothing was changed.
+    NoRoom,
     /// Not served here; nothing is promised about a change that was asked for.
     NotReady(NotReady),
 }

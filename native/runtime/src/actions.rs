@@ -1,6 +1,6 @@
 //! Carrying out what the mirror core asks for, until it asks for nothing more.
 
-use twindisk_mirror::{Action, HostId, HostResult, Report, Role, Serial};
+use twindisk_mirror::{Action, HostId, HostOp, HostResult, Report, Role, Serial};
 use twindisk_scsi::{PeerGroup, Response, is_sanitize};
 
 use crate::access::Shown;
@@ -37,8 +37,9 @@ impl Engine {
                         bytes,
                         drain,
                         power_on,
+                        absent,
                     } => {
-                        self.record(serial, id, &bytes, drain);
+                        self.record(serial, id, &bytes, drain, absent);
                         if power_on {
                             self.tend_power_on(serial);
                         }
@@ -80,6 +81,13 @@ impl Engine {
             && is_sanitize(&request.cdb)
         {
             return self.keep_sanitize(host);
+        }
+        if let Work::Reset(reset) = &request.work
+            && result == HostResult::Overtaken
+        {
+            // It ends what is there when it is done; later is as good.
+            let op = HostOp::Turn { tag: reset.tag };
+            return self.core.node.host(serial, host, op, self.core.now_ns);
         }
         let answer = std::mem::take(&mut request.answer);
         if result == HostResult::Done {

@@ -130,9 +130,12 @@ impl Answer {
                 Response::check(Sense::miscompare(u32::try_from(offset).unwrap_or(u32::MAX)))
             }
             HostResult::Unknown => Response::check(Sense::OUTCOME_UNKNOWN),
-            HostResult::NotReady(_) if self.once && self.begun => {
+            HostResult::NotReady(_) | HostResult::Overtaken if self.once && self.begun => {
                 Response::check(Sense::OUTCOME_UNKNOWN)
             }
+            // The initiator knows what has become of its rights, and of what it wrote, when it sends it again.
+            HostResult::Overtaken => Response::busy(),
+            HostResult::NoRoom => Response::check(Sense::NO_RESOURCES),
             HostResult::NotReady(state) => Response::not_serving(state_of(state)),
         };
         match self.asked_bytes {

@@ -174,6 +174,21 @@ impl Engine {
         }
     }
 
+    /// End the commands that lack data of those sessions of a VDisk that lost their registration by PREEMPT AND ABORT.
+    pub(crate) fn end_unreported_of(&mut self, place: usize, aborted: &[NexusId]) {
+        if aborted.is_empty() {
+            return;
+        }
+        for endpoint in self.sessions_of(place) {
+            if let Some(session) = self.session_mut(endpoint)
+                && aborted.contains(&session.nexus)
+            {
+                session.connection.abort_unreported();
+                self.mark_dirty(endpoint);
+            }
+        }
+    }
+
     /// A request has come to its end.
     pub(crate) fn finish_reset(&mut self, request: &Request, reset: &Reset, status: Status) {
         let done = status == Status::Good;

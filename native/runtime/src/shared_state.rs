@@ -39,7 +39,15 @@ pub(crate) struct Drain {
 
 impl Engine {
     /// The mirror core's word: this is the state of both nodes.
-    pub(crate) fn record(&mut self, serial: Serial, record: u64, bytes: &Bytes, drain: bool) {
+    /// `absent`: there may have been others since the latest that was told.
+    pub(crate) fn record(
+        &mut self,
+        serial: Serial,
+        record: u64,
+        bytes: &Bytes,
+        drain: bool,
+        absent: bool,
+    ) {
         let Some(&place) = self.core.places.get(&serial) else {
             return;
         };
@@ -47,12 +55,17 @@ impl Engine {
         let with_peer = copy.is_some_and(|copy| matches!(copy.standing(), Standing::Mirroring(_)));
         let unit = &mut self.core.vdisks[place].unit;
         unit.set_with_peer(with_peer);
-        let in_force = unit.set_state(bytes);
+        let in_force = if absent {
+            unit.catch_up(bytes)
+        } else {
+            unit.set_state(bytes)
+        };
         self.release_lost(place);
         let asker = self.asker(place);
         if in_force.ends_all {
             self.end_sessions_commands(place, asker, in_force.ends_sessions);
         }
+        self.end_unreported_of(place, &in_force.aborted);
         let mut left = self.take_drain(serial);
         for id in self.core.requests.ids(|request| request.vdisk == place) {
             let request = self.core.requests.get(id);

@@ -234,6 +234,9 @@ impl Transfer {
             (_, HostResult::NotReady(why)) if at == self.own && self.may_be_repeated() => {
                 return Err(Response::not_serving(state_of(why)));
             }
+            (_, HostResult::Overtaken) if at == self.own && self.may_be_repeated() => {
+                return Err(Response::busy());
+            }
             (_, HostResult::Unknown) => return Err(Response::check(Sense::OUTCOME_UNKNOWN)),
             _ => return Err(Response::check(Sense::NOT_REACHABLE)),
         }

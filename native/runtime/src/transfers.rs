@@ -306,7 +306,8 @@ impl Engine {
                 continue;
             };
             let at = transfer.at();
-            let refused = if transfer.own() == serial && is_ended(request, in_force, asker) {
+            let is_own = transfer.own() == serial;
+            let refused = if in_force.absent || is_own && is_ended(request, in_force, asker) {
                 Some(Response::task_aborted())
             } else {
                 self.core.copy_forbidden(request, transfer)

@@ -44,9 +44,10 @@ impl UnitReservation {
         }
     }
 
-    /// Held by somebody else, or by nobody.
+    /// Held by somebody else, or by nobody. Whoever gets it has heard that it had lost it before.
     pub(crate) fn held_by(self, holder: Option<Holder>) -> Self {
-        Self { holder, ..self }
+        let lost_by = self.lost_by.filter(|lost_by| Some(*lost_by) != holder);
+        Self { holder, lost_by }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Rules
 //! 1. A change is computed from the state in force by whoever has the turn, and is in force nowhere before both nodes hold it.
 //! 2. Each node tells its own initiators what changed, when it puts the change in force.
+//! 3. A node that was absent sees what several changes came to. Whoever lost a right in between is told and its commands end, since what
+//!    followed may let them in again.
 
 use bytes::Bytes;
 
@@ -26,8 +28,11 @@ pub struct InForce {
     pub ends_all: bool,
     /// The sessions end too, all of them.
     pub ends_sessions: bool,
-    /// Those of these sessions end: they lost their registration by PREEMPT AND ABORT.
+    /// Those of these sessions end: they lost their registration by PREEMPT AND ABORT, or lost their registration or the reservation of
+    /// the logical unit while this node was absent.
     pub aborted: Vec<NexusId>,
+    /// This node was absent.
+    pub absent: bool,
     /// The medium must not be altered any more.
     pub protects: bool,
     /// Writes that are not answered yet are to be durable first.
@@ -207,16 +212,29 @@ impl LogicalUnit {
     /// Put a state in force, and let the sessions hear of it that it concerns. Bytes that cannot be read forbid everything that a
     /// state can forbid.
     pub fn set_state(&mut self, bytes: &[u8]) -> InForce {
+        self.put_in_force(bytes, false)
+    }
+
+    /// The same when this node was absent, so that there may have been other states in between.
+    pub fn catch_up(&mut self, bytes: &[u8]) -> InForce {
+        self.put_in_force(bytes, true)
+    }
+
+    fn put_in_force(&mut self, bytes: &[u8], absent: bool) -> InForce {
         let Ok(after) = UnitState::decode(bytes) else {
             self.state_unreadable = true;
-            return InForce::default();
+            return InForce {
+                absent,
+                ..InForce::default()
+            };
         };
         self.state_unreadable = false;
         let before = std::mem::replace(&mut self.state, after);
         let (old, new) = (before.modes.current, self.state.modes.current);
         let (resets_before, resets) = (before.resets, self.state.resets);
         self.tell_modes(before.modes);
-        self.tell_lost_reservation(before.unit_reservation);
+        let mut aborted = self.tell_reservations(&before.reservations, absent);
+        aborted.extend(self.tell_lost_reservation(before.unit_reservation, absent));
         if resets_before.resets != resets.resets {
             self.attentions.raise(Attention::Reset, None);
             self.copies.reset();
@@ -224,36 +242,40 @@ impl LogicalUnit {
         InForce {
             ends_all: resets_before.clears != resets.clears,
             ends_sessions: resets_before.drops != resets.drops,
-            aborted: self.tell_reservations(&before.reservations),
+            aborted,
+            absent,
             protects: new.write_protect() && !old.write_protect(),
             writes_through: old.write_cache() && !new.write_cache(),
         }
     }
 
     /// Tell of changed reservations; the sessions whose commands end with their registration.
-    fn tell_reservations(&mut self, before: &Table) -> Vec<NexusId> {
+    fn tell_reservations(&mut self, before: &Table, absent: bool) -> Vec<NexusId> {
         let after = &self.state.reservations;
-        for (nexus, attention) in attentions(before, after) {
+        for (nexus, attention) in attentions(before, after, absent) {
             for id in self.nexuses.ids_of(&nexus) {
                 self.attentions.raise_for(id, attention);
             }
         }
-        let aborted = aborted(before, after).into_iter();
+        let aborted = aborted(before, after, absent).into_iter();
         aborted
             .flat_map(|nexus| self.nexuses.ids_of(nexus))
             .collect()
     }
 
-    /// A session that thinks that it holds the reservation of the logical unit hears that it has lost it.
-    fn tell_lost_reservation(&mut self, before: UnitReservation) {
-        let lost_by = self.state.unit_reservation.lost_by;
-        if let Some(holder) = lost_by
-            && lost_by != before.lost_by
-            && self.nexuses.is_open(holder.session)
-        {
-            self.attentions
-                .raise_for(holder.session, Attention::NexusLoss);
-        }
+    /// A session of this node that thinks that it holds the reservation of the logical unit hears that it has lost it; that session.
+    fn tell_lost_reservation(&mut self, before: UnitReservation, absent: bool) -> Option<NexusId> {
+        let after = self.state.unit_reservation;
+        let taken = |holder| {
+            // Whoever gives it back, or is reset, knows.
+            absent || after.holder.is_some() || after.lost_by == Some(holder)
+        };
+        let loser = before.holder.filter(|holder| {
+            after.holder != Some(*holder) && taken(*holder) && self.nexuses.is_open(holder.session)
+        })?;
+        self.attentions
+            .raise_for(loser.session, Attention::NexusLoss);
+        Some(loser.session)
     }
 
     fn tell_modes(&mut self, before: Modes) {

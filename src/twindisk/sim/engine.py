@@ -22,7 +22,8 @@ SILENCE_NS: Final = 2 * SECOND
 OPEN_NS: Final = 3 * SECOND
 
 Reply = Callable[[str, Any], None]
-"""Takes how a host's command ended: ``data`` with bytes, ``done``, ``miscompare``, ``unknown``, or ``not-ready`` with the state."""
+"""Takes how a host's command ended: ``data`` with bytes, ``done``, ``miscompare``, ``unknown``, ``overtaken``, ``no-room``, or
+``not-ready`` with the state."""
 
 
 class Engine:
@@ -274,7 +275,7 @@ class Engine:
             self.units[serial].answered(number)
         reply = self._replies.pop(number, None)
         # That an outcome is unknown says nothing about the data.
-        if how not in {"not-ready", "unknown"}:
+        if how not in {"not-ready", "unknown", "overtaken"}:
             self._world.checks.answered(self._machine.index, serial)
         if reply is not None:
             reply(how, what)

@@ -233,7 +233,7 @@ class Worker:
         if how == "not-ready":
             self.failed(attempt, f"not ready: {what}")
             return
-        if how in {"unknown", "aborted"}:
+        if how in {"unknown", "aborted", "overtaken"}:
             self.failed(attempt, how)
             return
         attempt.over = True

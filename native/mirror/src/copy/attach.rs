@@ -342,6 +342,8 @@ impl Copy {
         });
         if plan.role == Role::Slave {
             if peer_went_on {
+                self.shared.absent = true;
+                self.recall_turns();
                 self.refuse_overtaken();
             }
             self.forget_begun();

@@ -320,7 +320,7 @@ impl Copy {
             // Both copies have the change and it is unlocked: from here on others may change the range, so that only
             // the flush may start afresh.
             if let Some(entry) = self.hosts.get_mut(&host) {
-                if !entry.may_have_compared() {
+                if !entry.may_have_counted() {
                     entry.progress = Progress::Fresh;
                 }
                 entry.op = HostOp::Flush;

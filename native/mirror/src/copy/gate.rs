@@ -31,6 +31,7 @@ pub enum Then {
 impl Copy {
     /// The mode lets commands go on: see to the record first.
     pub(super) fn close_gate(&mut self, then: Then) {
+        self.recall_turns();
         self.shared.gate = Some(Gate {
             then,
             forcing: None,

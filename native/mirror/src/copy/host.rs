@@ -24,22 +24,17 @@ impl Copy {
 
     fn follow(&mut self, id: HostId, fate: Fate) {
         match fate {
-            Fate::Refuse(why) => self.refuse(id, why),
+            Fate::Refuse(why) => self.refuse(id, HostResult::NotReady(why)),
             Fate::Hold => self.held.push_back(id),
             Fate::Start => self.start(id),
         }
     }
 
-    /// Answer that a command is not served here. Of a comparison that may have counted the initiator must not think that it
-    /// can be repeated: it would meet its own bytes.
-    pub(super) fn refuse(&mut self, id: HostId, why: NotReady) {
-        let unknown = self.hosts.get(&id).is_some_and(Host::may_have_compared);
-        let result = if unknown {
-            HostResult::Unknown
-        } else {
-            HostResult::NotReady(why)
-        };
-        self.complete(id, result);
+    /// Answer that a command is not served. Of one that may have counted the initiator must not think that it can be repeated: a
+    /// comparison would meet its own bytes, a change of the record would be made twice.
+    pub(super) fn refuse(&mut self, id: HostId, result: HostResult) {
+        let unknown = self.hosts.get(&id).is_some_and(Host::may_have_counted);
+        self.complete(id, if unknown { HostResult::Unknown } else { result });
     }
 
     /// `afresh`: a change that was held before the copies attached.
@@ -201,24 +196,6 @@ impl Copy {
         }
         self.hosts.remove(&host);
         self.held.retain(|held| *held != host);
-    }
-
-    /// Slave of a peer that has answered hosts meanwhile: refuse the changes that it may have known of. It may have served
-    /// what they wrote, and newer changes since, which they must not overwrite.
-    pub(super) fn refuse_overtaken(&mut self) {
-        let known = |host: &Host| {
-            !matches!(host.op, HostOp::Flush)
-                && (host.begun || !matches!(host.progress, Progress::Fresh))
-        };
-        let mut overtaken: Vec<_> = (self.hosts.iter())
-            .filter(|(_, host)| known(host))
-            .map(|(&id, host)| (host.order, id))
-            .collect();
-        overtaken.sort_unstable();
-        for (_, id) in overtaken {
-            self.held.retain(|held| *held != id);
-            self.refuse(id, NotReady::Standby);
-        }
     }
 
     /// This copy is a Slave from here on: what it had begun as Master is the new Master's to order, so that what nobody waits for

@@ -22,6 +22,7 @@ mod failure;
 mod flush;
 mod gate;
 mod host;
+mod interrupted;
 mod leave;
 mod mode;
 mod pace;

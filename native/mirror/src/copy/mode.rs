@@ -63,7 +63,7 @@ pub enum DiskUse {
     Stale,
 }
 
-/// How far a change or an update of a host has come, over all attempts.
+/// How far a host's command has come, over all attempts.
 #[derive(Debug)]
 pub enum Progress {
     /// The Master was not asked, and nothing was compared.
@@ -72,6 +72,10 @@ pub enum Progress {
     Asked,
     /// The update has become this change, which may be applied already.
     Resolved(Change),
+    /// A change of the record was computed from this version of it, and may be made.
+    Computed { from: u64 },
+    /// The same, and the record that counts says that it was made.
+    Made { from: u64 },
 }
 
 /// A host's command that is not answered yet.
@@ -81,7 +85,7 @@ pub struct Host {
     pub order: u64,
     /// What it asks for.
     pub op: HostOp,
-    /// How far an update has come.
+    /// How far it has come.
     pub progress: Progress,
     /// A change that this copy orders itself, and that the peer's hosts may have read since. Stays over all attempts, until
     /// this copy is a Slave.
@@ -91,9 +95,11 @@ pub struct Host {
 }
 
 impl Host {
-    /// True for a COMPARE AND WRITE whose comparison may have been made, here or at the Master.
-    pub fn may_have_compared(&self) -> bool {
+    /// True for a COMPARE AND WRITE whose comparison may have been made, and for a change of the record that may have been made,
+    /// here or at the Master.
+    pub fn may_have_counted(&self) -> bool {
         match &self.op {
+            HostOp::Turn { .. } => !matches!(self.progress, Progress::Fresh),
             HostOp::Update {
                 update:
                     Update {

@@ -11,9 +11,10 @@
 //!    and in force on both before it is answered. So nobody sees a version that the loss of a node could undo.
 //! 3. A version is in force once the caller, told by [`Action::Record`], has said `record_taken`. While the Slave
 //!    has a version in force that the Master has not yet, the Master answers no question about the record ([`HostOp::Settle`]).
-//! 4. A change that was interrupted starts afresh like any command; its tag tells whether it was made already. Then both nodes
-//!    put it in force once more, because what it ended may have started afresh too.
-//! 5. A Slave in its turn answers at once, without a disk or a host; so the turn cannot be stuck.
+//! 4. A change that was interrupted starts afresh like any command, unless it was made already ([`super::interrupted`]). Then both
+//!    nodes put it in force once more, because what it ended may have started afresh too.
+//! 5. A Slave in its turn answers at once, without a disk or a host; so the turn cannot be stuck. A change that would make the
+//!    record too long is none, and its command ends with that.
 
 use std::collections::VecDeque;
 
@@ -24,8 +25,8 @@ use super::{Copy, Mode, Surroundings};
 use crate::action::Action;
 use crate::ids::HostId;
 use crate::message::Body;
-use crate::ops::{HostOp, HostResult, RecordChange};
-use crate::shared_record::SharedRecord;
+use crate::ops::{HostResult, RecordChange};
+use crate::shared_record::{RECORD_MAX_BYTES, SharedRecord};
 
 /// The record and who changes it.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Shared {
     /// The caller has done what follows from power on, or the peer's has, with which this copy has attached since. Stays as long as
     /// the copy is open.
     pub(super) power_on_done: bool,
+    /// The peer has gone on without this copy, and the caller has not been told a record since.
+    pub(super) absent: bool,
     /// Commands are held until the record is in force.
     pub(super) gate: Option<Gate>,
     /// Single, alone, Master: who changes the record.
@@ -100,17 +103,6 @@ impl Shared {
 }
 
 impl Copy {
-    /// True for a command that has not begun: if it is cancelled now, it never takes effect.
-    #[must_use]
-    pub fn can_withdraw(&self, host: HostId) -> bool {
-        let sent = |task: &Task| matches!(task.kind, TaskKind::HostTurn { host: of, sent: true, .. } if of == host);
-        self.hosts.get(&host).is_some_and(|entry| match entry.op {
-            HostOp::Settle | HostOp::Watch(_) => true,
-            HostOp::Turn { tag } => !self.shared.record.has(tag) && !self.tasks.values().any(sent),
-            _ => !entry.begun && !entry.may_have_compared() && self.held.contains(&host),
-        })
-    }
-
     /// See [`crate::Node::turn_computed`].
     pub fn computed(
         &mut self,
@@ -165,6 +157,7 @@ impl Copy {
             bytes: self.shared.record.bytes().clone(),
             drain,
             power_on: !self.shared.power_on_done,
+            absent: std::mem::take(&mut self.shared.absent),
         });
         for host in std::mem::take(&mut self.shared.settling) {
             self.complete(host, HostResult::Done);
@@ -188,7 +181,6 @@ impl Copy {
             host,
             tag,
             computing: false,
-            sent: false,
         };
         let id = self.add_task(0, 0, kind);
         if matches!(self.mode, Mode::Mirroring(_)) && !self.is_master() {
@@ -259,7 +251,7 @@ impl Copy {
         match self.tasks.get(&task).map(|task| &task.kind) {
             Some(&TaskKind::PeerTurn { peer_id }) => self.say(peer_id, Body::RecordTurn),
             // Made before it was interrupted: once more to both nodes, unchanged. What it ended may not have ended yet.
-            Some(TaskKind::HostTurn { tag, .. }) if self.shared.record.has(*tag) => {
+            Some(&TaskKind::HostTurn { host, .. }) if self.was_made(host) => {
                 stage = Stage::Saving;
                 drain = true;
             }
@@ -297,18 +289,17 @@ impl Copy {
         let Some((&id, task)) = self.tasks.iter_mut().find(|(_, task)| own(task)) else {
             return false;
         };
-        let TaskKind::HostTurn {
-            tag,
-            computing,
-            sent,
-            ..
-        } = &mut task.kind
-        else {
+        let TaskKind::HostTurn { tag, computing, .. } = &mut task.kind else {
             return false;
         };
         *computing = false;
-        *sent = change.is_some();
         let tag = *tag;
+        let too_long = |change: &RecordChange| change.bytes.len() > RECORD_MAX_BYTES;
+        let no_room = change.as_ref().is_some_and(too_long);
+        let change = change.filter(|change| !too_long(change));
+        if change.is_some() {
+            self.note_computed(host);
+        }
         let at_master = self.shared.turn.is_some_and(|turn| turn.task == id);
         match change {
             Some(change) if at_master => self.advance(tag, change),
@@ -322,7 +313,11 @@ impl Copy {
                     self.say(id, Body::RecordPass);
                 }
                 self.finish(id);
-                self.hosts.remove(&host);
+                if no_room {
+                    self.complete(host, HostResult::NoRoom);
+                } else {
+                    self.hosts.remove(&host);
+                }
             }
         }
         true
@@ -387,12 +382,8 @@ impl Copy {
         }
     }
 
-    /// The session of a host that waits for the turn or has it is gone; false: it does neither. What has been computed is
-    /// carried through.
-    pub(super) fn withdraw_turn(&mut self, host: HostId, task: u64) -> bool {
-        let Some(TaskKind::HostTurn { .. }) = self.tasks.get(&task).map(|task| &task.kind) else {
-            return false;
-        };
+    /// Nobody waits any more for a change that is not computed yet.
+    pub(super) fn leave_line(&mut self, task: u64) {
         let waits = self.shared.waiting.contains(&task);
         let computing = |turn: Turn| turn.task == task && turn.stage == Stage::Computing;
         if waits || self.shared.turn.is_some_and(computing) {
@@ -400,9 +391,6 @@ impl Copy {
             self.shared.turn = self.shared.turn.filter(|turn| turn.task != task);
             self.finish(task);
         }
-        // A Slave's task stays until the Master has answered it.
-        self.hosts.remove(&host);
-        true
     }
 
     /// The host asks no more.
@@ -454,9 +442,7 @@ impl Copy {
         let host = asked.map(|(host, _)| host);
         match body {
             Body::RecordTurn => match asked {
-                Some((host, tag))
-                    if self.hosts.contains_key(&host) && self.shared.record.has(tag) =>
-                {
+                Some((host, tag)) if self.was_made(host) => {
                     // Made before it was interrupted; what it ended may not have ended yet.
                     let bytes = self.shared.record.bytes().clone();
                     let drain = true;

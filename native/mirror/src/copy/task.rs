@@ -63,12 +63,11 @@ pub enum TaskKind {
     PeerApply { peer_id: u64, change: Change },
     /// Master: a read that the Slave cannot do itself.
     PeerRead { peer_id: u64 },
-    /// A host changes the shared record; `computing`: its caller was asked for the change; `sent`: it came to one.
+    /// A host changes the shared record; `computing`: its caller was asked for the change.
     HostTurn {
         host: HostId,
         tag: u64,
         computing: bool,
-        sent: bool,
     },
     /// Master: a host of the Slave's changes the shared record.
     PeerTurn { peer_id: u64 },

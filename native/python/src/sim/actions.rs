@@ -74,6 +74,12 @@ pub fn action<'py>(py: Python<'py>, node: &Node, action: Action) -> PyResult<Bou
                 HostResult::Unknown => {
                     ("complete", serial, host.0, "unknown", py.None()).into_pyobject(py)
                 }
+                HostResult::Overtaken => {
+                    ("complete", serial, host.0, "overtaken", py.None()).into_pyobject(py)
+                }
+                HostResult::NoRoom => {
+                    ("complete", serial, host.0, "no-room", py.None()).into_pyobject(py)
+                }
                 HostResult::NotReady(why) => {
                     ("complete", serial, host.0, "not-ready", state_word(why)).into_pyobject(py)
                 }

@@ -1,16 +1,22 @@
 //! Who has to be told of a change (SPC-4 §5.13.5 to §5.13.11): each node tells its own initiators.
+//!
+//! A node that was absent sees what several changes have come to, of which only the latest is known. Then the worst is taken for
+//! what a nexus lost: it was preempted, and its commands are to end.
 
 use super::nexus::Nexus;
 use super::table::{Cause, Table};
 use crate::unit_attention::Attention;
 
-/// The unit attentions that follow from `after` having taken the place of `before`.
-pub(crate) fn attentions(before: &Table, after: &Table) -> Vec<(Nexus, Attention)> {
+/// The unit attentions that follow from `after` having taken the place of `before`; `absent`: there may have been others in between.
+pub(crate) fn attentions(before: &Table, after: &Table, absent: bool) -> Vec<(Nexus, Attention)> {
     let is_maker = |nexus: &Nexus| after.by.as_ref() == Some(nexus);
-    let several = are_several(before, after);
     let changed_kind = match (&before.reservation, &after.reservation) {
         (Some(old), Some(new)) => old.kind != new.kind,
         _ => false,
+    };
+    let may_be_released = |nexus: &Nexus| {
+        let changed = before.reservation.is_some() && before.reservation != after.reservation;
+        absent && changed && !after.is_holder(nexus)
     };
     let mut found = Vec::new();
     for registration in &before.registrations {
@@ -28,7 +34,8 @@ pub(crate) fn attentions(before: &Table, after: &Table) -> Vec<(Nexus, Attention
                 Attention::ReservationsReleased
             }
             Cause::Released if stays => Attention::ReservationsReleased,
-            _ if several && !stays => Attention::RegistrationsPreempted,
+            _ if absent && !stays => Attention::RegistrationsPreempted,
+            _ if may_be_released(nexus) => Attention::ReservationsReleased,
             _ => continue,
         };
         found.push((nexus.clone(), attention));
@@ -36,18 +43,13 @@ pub(crate) fn attentions(before: &Table, after: &Table) -> Vec<(Nexus, Attention
     found
 }
 
-/// The nexuses whose commands end because of a PREEMPT AND ABORT (§5.13.11.2.6).
-pub(crate) fn aborted<'a>(before: &'a Table, after: &Table) -> Vec<&'a Nexus> {
-    if after.cause != Cause::PreemptedAndAborted && !are_several(before, after) {
-        return Vec::new();
-    }
+/// The nexuses whose commands end because of a PREEMPT AND ABORT (§5.13.11.2.6), or of one that there may have been.
+pub(crate) fn aborted<'a>(before: &'a Table, after: &Table, absent: bool) -> Vec<&'a Nexus> {
+    let is_known = after.cause == Cause::PreemptedAndAborted;
+    let ends = |nexus: &Nexus| {
+        let may_be = absent && after.by.as_ref() != Some(nexus);
+        after.key_of(nexus).is_none() && (is_known || may_be)
+    };
     let registered = before.registrations.iter().map(|one| &one.nexus);
-    registered
-        .filter(|nexus| after.key_of(nexus).is_none())
-        .collect()
-}
-
-/// Several changes at once: this node was away. What became of a lost registration is not known; the worse is to be taken for it.
-fn are_several(before: &Table, after: &Table) -> bool {
-    after.generation.wrapping_sub(before.generation) > 1
+    registered.filter(|nexus| ends(nexus)).collect()
 }

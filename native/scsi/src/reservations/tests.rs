@@ -1,5 +1,7 @@
 //! Persistent reservations as two initiators see them, with their sessions on one logical unit.
 
+mod absence;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

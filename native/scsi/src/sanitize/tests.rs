@@ -4,10 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::unit_state::Section;
+use crate::unit_state::{STATE_MAX_BYTES, Section};
 use crate::{
     AccessState, BlockSize, Identity, InitiatorPort, LogicalUnit, NexusId, Response, StateChange,
-    Status, Step,
+    Status, Step, UnitFunction, Upkeep,
 };
 
 const A: NexusId = NexusId(1);
@@ -299,27 +299,16 @@ fn write_protection_and_reservations_are_looked_at_again_in_the_turn() {
     assert!(unit.sanitizing().is_none());
 }
 
-#[test]
-fn a_pattern_that_has_no_room_beside_the_reservations_is_refused() {
-    let mut unit = LogicalUnit::new(
-        unit().identity().clone(),
-        SIZE_BYTES,
-        BlockSize::B4096,
-        1,
-        AccessState::Optimized,
-    )
-    .unwrap();
+fn unit_4k() -> LogicalUnit {
+    let (identity, state) = (unit().identity().clone(), AccessState::Optimized);
+    let mut unit = LogicalUnit::new(identity, SIZE_BYTES, BlockSize::B4096, 1, state).unwrap();
     unit.open_nexus(A);
     unit.execute(A, &[0; 16], 0, &[]);
-    let long = list(1, 4096, &[1; 4096]);
-    let overwrite = cdb(OVERWRITE, 4100);
-    let room_for =
-        |unit: &LogicalUnit| match unit.change_state(A, &overwrite, &[long.clone().into()]) {
-            StateChange::To { .. } => None,
-            StateChange::None(response) => sense(&response),
-        };
-    assert_eq!(room_for(&unit), None);
-    // As many registrations as there is room for.
+    unit
+}
+
+/// Make as many registrations as there is room for.
+fn crowd(unit: &mut LogicalUnit) {
     for number in 0..u16::MAX {
         let nexus = NexusId(1000 + u64::from(number));
         let [high, low] = number.to_be_bytes();
@@ -337,9 +326,60 @@ fn a_pattern_that_has_no_room_beside_the_reservations_is_refused() {
             StateChange::None(_) => break,
         }
     }
+}
+
+#[test]
+fn a_pattern_that_has_no_room_beside_the_reservations_is_refused() {
+    let mut unit = unit_4k();
+    let long = list(1, 4096, &[1; 4096]);
+    let overwrite = cdb(OVERWRITE, 4100);
+    let room_for =
+        |unit: &LogicalUnit| match unit.change_state(A, &overwrite, &[long.clone().into()]) {
+            StateChange::To { .. } => None,
+            StateChange::None(response) => sense(&response),
+        };
+    assert_eq!(room_for(&unit), None);
+    crowd(&mut unit);
     assert_eq!(room_for(&unit), Some((0x05, 0x55, 0x03)));
     let short = unit.change_state(A, &cdb(OVERWRITE, 68), &[list(1, 64, &[1; 64]).into()]);
     assert!(matches!(short, StateChange::To { .. }));
+}
+
+#[test]
+fn the_largest_pattern_leaves_room_for_what_comes_while_it_is_there() {
+    let long_list = |bytes: usize| list(1, bytes as u16, &vec![1; bytes]);
+    let refused = |unit: &LogicalUnit, bytes: usize| {
+        let cdb = cdb(OVERWRITE, 4 + bytes as u16);
+        let change = unit.change_state(A, &cdb, &[long_list(bytes).into()]);
+        matches!(change, StateChange::None(_))
+    };
+    // As large as it may get, with registrations that leave no more room than for a part of the pattern.
+    let mut unit = unit_4k();
+    crowd(&mut unit);
+    let most = (1..=4096).rev().find(|&bytes| !refused(&unit, bytes));
+    let most = most.expect("there is room for some");
+    assert!(most < 4096);
+    let answer = run(
+        &mut unit,
+        &cdb(OVERWRITE, 4 + most as u16),
+        &long_list(most),
+    );
+    assert_eq!(answer.status, Status::Good);
+    for step in [None, Some(SanitizeStep::Failed)] {
+        if let Some(step) = step {
+            take(&mut unit, step);
+        }
+        for function in [UnitFunction::ClearTaskSet, UnitFunction::ColdReset] {
+            let StateChange::To { bytes, .. } = unit.manage_tasks(function) else {
+                panic!("the state can be read");
+            };
+            assert!(bytes.len() <= STATE_MAX_BYTES, "{function:?}");
+            unit.set_state(&bytes);
+        }
+        if let StateChange::To { bytes, .. } = unit.keep_up(Upkeep::PowerOn) {
+            assert!(bytes.len() <= STATE_MAX_BYTES);
+        }
+    }
 }
 
 fn operations() -> impl Strategy<Value = Operation> {

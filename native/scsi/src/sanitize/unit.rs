@@ -9,6 +9,10 @@ use crate::response::Response;
 use crate::sense::Sense;
 use crate::unit_state::{STATE_MAX_BYTES, UnitState};
 
+/// Bytes of the state that an operation leaves free: resets and what nodes change by themselves have to have room while it is there.
+/// Everything else that could grow is barred then.
+const ROOM_BYTES: usize = 256;
+
 /// What carrying out an operation came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SanitizeStep {
@@ -98,7 +102,7 @@ impl LogicalUnit {
     ) -> Result<UnitState, Sense> {
         let asked = asked(cdb, data_out, self.block())?;
         state.sanitize = state.sanitize.after(asked, self.offered_bytes())?;
-        if state.encode().len() > STATE_MAX_BYTES {
+        if state.encode().len() > STATE_MAX_BYTES - ROOM_BYTES {
             return Err(Sense::NO_RESOURCES);
         }
         Ok(state)

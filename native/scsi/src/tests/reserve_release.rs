@@ -11,6 +11,9 @@ const REGISTER: [u8; 10] = [0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0];
 /// Sessions 1 and 2 lead to the first node, 3 and 4 to the second.
 const SESSIONS: [u64; 4] = [1, 2, 3, 4];
 
+/// A session's.
+type Command<'a> = (u64, &'a [u8]);
+
 struct Pair([LogicalUnit; 2]);
 
 fn node_of(session: u64) -> usize {
@@ -264,6 +267,65 @@ fn whoever_serves_without_the_holders_node_releases_it_and_the_holder_hears_of_t
     assert_eq!(pair.attention(1), Some((0x06, 0x29, 0x07)));
     assert_eq!((pair.attention(1), pair.attention(2)), (None, None));
     assert_eq!(pair.readers(), SESSIONS);
+}
+
+#[test]
+fn a_holder_hears_that_it_lost_it_while_its_node_was_absent_whoever_had_it_since() {
+    // What happens at the other node; whether the holder's reservation is released for good before.
+    let cases: [(bool, &[Command]); 4] = [
+        (true, &[]),
+        (true, &[(4, RESERVE)]),
+        (false, &[(4, RESERVE)]),
+        (false, &[(4, RESERVE), (4, RELEASE)]),
+    ];
+    for (released, commands) in cases {
+        let mut pair = Pair::new();
+        assert_eq!(pair.run(1, RESERVE), 0);
+        pair.0[1].set_with_peer(false);
+        assert!(!released || pair.release_lost(&[1], 1));
+        for &(session, cdb) in commands {
+            assert_eq!(pair.run_on(&[1], session, cdb), 0);
+        }
+        let bytes = pair.0[1].state.encode();
+        pair.0[1].set_with_peer(true);
+        let in_force = pair.0[0].catch_up(&bytes);
+        assert_eq!(in_force.aborted, [NexusId(1)]);
+        assert_eq!(pair.attention(1), Some((0x06, 0x29, 0x07)));
+        assert_eq!(pair.attention(1), None);
+    }
+    // Two have lost it since: the one that lost it last is not the one that is here.
+    let mut pair = Pair::new();
+    assert_eq!(pair.run(1, RESERVE), 0);
+    pair.0[1].set_with_peer(false);
+    assert!(pair.release_lost(&[1], 1));
+    assert_eq!(pair.run_on(&[1], 3, RESERVE), 0);
+    pair.0[1].close_nexus(NexusId(3));
+    assert!(pair.release_lost(&[1], 1));
+    let bytes = pair.0[1].state.encode();
+    assert_eq!(pair.0[0].catch_up(&bytes).aborted, [NexusId(1)]);
+    assert_eq!(pair.attention(1), Some((0x06, 0x29, 0x07)));
+}
+
+#[test]
+fn who_gives_it_back_hears_of_no_loss_also_if_it_had_lost_it_before() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.run(1, RESERVE), 0);
+    pair.0[1].set_with_peer(false);
+    assert!(pair.release_lost(&[1], 1));
+    pair.0[1].set_with_peer(true);
+    let bytes = pair.0[1].state.encode();
+    pair.0[0].catch_up(&bytes);
+    assert_eq!(pair.attention(1), Some((0x06, 0x29, 0x07)));
+    assert_eq!(pair.run(1, RESERVE), 0);
+    assert_eq!(pair.run(1, RELEASE), 0);
+    assert_eq!(pair.attention(1), None);
+    // And hears of it again if it loses it again.
+    assert_eq!(pair.run(1, RESERVE), 0);
+    pair.0[1].set_with_peer(false);
+    assert!(pair.release_lost(&[1], 1));
+    let bytes = pair.0[1].state.encode();
+    pair.0[0].catch_up(&bytes);
+    assert_eq!(pair.attention(1), Some((0x06, 0x29, 0x07)));
 }
 
 #[test]
