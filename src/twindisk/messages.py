@@ -77,6 +77,15 @@ def message_text(effect: Notify | Log) -> str:
     return _MESSAGES[effect.message].format(vdisk=effect.vdisk, peer=effect.peer, detail=effect.detail)
 
 
+def versions_text(peer: str, theirs: int, ours: int) -> str:
+    """Return why there is no link with a peer of another version, and what to do."""
+    who = "the peer" if theirs < ours else "this node"
+    return (
+        f"Peer {peer} speaks mirror protocol {theirs}, this node {ours}: upgrade {who}."
+        " Nothing is mirrored between them until both speak the same"
+    )
+
+
 def refusal_text(refusal: Refusal) -> str:
     """Return why a request was refused, as a clause."""
     return _REFUSALS[refusal]

@@ -5,6 +5,7 @@
 //! listener -> dialer     reply:  magic, version, nonce B, proof over (A, B, "listener", address)
 //! dialer   -> listener   finish: proof over (A, B, "dialer", address)
 //! ```
+//! A listener of another version answers with magic and its version alone, and closes.
 //! Both then hold the session key HMAC(secret, A, B, "session") with which heartbeats are tagged. A peer without the
 //! secret learns nothing of it and gets no further than this.
 
@@ -13,8 +14,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDL1";
-/// 2: fills, updates and the shared record came in.
-const VERSION: u8 = 5;
+/// Version of the mirror link's protocol. 2: fills, updates and the shared record came in.
+pub const VERSION: u8 = 5;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 /// Longest mirror address in a hello.
@@ -60,6 +61,14 @@ enum Stage {
     Finish { dialer_nonce: Nonce },
 }
 
+/// What a listener says to a dialer of another version before it closes: enough for that one to know why.
+#[must_use]
+pub fn parting_word() -> [u8; 5] {
+    let mut word = [VERSION; 5];
+    word[..4].copy_from_slice(&MAGIC);
+    word
+}
+
 /// One side of a handshake.
 pub struct Handshake {
     secret: Vec<u8>,
@@ -100,7 +109,7 @@ impl Handshake {
     /// Take what was received: bytes to be sent, and the session once it stands. Bytes after the handshake are left.
     ///
     /// # Errors
-    /// [`HandshakeError`]: close the connection without a word.
+    /// [`HandshakeError`]: close the connection without a word, or with [`parting_word`] if the dialer's version is another one.
     pub fn receive(
         &mut self,
         input: &mut BytesMut,

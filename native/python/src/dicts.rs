@@ -74,6 +74,12 @@ pub fn event<'py>(py: Python<'py>, event: &EngineEvent) -> Dict<'py> {
         EngineEvent::PeerDown { peer, reason } => {
             Ok(dict!(py, { "kind": "peer_down", "peer": peer, "reason": reason }))
         }
+        EngineEvent::PeerVersion { peer, theirs, ours } => Ok(dict!(py, {
+            "kind": "peer_version",
+            "peer": peer,
+            "theirs": *theirs,
+            "ours": *ours,
+        })),
         EngineEvent::LoginRefused {
             initiator,
             target,

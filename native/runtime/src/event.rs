@@ -81,6 +81,16 @@ pub enum EngineEvent {
         /// `reset`, `silent`, `refused`, `protocol` or `closed`.
         reason: &'static str,
     },
+    /// A peer, or whoever connects from its address, speaks another version of the mirror protocol: there will be no link. Told once
+    /// for each version, until a link is up.
+    PeerVersion {
+        /// The peer's mirror address.
+        peer: String,
+        /// The version that it speaks.
+        theirs: u8,
+        /// The version that this node speaks.
+        ours: u8,
+    },
     /// An initiator was not let in. Nothing of what it said about itself is proven.
     LoginRefused {
         /// The name it gave, None: none, or none that could be one.

@@ -3,7 +3,8 @@
 //! Rules:
 //!
 //! * The side with `dial` connects, from its own mirror address; the other side knows the dialer by the address it proves.
-//! * A connection that does not finish its handshake in time, or breaks a rule, is closed without a word.
+//! * A connection that does not finish its handshake in time, or breaks a rule, is closed without a word. A dialer of another version is told
+//!   this node's, so that operators learn of it at both ends.
 //! * A pass reads a bounded number of bytes; nothing more is read while too much waits to be sent.
 
 use std::io;
@@ -14,7 +15,7 @@ use mio::net::TcpStream;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use twindisk_mirror::frame;
-use twindisk_mirror::handshake::{Handshake, Nonce, Session};
+use twindisk_mirror::handshake::{Handshake, HandshakeError, Nonce, Session, parting_word};
 use twindisk_mirror::message::Message;
 
 use crate::socket::{ChunkQueue, Outbox, Read, Socket};
@@ -39,6 +40,8 @@ pub enum Broken {
     Reset,
     /// The peer broke the protocol, or does not know the secret.
     Protocol,
+    /// The peer, if it is one, speaks this version of the protocol, which is not this node's.
+    Version(u8),
 }
 
 /// What a link brought.
@@ -176,9 +179,14 @@ impl Link {
     fn consume(&mut self, arrived: &mut Vec<Arrived>) -> Result<(), Broken> {
         if let Stage::Handshake(handshake) = &mut self.stage {
             let before = self.socket.input.len();
-            let (answer, session) = handshake
-                .receive(&mut self.socket.input)
-                .map_err(|_| Broken::Protocol)?;
+            let (answer, session) = match handshake.receive(&mut self.socket.input) {
+                Ok(outcome) => outcome,
+                Err(HandshakeError::Version(theirs)) => {
+                    self.part();
+                    return Err(Broken::Version(theirs));
+                }
+                Err(_) => return Err(Broken::Protocol),
+            };
             self.outbox.push(answer.into());
             match session {
                 Some(session) => {
@@ -197,6 +205,15 @@ impl Link {
             arrived.push(Arrived::Message(message));
         }
         Ok(())
+    }
+
+    /// Tell a dialer this node's version; a listener knows it from the hello.
+    fn part(&mut self) {
+        if self.peer.is_none() {
+            self.outbox.push(Bytes::copy_from_slice(&parting_word()));
+            // Whoever does not hear it finds the connection closed.
+            let _ = self.socket.flush(&mut self.outbox);
+        }
     }
 
     /// Queue a message.

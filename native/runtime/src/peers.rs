@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use twindisk_mirror::handshake::Session as LinkSession;
+use twindisk_mirror::handshake::{Session as LinkSession, VERSION};
 use twindisk_mirror::message::Message;
 use twindisk_mirror::{LinkLoss, PeerId};
 
@@ -50,6 +50,8 @@ pub(crate) struct Peer {
     redial_ns: u64,
     /// Why the link was lost, for the event.
     loss: &'static str,
+    /// The version that it was said to speak, which is not this node's.
+    told_version: Option<u8>,
 }
 
 impl Peer {
@@ -64,6 +66,7 @@ impl Peer {
             opened_ns: 0,
             redial_ns: 0,
             loss: "reset",
+            told_version: None,
         }
     }
 }
@@ -110,6 +113,10 @@ impl Engine {
             Ok(false) => {}
             Err(Broken::Reset) => self.close_link(place, "reset"),
             Err(Broken::Protocol) => self.close_link(place, "protocol"),
+            Err(Broken::Version(theirs)) => {
+                self.tell_version(place, theirs);
+                self.close_link(place, "protocol");
+            }
         }
     }
 
@@ -135,6 +142,7 @@ impl Engine {
         let peer = &mut self.peers[peer_place];
         peer.link = Some(place);
         peer.opened_ns = self.core.now_ns;
+        peer.told_version = None;
         if let Some(mirror) = &self.mirror {
             mirror
                 .heartbeats
@@ -150,6 +158,34 @@ impl Engine {
         self.core
             .node
             .link_up(peer_id(peer_place), self.core.now_ns);
+    }
+
+    /// Tell, once, that the other side speaks another version. Nothing is proven: a peer whose link stands is not concerned.
+    fn tell_version(&mut self, place: usize, theirs: u8) {
+        let Some(link) = self.link_mut(place) else {
+            return;
+        };
+        let (dialed, from) = (link.peer, link.socket.stream.peer_addr());
+        let peer = match (dialed, from) {
+            (Some(place), _) => self.peers.get_mut(place),
+            (None, Ok(from)) => self
+                .peers
+                .iter_mut()
+                .map(|(_, peer)| peer)
+                .find(|peer| peer.address.ip() == from.ip() && !peer.dial),
+            (None, Err(_)) => None,
+        };
+        if let Some(peer) = peer
+            && !peer.up
+            && peer.told_version != Some(theirs)
+        {
+            peer.told_version = Some(theirs);
+            self.events.push(EngineEvent::PeerVersion {
+                peer: peer.name.clone(),
+                theirs,
+                ours: VERSION,
+            });
+        }
     }
 
     fn link_message(&mut self, place: usize, message: Message) {

@@ -63,6 +63,8 @@ class PeerView(_Answer):
 
     address: str
     link: Literal["up", "down"]
+    problem: str | None
+    """Why there is no link, where that is known."""
     fencing: bool
     sent_bytes: int = Field(description="Of messages, over the present link.")
 

@@ -98,6 +98,7 @@ def peer_views(node: Node, seen: Mapping[str, Any]) -> list[PeerView]:
             PeerView(
                 address=address,
                 link="up" if up else "down",
+                problem=node.unlinked.get(address),
                 fencing=peer is not None and peer.fence is not None,
                 sent_bytes=sent_bytes_of(seen, address),
             )

@@ -42,6 +42,7 @@ PEERS: list[Column[PeerView]] = [
     ("Peer", lambda peer: peer.address),
     ("Link", lambda peer: peer.link),
     ("Fencing", lambda peer: peer.fencing),
+    ("Problem", lambda peer: peer.problem),
 ]
 
 POOLS: list[Column[PoolView]] = [

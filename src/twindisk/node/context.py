@@ -54,6 +54,8 @@ class Node:
     recv: Recv = Recv.NO_ADDRESS
     linked: set[str] = field(default_factory=set)
     """Peers the engine keeps a link with."""
+    unlinked: dict[str, str] = field(default_factory=dict)
+    """Peers that there is no link with, and why, where that is known."""
     broken: dict[str, str] = field(default_factory=dict)
     """VDisks whose copy could not be opened, and why."""
     telling: dict[str, asyncio.Lock] = field(default_factory=dict)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
+from twindisk.brain.effects import Severity
 from twindisk.errors import EngineError, EngineExistsError, EngineNotFoundError, RefusedError, RefusedProblem
+from twindisk.messages import versions_text
 from twindisk.node.context import Node, Recv
 from twindisk.node.names import dials
+
+KIND_VERSIONS: Final = "peer-version"
 
 
 def own_address(node: Node) -> str:
@@ -29,6 +34,13 @@ async def ensure(node: Node, peer: str) -> None:
     node.linked.add(peer)
 
 
+def tell_versions(node: Node, peer: str, theirs: int, ours: int) -> None:
+    """Tell operators why there is no link with a peer: it speaks another version of the mirror protocol."""
+    text = versions_text(peer, theirs, ours)
+    node.unlinked[peer] = text
+    node.notices.tell(Severity.ERROR, KIND_VERSIONS, text, {"peer": peer})
+
+
 async def drop_unused(node: Node) -> None:
     """Drop the links that no mirror needs any more."""
     needed = {mirror.peer for mirror in node.state.mirrors()}
@@ -41,3 +53,4 @@ async def drop_unused(node: Node) -> None:
             node.log.error("link not dropped", peer=peer, problem=error.problem)
             continue
         node.linked.discard(peer)
+        node.unlinked.pop(peer, None)
