@@ -24,6 +24,7 @@ NOP_IN, ASYNC, LOGOUT_RESPONSE = 0x20, 0x32, 0x26
 MOVED_TEMPORARILY, NOT_FOUND = 0x0101, 0x0203
 OUT_OF_RESOURCES, TOO_MANY_CONNECTIONS, NO_SUCH_SESSION = 0x0302, 0x0206, 0x020A
 SESSIONS_MAX = 32
+NO_TAG = b"\xff" * 4
 
 
 def former_portal(place: NodePlace) -> str:
@@ -119,13 +120,23 @@ async def test_one_initiator_has_a_limit_and_others_come_in(node: Node) -> None:
 
 
 async def test_a_dead_initiator_is_asked_and_then_given_up(node: Node) -> None:
+    alive = await RawLogin.connect(node.place.portal, isid=3001)
+    await alive.logged_in(M1, OTHER)
     login = await RawLogin.connect(node.place.portal, isid=3000)
     await login.logged_in(M1)
-    asked, _ = await login.pdu()
-    assert asked[0] == NOP_IN
-    assert asked[20:24] != b"\xff" * 4, "it asks for an answer"
+    for each in (alive, login):
+        asked, _ = await each.pdu()
+        assert (asked[0], asked[16:20]) == (NOP_IN, NO_TAG)
+        assert asked[20:24] != NO_TAG, "it asks for an answer"
+        if each is alive:
+            each.put(bytes((0x40, 0x80)) + bytes(14) + NO_TAG + asked[20:24] + asked[28:32] + bytes(20))
     assert await login.closed()
-    assert INITIATOR not in await node.run("twindisk", "vdisk", "show", "M1")
+    shown = await node.run("twindisk", "vdisk", "show", "M1")
+    assert (INITIATOR in shown, OTHER in shown) == (False, True)
+    await alive.log_out()
+    while (await alive.pdu())[0][0] != LOGOUT_RESPONSE:
+        pass
+    assert await alive.closed()
 
 
 async def test_a_stop_asks_for_a_logout_and_then_says_that_it_drops(node: Node) -> None:

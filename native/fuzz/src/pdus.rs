@@ -78,7 +78,7 @@ fn act(connection: &mut Connection, action: u8, open: &mut Vec<Event>, now_ns: &
         1 => {
             *now_ns += 1_000_000_000 * u64::from(action >> 3);
             // A connection that is given up for its silence takes no more input; the next call says so.
-            let _ = connection.tick(*now_ns);
+            let _ = connection.tick(*now_ns, twindisk_iscsi::Line::default());
         }
         2 => connection.request_logout(u16::from(action)),
         3 | 4 if !open.is_empty() => {

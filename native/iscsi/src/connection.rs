@@ -15,7 +15,7 @@ use crate::config::PortalConfig;
 use crate::directory::Directory;
 use crate::error::ProtocolError;
 use crate::event::{Event, Finish, LoginRefusal, ScsiResponse, TaskManagementResponse, TaskTag};
-use crate::keepalive::{Due, Keepalive};
+use crate::keepalive::{Due, Keepalive, Line};
 use crate::login::{LOGIN_SEGMENT_BYTES, Login, LoginStep, status};
 use crate::outbox::{Outbox, Window};
 use crate::pdu::{FrameRules, Outgoing, Pdu, bytes_wanted, opcode, take_pdu};
@@ -32,6 +32,8 @@ pub struct Connection {
     phase: Phase,
     outbox: Outbox,
     keepalive: Keepalive,
+    /// Bytes of the input that were there before and could not be consumed.
+    left_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl Connection {
             phase: Phase::Login(Box::new(Login::new(challenge))),
             outbox: Outbox::default(),
             keepalive: Keepalive::new(now_ns),
+            left_bytes: 0,
         }
     }
 
@@ -66,9 +69,19 @@ impl Connection {
         input: &mut BytesMut,
         directory: &dyn Directory,
     ) -> Result<(), ProtocolError> {
-        if !input.is_empty() {
+        if input.len() > self.left_bytes {
             self.keepalive.hear();
         }
+        let consumed = self.consume(input, directory);
+        self.left_bytes = input.len();
+        consumed
+    }
+
+    fn consume(
+        &mut self,
+        input: &mut BytesMut,
+        directory: &dyn Directory,
+    ) -> Result<(), ProtocolError> {
         while self.wants_input() {
             let taken = take_pdu(input, self.frame_rules());
             let step = match taken {
@@ -108,6 +121,23 @@ impl Connection {
     #[must_use]
     pub fn peek_event(&self) -> Option<&Event> {
         self.outbox.events.front()
+    }
+
+    /// The oldest task management request that waits to be taken, ahead of the commands before it. Those of them that it concerns are
+    /// not reported any more: they end with it.
+    pub fn next_task_management(&mut self) -> Option<Event> {
+        let request = self.outbox.next_task_management()?;
+        if let Phase::FullFeature(session) = &mut self.phase {
+            session.overtake(&request, &mut self.outbox);
+        }
+        Some(request)
+    }
+
+    /// Whether nothing is open or waits, for the caller or for the initiator.
+    #[must_use]
+    pub fn is_idle(&mut self) -> bool {
+        let open = matches!(&self.phase, Phase::FullFeature(session) if session.has_tasks());
+        !open && self.outbox.events.is_empty() && self.outbox.transmit.len_bytes() == 0
     }
 
     /// Say how much room there is for what the connection brings and asks for; [`Room::Free`] to begin with.
@@ -217,17 +247,24 @@ impl Connection {
         self.phase = Phase::Over;
     }
 
-    /// Let time pass: watches over the login's time and the initiator's silence. Call it at least once a second.
+    /// Whether the initiator was asked for a sign of life and has not given one: then [`Self::tick`] looks at what is undelivered.
+    #[must_use]
+    pub fn awaits_sign_of_life(&self) -> bool {
+        self.keepalive.is_asking()
+    }
+
+    /// Let time pass: watches over the login's time and the initiator's silence, on the `line` that the caller sees. Call it at least
+    /// once a second.
     ///
     /// # Errors
     /// The connection has to be closed: the login took too long or a NOP-In was not answered.
-    pub fn tick(&mut self, now_ns: u64) -> Result<(), ProtocolError> {
+    pub fn tick(&mut self, now_ns: u64, line: Line) -> Result<(), ProtocolError> {
         let logged_in = match self.phase {
             Phase::Login(_) => false,
             Phase::FullFeature(_) => true,
             Phase::Over => return Ok(()),
         };
-        let due = self.keepalive.tick(now_ns, logged_in, &self.config);
+        let due = self.keepalive.tick(now_ns, logged_in, line, &self.config);
         match (due, &mut self.phase) {
             (Ok(Due::Ping), Phase::FullFeature(session)) => session.ping(&mut self.outbox),
             (Ok(_), _) => {}

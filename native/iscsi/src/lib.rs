@@ -43,5 +43,6 @@ pub use event::{
     Event, Finish, LoginRefusal, RefusedLogin, ScsiCommand, ScsiResponse, SessionKind,
     SessionRequest, TaskAttribute, TaskFunction, TaskManagementResponse, TaskTag,
 };
+pub use keepalive::Line;
 pub use session::Room;
 pub use transmit::TransmitQueue;

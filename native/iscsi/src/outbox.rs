@@ -82,6 +82,13 @@ impl Outbox {
         self.events.iter().any(is_it)
     }
 
+    /// Take the oldest task management request, past all else.
+    pub(crate) fn next_task_management(&mut self) -> Option<Event> {
+        let is_it = |event: &Event| matches!(event, Event::TaskManagement { .. });
+        let at = self.events.iter().position(is_it)?;
+        self.events.remove(at)
+    }
+
     /// A command is not to be reported any more.
     pub(crate) fn forget(&mut self, tag: TaskTag) {
         self.events

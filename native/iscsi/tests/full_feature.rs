@@ -3,7 +3,7 @@
 mod initiator;
 
 use initiator::{INITIATOR, IQN, Link, NO_TAG, Reply, Request, data_out, login, scsi};
-use twindisk_iscsi::{Event, Finish, PortalConfig, ProtocolError, SessionKind};
+use twindisk_iscsi::{Event, Finish, Line, PortalConfig, ProtocolError, SessionKind};
 
 fn normal() -> Link {
     Link::logged_in(PortalConfig::default(), "")
@@ -155,6 +155,25 @@ fn a_request_over_several_pdus_is_put_together() {
 }
 
 #[test]
+fn a_text_that_is_refused_uses_up_no_number() {
+    let mut link = discovery("");
+    let much = "X-a=".to_owned() + &"b".repeat(70_000) + "\0";
+    for (request, reason) in [
+        (text(1, 1, 0x80, 77, "SendTargets=All\0"), 0x09),
+        (text(1, 1, 0xc0, NO_TAG, "SendTar"), 0x09),
+        (text(1, 1, 0x80, NO_TAG, "SendTargets\0"), 0x04),
+        (text(1, 1, 0x80, NO_TAG, &much), 0x0a),
+    ] {
+        link.send(&request);
+        let reply = link.reply();
+        assert_eq!(reject_reason(&reply), reason);
+        assert_eq!(reply.at(28), 1, "ExpCmdSN");
+    }
+    link.send(&text(1, 1, 0x80, NO_TAG, "SendTargets=All\0"));
+    assert_eq!(link.reply().text().len(), 5);
+}
+
+#[test]
 fn a_discovery_session_takes_no_commands() {
     let mut link = discovery("");
     link.send(&scsi(1, 1, 0x80, 0, &[0]));
@@ -190,8 +209,8 @@ fn nop_out_is_echoed_up_to_the_initiators_limit() {
 fn silence_is_met_by_a_ping_and_then_ends_the_connection() {
     let second = 1_000_000_000;
     let mut link = normal();
-    link.connection.tick(0).unwrap();
-    link.connection.tick(10 * second).unwrap();
+    link.connection.tick(0, Line::default()).unwrap();
+    link.connection.tick(10 * second, Line::default()).unwrap();
     let ping = link.reply();
     assert_eq!((ping.opcode(), ping.at(16)), (0x20, NO_TAG));
     assert_ne!(ping.at(20), NO_TAG);
@@ -203,11 +222,11 @@ fn silence_is_met_by_a_ping_and_then_ends_the_connection() {
             .cmd_sn(1),
     );
     assert!(link.replies().is_empty());
-    link.connection.tick(20 * second).unwrap();
-    link.connection.tick(30 * second).unwrap();
+    link.connection.tick(20 * second, Line::default()).unwrap();
+    link.connection.tick(30 * second, Line::default()).unwrap();
     assert_eq!(link.reply().at(24), 1);
     assert_eq!(
-        link.connection.tick(40 * second),
+        link.connection.tick(40 * second, Line::default()),
         Err(ProtocolError::PingTimeout)
     );
 }
@@ -236,12 +255,19 @@ fn logout_ends_the_connection_after_its_answer() {
 fn logout_of_another_connection_and_for_recovery_are_declined() {
     let mut link = normal();
     for (flags, cid, response) in [(0x81, 3, 1), (0x82, 0, 2)] {
-        link.send(&Request::new(0x46, flags).itt(2).at(20, cid << 16).cmd_sn(1));
+        link.send(
+            &Request::new(0x06, flags)
+                .itt(2)
+                .at(20, cid << 16)
+                .cmd_sn(u32::from(response)),
+        );
         assert_eq!(link.reply().header[2], response);
         link.no_event();
     }
-    link.send(&Request::new(0x46, 0x83).itt(2).cmd_sn(1));
-    assert_eq!(reject_reason(&link.reply()), 0x09);
+    link.send(&Request::new(0x06, 0x83).itt(2).cmd_sn(3));
+    let reply = link.reply();
+    assert_eq!(reject_reason(&reply), 0x09);
+    assert_eq!(reply.at(28), 3, "no number is used up");
 }
 
 #[test]

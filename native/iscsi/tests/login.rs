@@ -3,7 +3,7 @@
 mod initiator;
 
 use initiator::{INITIATOR, IQN, Link, Request, login};
-use twindisk_iscsi::{LoginRefusal, PortalConfig, ProtocolError, SessionKind};
+use twindisk_iscsi::{Line, LoginRefusal, PortalConfig, ProtocolError, SessionKind};
 
 fn names() -> String {
     format!(
@@ -226,9 +226,12 @@ fn segments_and_texts_over_the_limit_are_refused() {
 #[test]
 fn a_slow_login_is_ended() {
     let mut link = link();
-    assert_eq!(link.connection.tick(14_999_999_999), Ok(()));
     assert_eq!(
-        link.connection.tick(15_000_000_000),
+        link.connection.tick(14_999_999_999, Line::default()),
+        Ok(())
+    );
+    assert_eq!(
+        link.connection.tick(15_000_000_000, Line::default()),
         Err(ProtocolError::LoginTimeout)
     );
     assert!(!link.connection.wants_input());

@@ -249,3 +249,67 @@ fn a_reset_that_fails_ends_what_it_had_stopped() {
         assert_eq!(replies.last().unwrap().opcode(), 0x22);
     }
 }
+
+#[test]
+fn a_request_is_taken_before_commands_that_wait_and_those_that_it_ends_are_never_reported() {
+    for (function, answer, statuses) in [
+        (5, TaskManagementResponse::Complete, vec![]),
+        (2, TaskManagementResponse::Complete, vec![]),
+        (
+            5,
+            TaskManagementResponse::Rejected,
+            vec![(1, TASK_ABORTED), (2, TASK_ABORTED)],
+        ),
+    ] {
+        let mut link = link();
+        link.send(&scsi(1, 1, 0x80, 0, &[0]));
+        link.send(&scsi(2, 2, 0x80, 0, &[0]));
+        link.send(&scsi(3, 3, 0x80, 0, &[0]).at(8, 1 << 16));
+        link.send(&task_management(8, 4, function, 0xffff_ffff, 0));
+        link.send(&scsi(4, 4, 0x80, 0, &[0]));
+        let taken = link.connection.next_task_management();
+        let Some(Event::TaskManagement { task, .. }) = taken else {
+            panic!("{taken:?}");
+        };
+        assert_eq!(link.connection.next_task_management(), None);
+        // Before the request is answered and after it.
+        assert_eq!(link.command().task.itt, 3);
+        link.connection.respond_task_management(task, answer);
+        assert_eq!(link.command().task.itt, 4);
+        link.no_event();
+        let replies = link.replies();
+        let ended: Vec<_> = replies
+            .iter()
+            .filter(|reply| reply.opcode() == 0x21)
+            .map(|reply| (reply.at(16), reply.header[3]))
+            .collect();
+        assert_eq!(ended, statuses);
+        let last = replies.last().unwrap();
+        assert_eq!((last.opcode(), last.header[2]), (0x22, answer as u8));
+        // Four numbers were used, two commands are open.
+        assert_eq!((last.at(28), last.at(32)), (5, 5 + 128 - 2 - 1));
+    }
+}
+
+#[test]
+fn a_command_that_waits_to_be_taken_is_aborted_by_a_request_that_is_taken_first() {
+    for twice in [false, true] {
+        let mut link = link();
+        link.send(&scsi(1, 1, 0x80, 0, &[0]));
+        link.send(&scsi(2, 2, 0x80, 0, &[0]));
+        link.send(&task_management(8, 3, ABORT_TASK, 1, 1));
+        let taken = link.connection.next_task_management();
+        let Some(Event::TaskManagement { task, .. }) = taken else {
+            panic!("{taken:?}");
+        };
+        if twice {
+            link.send(&task_management(9, 3, ABORT_TASK, 1, 1));
+            assert_eq!(response(&mut link), 0);
+        }
+        link.connection
+            .respond_task_management(task, TaskManagementResponse::Complete);
+        assert_eq!(response(&mut link), u8::from(twice), "or it has ended");
+        assert_eq!(link.command().task.itt, 2);
+        link.no_event();
+    }
+}

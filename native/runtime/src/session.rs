@@ -3,9 +3,12 @@
 //! Rules:
 //!
 //! * A pass reads a bounded number of bytes from one connection, so that none starves the others.
-//! * While its initiator has used up its share ([`crate::share`]) a connection is read only as far as that lets end what has begun, and
-//!   of what was received only that begins which takes no more memory. If nothing is left that could give memory back, one command
-//!   begins all the same, or is refused.
+//! * While its initiator has used up its share ([`crate::share`]) a connection is read only as far as that lets end what has begun, if
+//!   nothing of it is open, or a little further; and of what was received only that begins which takes no more memory. If nothing is
+//!   left that could give memory back, one command begins all the same, or is refused. So other sessions of the same initiator cannot
+//!   keep one from its first commands.
+//! * A connection at its login is always read: what all of them can hold is bounded by their number.
+//! * A task management request does not wait behind commands that wait for memory.
 //! * What concerns other connections (reinstatement, resets) is given back to the engine as a [`Pump`].
 
 use std::io;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use twindisk_iscsi::{
-    Challenge, Connection, Event, Finish, PortalConfig, RefusedLogin, Room, ScsiCommand,
+    Challenge, Connection, Event, Finish, Line, PortalConfig, RefusedLogin, Room, ScsiCommand,
     ScsiResponse, SessionRequest, TaskFunction, TaskTag,
 };
 use twindisk_mirror::HostOp;
@@ -149,10 +152,20 @@ impl Session {
             || (self.socket.is_readable() && self.may_read(room))
     }
 
-    fn may_read(&self, room: Room) -> bool {
+    fn may_read(&mut self, room: Room) -> bool {
+        let lets = match room {
+            Room::Free => true,
+            Room::Short => self.is_idle() || self.share.may_run_ahead(),
+            Room::Spent => false,
+        };
         !self.closing
             && self.connection.wants_input()
-            && (room == Room::Free || self.connection.awaits_data())
+            && (lets || self.login.is_none() || self.connection.awaits_data())
+    }
+
+    /// Whether nothing of it is open.
+    fn is_idle(&mut self) -> bool {
+        self.commands == 0 && self.connection.is_idle()
     }
 
     /// What becomes of a command that takes memory.
@@ -275,7 +288,7 @@ impl Session {
             let room = self.look_for_room();
             match self.verdict(room) {
                 Verdict::Begin => break,
-                Verdict::Wait => return None,
+                Verdict::Wait => return self.connection.next_task_management(),
                 Verdict::Refuse => {
                     if let Some(Event::Command(command)) = self.connection.next_event() {
                         self.connection.refuse_for_room(command.task);
@@ -357,6 +370,21 @@ impl Session {
         core.node.host(serial, id, plan.first, core.now_ns);
     }
 
+    /// Let time pass; false: the connection has to be closed.
+    #[must_use]
+    pub fn tick(&mut self, now_ns: u64) -> bool {
+        let line = if self.connection.awaits_sign_of_life() {
+            let waits_bytes = Outbox::len_bytes(self.connection.transmit());
+            Line {
+                unread: self.socket.is_readable(),
+                undelivered_bytes: waits_bytes + self.socket.unacknowledged_bytes(),
+            }
+        } else {
+            Line::default()
+        };
+        self.connection.tick(now_ns, line).is_ok()
+    }
+
     /// Write what waits.
     ///
     /// # Errors
@@ -410,18 +438,4 @@ fn io_bytes(request: &IoRequest) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fill_counts_as_what_it_fills() {
-        for zeros in [false, true] {
-            let request = IoRequest::WriteSame {
-                offset_bytes: 512,
-                len_bytes: 16 << 20,
-                zeros,
-            };
-            assert_eq!(io_bytes(&request), 16 << 20);
-        }
-    }
-}
+mod tests;

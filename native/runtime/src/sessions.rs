@@ -231,7 +231,7 @@ impl Engine {
             };
             session.socket.rest();
             session.closing_ticks += u32::from(session.closing);
-            if session.closing_ticks > CLOSING_TICKS || session.connection.tick(now_ns).is_err() {
+            if session.closing_ticks > CLOSING_TICKS || !session.tick(now_ns) {
                 self.close_session(place);
             } else if session.closing {
                 // Not closed yet: what was said last, such as why a login is refused, may not be written yet.

@@ -5,7 +5,8 @@
 //! * Everything is counted that an initiator can make this node keep: what was received, as long as a byte of it is in use; what it
 //!   was asked for and has not sent; what its commands will read or fill; what waits to be sent to it.
 //! * Over a limit an initiator is slowed down ([`Room::Short`]): none of its sessions is read or begins what takes more memory,
-//!   unless that is how what has begun can end. Only what comes nevertheless and goes beyond that is refused ([`Room::Spent`]).
+//!   unless that is how what has begun can end, or the session has nothing open. It is read a little further ([`Share::may_run_ahead`])
+//!   for the sake of what takes no memory, requests to end commands above all. Only what comes nevertheless and goes beyond that is refused ([`Room::Spent`]).
 //! * A quarter of the limit for all together is divided into equal parts for the initiators. Who holds less than its part goes on as
 //!   if alone, whatever the others do. The others are slowed down once half of the limit is held, and refused from three quarters on,
 //!   so that the parts always fit in.
@@ -22,6 +23,9 @@ pub const SESSION_BYTES: usize = 64 << 20;
 pub const INITIATOR_BYTES: usize = 128 << 20;
 /// How much more they may hold before something is refused, in bytes: what an initiator may send unasked, beside one command.
 pub const MARGIN_BYTES: usize = 48 << 20;
+/// How much of that margin is read while an initiator is slowed down, so that a request to end commands is found behind those that wait, in
+/// bytes: all that one session may send unasked (128 commands of 256 KiB). The rest is one command's (16 MiB).
+const AHEAD_BYTES: usize = 32 << 20;
 /// The least part of an initiator, however many there are, in bytes.
 const PART_MIN_BYTES: usize = 2 << 20;
 
@@ -54,6 +58,13 @@ impl Account {
     #[must_use]
     pub fn limit_bytes(&self) -> usize {
         self.limit_bytes
+    }
+
+    /// Whether an initiator that holds so much may go a little beyond what slows it down.
+    fn allows_ahead(&self, of_initiator_bytes: usize) -> bool {
+        let quarter_bytes = self.limit_bytes / 4;
+        self.held_bytes() < 2 * quarter_bytes + quarter_bytes / 2
+            || self.room(of_initiator_bytes) == Room::Free
     }
 
     /// How much room there is for an initiator that holds so much.
@@ -133,6 +144,15 @@ impl Share {
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         self.own_bytes
+    }
+
+    /// Whether more may be read while there is little room, though nothing that has begun needs it.
+    #[must_use]
+    pub fn may_run_ahead(&self) -> bool {
+        let initiator_bytes = self.initiator.held_bytes.load(Ordering::Relaxed);
+        self.own_bytes < SESSION_BYTES + AHEAD_BYTES
+            && initiator_bytes < INITIATOR_BYTES + AHEAD_BYTES
+            && self.initiator.account.allows_ahead(initiator_bytes)
     }
 
     /// How much room there is for more.

@@ -15,6 +15,7 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mio::net::TcpStream;
 use rustix::io::Errno;
+use rustix::ioctl::{Getter, ioctl};
 use rustix::net::RecvFlags;
 use twindisk_iscsi::TransmitQueue;
 
@@ -26,6 +27,8 @@ const READ_ROOM_MAX_BYTES: usize = 1 << 20;
 const READ_ROOM_MIN_BYTES: usize = 64 << 10;
 /// Most chunks in one `writev`.
 const WRITE_CHUNKS: usize = 128;
+/// `SIOCOUTQ` (tcp(7)): how many bytes were sent or wait to be and are not acknowledged.
+const UNACKNOWLEDGED: rustix::ioctl::Opcode = 0x5411;
 
 /// Bytes that wait to be written, in order.
 pub trait Outbox {
@@ -198,6 +201,20 @@ impl Socket {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.readable
+    }
+
+    /// What the kernel has taken to be sent and the other side's has not acknowledged, in bytes.
+    #[must_use]
+    pub fn unacknowledged_bytes(&self) -> usize {
+        // SAFETY: SIOCOUTQ on a socket writes one int.
+        let asked = unsafe {
+            ioctl(
+                &self.stream,
+                Getter::<UNACKNOWLEDGED, std::ffi::c_int>::new(),
+            )
+        };
+        // Nothing is known of a broken connection; reading or writing it tells.
+        asked.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
     }
 
     /// Read once into the input, with room for at least `wanted_bytes`.

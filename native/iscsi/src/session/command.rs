@@ -287,7 +287,7 @@ impl Session {
         let task = self.tasks.remove(tag)?;
         let numbered = match &task.state {
             State::Collecting(collecting) => collecting.in_turn,
-            State::Running | State::Management(_) => true,
+            State::Running | State::Stopped | State::Management(_) => true,
         };
         if let State::Collecting(collecting) = &task.state {
             self.awaited_bytes -= u64::from(collecting.awaited_bytes());
@@ -325,7 +325,7 @@ impl Session {
     pub(super) fn collecting(&mut self, tag: TaskTag) -> Option<&mut Collecting> {
         match &mut self.tasks.get(tag)?.state {
             State::Collecting(collecting) => Some(collecting),
-            State::Running | State::Management(_) => None,
+            State::Running | State::Stopped | State::Management(_) => None,
         }
     }
 }

@@ -171,6 +171,10 @@ impl Session {
         }
         // The turn is asked first: what is outside the window is ignored, not refused.
         let ignored = !header.immediate() && self.window.turn(header.cmd_sn()) == Turn::Never;
+        let reason = header.flags() & 0x7f;
+        if !ignored && header.opcode() == opcode::LOGOUT && reason > LOGOUT_RECOVERY {
+            return Some(RejectReason::InvalidField);
+        }
         if ignored
             || !matches!(
                 header.opcode(),
@@ -201,10 +205,16 @@ impl Session {
         match pdu.header.opcode() {
             opcode::SCSI_COMMAND => self.handle_command(pdu, outbox),
             opcode::TASK_MANAGEMENT => self.handle_task_management(&pdu.header, outbox),
-            opcode::TEXT => {
-                self.advance_if_ordered(&pdu, false);
-                self.handle_text(&pdu, directory, outbox);
-            }
+            opcode::TEXT => match self.text_refusal(&pdu) {
+                Some(reason) => {
+                    self.text = None;
+                    outbox.reject(&pdu.header, reason, self.sequence());
+                }
+                None => {
+                    self.advance_if_ordered(&pdu, false);
+                    self.handle_text(&pdu, directory, outbox);
+                }
+            },
             opcode::LOGOUT => {
                 self.advance_if_ordered(&pdu, false);
                 return self.handle_logout(&pdu, outbox);
@@ -298,11 +308,8 @@ impl Session {
             LOGOUT_SESSION => (0, Outcome::LoggedOut),
             LOGOUT_CONNECTION if names_this => (0, Outcome::LoggedOut),
             LOGOUT_CONNECTION => (1, Outcome::GoesOn),
-            LOGOUT_RECOVERY => (2, Outcome::GoesOn),
-            _ => {
-                outbox.reject(header, RejectReason::InvalidField, self.sequence());
-                return Outcome::GoesOn;
-            }
+            // For recovery; other reasons were refused.
+            _ => (2, Outcome::GoesOn),
         };
         let seconds = |key| u16::try_from(self.parameters.get(key)).unwrap_or(u16::MAX);
         let (wait, retain) = (

@@ -73,6 +73,11 @@ impl Session {
         self.awaited_bytes
     }
 
+    /// Whether any request is open.
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.tasks.len() > 0
+    }
+
     /// Whether commands wait to be asked for their data.
     pub(crate) fn waits_for_room(&self) -> bool {
         !self.waiting.is_empty()

@@ -28,7 +28,11 @@ pub(super) struct Task {
 impl Task {
     /// True for a command that a task management request is to end and that was not reported.
     pub(super) fn is_stopped(&self) -> bool {
-        matches!(&self.state, State::Collecting(collecting) if collecting.stopped)
+        match &self.state {
+            State::Collecting(collecting) => collecting.stopped,
+            State::Stopped => true,
+            State::Running | State::Management(_) => false,
+        }
     }
 }
 
@@ -39,6 +43,8 @@ pub(super) enum State {
     Collecting(Box<Collecting>),
     /// A command that was reported.
     Running,
+    /// A command that is not reported any more: a task management request is to end it.
+    Stopped,
     /// A task management request that was reported.
     Management(TaskFunction),
 }

@@ -1,9 +1,10 @@
 //! Task management (RFC 7143 §11.5, §11.6).
 //!
 //! Rules:
-//! 1. Commands that still collect data, and parked ones, collect no more once the request is acted on.
+//! 1. Commands that still collect data, and parked ones, collect no more once the request is acted on. If the caller takes the request
+//!    before commands whose events wait, those that it concerns are reported no more.
 //! 2. They and the commands that were reported end when the caller answers the request with Complete; until then the answers of the
-//!    latter still go out. With any other answer, those that collect no more end with TASK ABORTED.
+//!    latter still go out. With any other answer, the former end with TASK ABORTED.
 //! 3. A command that is to be aborted but has not come uses up its number: it is ignored when it comes.
 
 use super::task::{State, Task};
@@ -62,7 +63,7 @@ impl Session {
             .filter(|task| task.lun == header.lun());
         match found.map(|task| (task.tag, &task.state)) {
             Some((tag, State::Running)) => Ok(TaskFunction::AbortTask { referenced: tag }),
-            Some((tag, State::Collecting(_))) => {
+            Some((tag, State::Stopped | State::Collecting(_))) => {
                 self.drop_task(tag, outbox);
                 Err(TaskManagementResponse::Complete)
             }
@@ -119,6 +120,30 @@ impl Session {
         });
     }
 
+    /// The caller takes a request before the events of commands that wait: report those no more that came before it and that it ends.
+    pub(crate) fn overtake(&mut self, request: &Event, outbox: &mut Outbox) {
+        let Event::TaskManagement {
+            task: tag,
+            function,
+            lun,
+        } = request
+        else {
+            return;
+        };
+        let overtaken = self.tasks.select(|task| {
+            matches!(task.state, State::Running)
+                && task.tag.is_before(tag)
+                && covers(*function, *lun, task)
+                && outbox.reports(task.tag)
+        });
+        for tag in overtaken {
+            outbox.forget(tag);
+            if let Some(task) = self.tasks.get(tag) {
+                task.state = State::Stopped;
+            }
+        }
+    }
+
     /// The caller answers a task management request.
     pub(crate) fn respond_task_management(
         &mut self,
@@ -172,7 +197,7 @@ impl Session {
         let ended = self.tasks.select(|task| match &task.state {
             State::Collecting(collecting) => collecting.in_turn && !collecting.stopped,
             State::Running => outbox.reports(task.tag),
-            State::Management(_) => false,
+            State::Stopped | State::Management(_) => false,
         });
         for tag in ended {
             outbox.forget(tag);

@@ -28,7 +28,35 @@ pub(super) struct TextExchange {
 }
 
 impl Session {
-    /// Act on a Text Request whose turn it is.
+    /// Why a Text Request whose turn it is is refused, which drops its exchange; None if it is not.
+    pub(super) fn text_refusal(&self, pdu: &Pdu) -> Option<RejectReason> {
+        let header = &pdu.header;
+        let begins = header.ttt() == RESERVED_TAG && header.itt() != RESERVED_TAG;
+        let before = match self.exchange_of(pdu) {
+            Some(exchange) => exchange.received.as_slice(),
+            None if begins => &[],
+            None => return Some(RejectReason::InvalidField),
+        };
+        if before.len() + pdu.data.len() > self.config.max_text_bytes {
+            return Some(RejectReason::LongOperation);
+        }
+        if header.continues() {
+            return header.is_final().then_some(RejectReason::InvalidField);
+        }
+        let text = [before, &pdu.data].concat();
+        parse_pairs(&text).err().map(|_| RejectReason::Protocol)
+    }
+
+    fn exchange_of(&self, pdu: &Pdu) -> Option<&TextExchange> {
+        let header = &pdu.header;
+        self.text.as_ref().filter(|exchange| {
+            header.ttt() != RESERVED_TAG
+                && exchange.ttt == header.ttt()
+                && exchange.itt == header.itt()
+        })
+    }
+
+    /// Act on a Text Request whose turn it is and that is not refused.
     pub(super) fn handle_text(
         &mut self,
         pdu: &Pdu,
@@ -36,30 +64,16 @@ impl Session {
         outbox: &mut Outbox,
     ) {
         let header = &pdu.header;
-        let known = self.text.take().filter(|exchange| {
-            header.ttt() != RESERVED_TAG
-                && exchange.ttt == header.ttt()
-                && exchange.itt == header.itt()
-        });
-        let mut exchange = match known {
-            Some(exchange) => exchange,
-            None if header.ttt() == RESERVED_TAG && header.itt() != RESERVED_TAG => TextExchange {
+        let goes_on = self.exchange_of(pdu).is_some();
+        let mut exchange = match self.text.take() {
+            Some(exchange) if goes_on => exchange,
+            _ => TextExchange {
                 itt: header.itt(),
                 ttt: self.new_ttt(),
                 received: Vec::new(),
                 unsent: Bytes::new(),
             },
-            None => return outbox.reject(header, RejectReason::InvalidField, self.sequence()),
         };
-        let too_long = exchange.received.len() + pdu.data.len() > self.config.max_text_bytes;
-        if too_long || (header.is_final() && header.continues()) {
-            let reason = if too_long {
-                RejectReason::LongOperation
-            } else {
-                RejectReason::InvalidField
-            };
-            return outbox.reject(header, reason, self.sequence());
-        }
         exchange.received.extend_from_slice(&pdu.data);
         if header.continues() {
             self.send_text(exchange, false, outbox);
@@ -67,10 +81,7 @@ impl Session {
         }
         let text = std::mem::take(&mut exchange.received);
         if !text.is_empty() {
-            let Some(reply) = self.answer_text(&text, directory) else {
-                return outbox.reject(header, RejectReason::Protocol, self.sequence());
-            };
-            exchange.unsent = reply;
+            exchange.unsent = self.answer_text(&text, directory);
         }
         self.send_text(exchange, header.is_final(), outbox);
     }
@@ -87,9 +98,9 @@ impl Session {
         self.text = (!is_final).then_some(exchange);
     }
 
-    /// The answer to a complete text; None if it is malformed.
-    fn answer_text(&mut self, text: &[u8], directory: &dyn Directory) -> Option<Bytes> {
-        let pairs = parse_pairs(text).ok()?;
+    /// The answer to a complete text that is well-formed.
+    fn answer_text(&mut self, text: &[u8], directory: &dyn Directory) -> Bytes {
+        let pairs = parse_pairs(text).unwrap_or_default();
         let mut reply = Vec::new();
         let target = self
             .identity
@@ -127,6 +138,6 @@ impl Session {
                 put_pair(&mut reply, key, &answer);
             }
         }
-        Some(Bytes::from(reply))
+        Bytes::from(reply)
     }
 }
