@@ -193,6 +193,8 @@ class SimNode:
     def host_compare_and_write(
         self, serial: str, number: int, offset: int, compare: bytes, write: bytes, fua: bool, now_ns: int
     ) -> None: ...
+    def host_copy(self, serial: str, number: int, source: int, offset: int, len_bytes: int, now_ns: int) -> None:
+        """Begin a host's copy of one range to another one."""
     def host_unmap(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:
         """Begin a host's unmap."""
     def host_flush(self, serial: str, number: int, now_ns: int) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -11,6 +13,8 @@ import pytest_asyncio
 
 from integration.copy_client import BLOCK_BYTES, copy, copy_status, copy_within, designator
 from integration.reservation_client import CONFLICT, GOOD, REGISTER, RESERVE, Port, clear_all
+from twindisk.client import NodeClient
+from twindisk.demo.node import Node
 from twindisk.demo.pair import POOL, Pair, iqn
 from twindisk.demo.story import compare_when_idle
 from twindisk.initiator import CheckConditionError, InitiatorError, SenseKey, Session, SessionOptions, StatusError
@@ -152,6 +156,46 @@ async def test_a_reset_stops_a_copy_between_two_pieces(pair: Pair) -> None:
         status = await copy_status(copying)
         assert status.outcome == 2
         assert status.segments < segments
+
+
+async def test_copies_of_a_session_that_ended_are_counted_until_they_have_ended(pair: Pair, other: Pair) -> None:
+    first, second = pair.nodes
+    copies, held_bytes = 16, 2 * MIB
+    options = replace(OPTIONS, initiator="iqn.2024-01.invalid:copier")
+    async with log_in(pair, 0) as session, log_in(other, 0) as target:
+        units = [await designator(session), await designator(target)]
+        await session.write(0, os.urandom(MIB))
+    copying = await Session.connect(pair.portals[0], iqn(pair.vdisk), options)
+    await copying.clear_unit_attentions()
+    assert second.pid is not None
+    os.kill(second.pid, signal.SIGSTOP)
+    try:
+        tasks = [
+            asyncio.create_task(copy(copying, units, [Segment(0, 1, 512, 0, 4096 * at)], at)) for at in range(copies)
+        ]
+        await asyncio.sleep(0.4)
+        copying.drop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        held, names = await _held(first)
+        while options.initiator in names:
+            held, names = await _held(first)
+        assert held >= copies * held_bytes
+    finally:
+        os.kill(second.pid, signal.SIGCONT)
+    async with asyncio.timeout(30):
+        while (await _held(first))[0] >= held_bytes:
+            await asyncio.sleep(0.1)
+
+
+async def _held(node: Node) -> tuple[int, list[str]]:
+    """Return how many bytes a node holds for initiators, and who they are."""
+
+    def ask() -> tuple[int, list[str]]:
+        with NodeClient(node.place.socket_path) as client:
+            status = client.status()
+        return status.memory.held_bytes, [one.initiator for row in status.vdisks for one in row.sessions]
+
+    return await asyncio.to_thread(ask)
 
 
 async def _begun(session: Session) -> bool:

@@ -1,11 +1,15 @@
-//! What sessions that were closed have left in memory: data of writes that disks or the peer are still at work on.
+//! What sessions that were closed have left in memory: data of writes that disks or the peer are still at work on, and copies whose
+//! piece is under way.
 //!
 //! Rule: it counts for its initiator until it is gone, so that nobody gets another share by coming in anew.
+
+use twindisk_mirror::HostId;
 
 use crate::engine::Engine;
 use crate::session::Session;
 use crate::share::Share;
 use crate::socket::Blocks;
+use crate::transfer::HELD_BYTES;
 
 /// What one closed session has left.
 #[derive(Debug)]
@@ -13,6 +17,15 @@ pub(crate) struct Remains {
     initiator: String,
     share: Share,
     blocks: Blocks,
+    copies: Vec<HostId>,
+}
+
+impl Remains {
+    fn count(&mut self) -> usize {
+        let held_bytes = self.blocks.held_bytes() + self.copies.len() * HELD_BYTES;
+        self.share.set(held_bytes);
+        held_bytes
+    }
 }
 
 impl Engine {
@@ -23,15 +36,17 @@ impl Engine {
         };
         let mut blocks = session.socket.take_blocks();
         blocks.sweep();
-        if blocks.held_bytes() > 0 {
-            let mut share = Share::beside(&session.share);
-            session.share.set(0);
-            share.set(blocks.held_bytes());
-            self.remains.push(Remains {
-                initiator: login.initiator.clone(),
-                share,
-                blocks,
-            });
+        let own = (self.core.requests).ids(|request| request.nexus == session.nexus);
+        let copies = own.into_iter().filter(|id| self.copy_is_at_work(*id));
+        let mut left = Remains {
+            initiator: login.initiator.clone(),
+            share: Share::beside(&session.share),
+            blocks,
+            copies: copies.collect(),
+        };
+        session.share.set(0);
+        if left.count() > 0 {
+            self.remains.push(left);
         }
     }
 
@@ -45,10 +60,11 @@ impl Engine {
     }
 
     pub(crate) fn tick_remains(&mut self) {
+        let requests = &self.core.requests;
         self.remains.retain_mut(|left| {
             left.blocks.sweep();
-            left.share.set(left.blocks.held_bytes());
-            left.blocks.held_bytes() > 0
+            left.copies.retain(|id| requests.get(*id).is_some());
+            left.count() > 0
         });
     }
 }

@@ -89,10 +89,7 @@ impl Request {
     #[must_use]
     pub fn copies_with(&self, serial: Serial) -> bool {
         match &self.work {
-            Work::Copy(transfer) => {
-                let mut used = transfer.uses().map(|(used, _)| used);
-                transfer.own() == serial || transfer.at() == serial || used.any(|one| one == serial)
-            }
+            Work::Copy(transfer) => transfer.involves(serial),
             _ => false,
         }
     }

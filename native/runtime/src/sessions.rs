@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use twindisk_iscsi::{CHALLENGE_RANDOM_BYTES, Challenge, PortalConfig, Redirect};
-use twindisk_scsi::NexusId;
+use twindisk_scsi::{NexusId, Response};
 
 use crate::engine::{Endpoint, Engine, Slot};
 use crate::event::{EngineEvent, VdiskEvent};
@@ -189,6 +189,10 @@ impl Engine {
             .requests
             .ids(|request| request.nexus == session.nexus)
         {
+            if self.copy_is_at_work(id) {
+                self.stop_copies(&[id], &Response::task_aborted());
+                continue;
+            }
             if let Some(request) = self.core.requests.remove(id)
                 && let Some(vdisk) = self.core.vdisks.get(request.vdisk)
             {

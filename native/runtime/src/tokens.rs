@@ -109,6 +109,7 @@ impl Core {
             unit.copy_ended(nexus, name, &refused);
             refused
         })?;
+        let block_bytes = unit.block().bytes();
         let moves = ranges.iter().map(|range| Move {
             source: match (range.source, token) {
                 (Some(offset), Some(Token { serial, .. })) => Source::At(Place { serial, offset }),
@@ -119,6 +120,7 @@ impl Core {
                 offset: range.target,
             },
             len_bytes: range.len_bytes,
+            block_bytes,
             segments: 0,
         });
         let transfer = Transfer::new(copier, own, Some(name), moves.collect());

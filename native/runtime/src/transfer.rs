@@ -7,6 +7,7 @@
 //!   VDisks a piece is read, then written.
 //! * What a token stands for is read, then its watch is seen to be intact, then it is written, also inside one VDisk: so what is
 //!   written is what was there when the token was made.
+//! * No block of the target is written in two pieces: whoever writes or reads it meanwhile finds it as before or as copied.
 //! * A range that is copied over a part of itself ends up as if it had been read in full first: pieces do not overlap themselves,
 //!   and their order is that in which none is overwritten before it is read.
 
@@ -95,6 +96,8 @@ pub struct Move {
     pub target: Place,
     /// Length, never 0.
     pub len_bytes: u64,
+    /// Length of a logical block of the target; a range copied over a part of itself is at least so far away from it.
+    pub block_bytes: u64,
     /// What the initiator counts as done once it is.
     pub segments: u16,
 }
@@ -218,6 +221,14 @@ impl Transfer {
         Some((token.serial, token.watch))
     }
 
+    /// True for a VDisk that it has still to do with.
+    #[must_use]
+    pub fn involves(&self, serial: Serial) -> bool {
+        let mut used = self.uses().map(|(used, _)| used);
+        let flushes = self.unflushed.contains(&serial);
+        flushes || self.own == serial || self.at() == serial || used.any(|one| one == serial)
+    }
+
     /// The operation under way has ended.
     ///
     /// # Errors
@@ -319,18 +330,33 @@ impl Move {
         let apart_bytes = source.offset.abs_diff(self.target.offset);
         let same = source.serial == self.target.serial;
         let overlaps = same && apart_bytes < self.len_bytes;
-        let len_bytes = if overlaps {
+        let most_bytes = if overlaps {
             left_bytes.min(PIECE_MAX_BYTES).min(apart_bytes)
         } else {
             left_bytes.min(PIECE_MAX_BYTES)
         };
+        // A piece ends where a block of the target does, or with the range.
+        let over_bytes = |at_bytes: u64| (self.target.offset + at_bytes) % self.block_bytes;
         // Towards the end of the disk: from behind, so that what is overwritten was read before.
-        let skip_bytes = if overlaps && self.target.offset > source.offset {
-            left_bytes - len_bytes
+        let (skip_bytes, end_bytes) = if overlaps && self.target.offset > source.offset {
+            match left_bytes - most_bytes {
+                0 => (0, left_bytes),
+                skip_bytes => {
+                    let short_bytes = self.block_bytes - over_bytes(skip_bytes);
+                    (skip_bytes + short_bytes % self.block_bytes, left_bytes)
+                }
+            }
         } else {
-            done_bytes
+            let end_bytes = done_bytes + most_bytes;
+            let is_last = end_bytes == self.len_bytes;
+            let behind_bytes = if is_last { 0 } else { over_bytes(end_bytes) };
+            (done_bytes, end_bytes - behind_bytes)
         };
-        self.part(Source::At(source.behind(skip_bytes)), skip_bytes, len_bytes)
+        self.part(
+            Source::At(source.behind(skip_bytes)),
+            skip_bytes,
+            end_bytes - skip_bytes,
+        )
     }
 
     fn part(&self, source: Source, skip_bytes: u64, len_bytes: u64) -> Self {
@@ -338,7 +364,7 @@ impl Move {
             source,
             target: self.target.behind(skip_bytes),
             len_bytes,
-            segments: self.segments,
+            ..*self
         }
     }
 

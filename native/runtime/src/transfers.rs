@@ -4,7 +4,8 @@
 //!
 //! * A copy reaches another VDisk only if that would let its initiator in as it is, with what it has proven; that, and the reservations
 //!   of both VDisks, are looked at before each piece.
-//! * What stops a command stops a copy after the operation under way: it is answered then, and whoever waits for its end sees it.
+//! * What stops a command, also the end of its session, stops a copy after the operation under way: it is answered then, and whoever
+//!   waits for its end sees it. Until then it counts among the VDisk's copies, and what it holds for its initiator.
 
 use std::collections::HashMap;
 
@@ -112,6 +113,7 @@ impl Core {
             source: Source::At(side(range.source, range.source_offset)),
             target: side(range.target, range.target_offset),
             len_bytes: range.len_bytes,
+            block_bytes: sizes[range.target].map_or(1, |unit| unit.block_bytes),
             segments: range.segments,
         });
         let moves = moves
@@ -272,6 +274,13 @@ impl Engine {
         let login = session.login.clone()?;
         self.core.requests.get_mut(host)?.held_bytes += HELD_BYTES;
         Some((place, nexus, login))
+    }
+
+    /// True for a copy whose operation has begun and can only be waited for.
+    pub(crate) fn copy_is_at_work(&self, host: HostId) -> bool {
+        let request = self.core.requests.get(host);
+        let at = request.and_then(Request::copies_at);
+        at.is_some_and(|serial| !self.core.node.can_withdraw(serial, host))
     }
 
     /// Stop those of these commands that are copies, with this answer.

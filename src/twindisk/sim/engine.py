@@ -11,6 +11,7 @@ from twindisk.sim.clock import MS, SECOND
 from twindisk.sim.core import sim_node
 from twindisk.sim.network import RESET, Session
 from twindisk.sim.reservations import Guarded, Unit
+from twindisk.sim.rights import Rights
 
 if TYPE_CHECKING:
     from twindisk.sim.machine import Machine
@@ -91,6 +92,10 @@ class Engine:
         """Whether a planted bug keeps this node from ending the commands that it should."""
         return self._world.mutant.spares(self._machine.index)
 
+    def known(self, rights: Rights) -> Rights:
+        """Return the rights that this node goes by: those of the log, unless a planted bug has it forget some."""
+        return self._world.mutant.known(self._machine.index, rights)
+
     def enlist(self, reply: Reply) -> int:
         """Give a host's command its number."""
         self._count += 1
@@ -99,6 +104,8 @@ class Engine:
 
     def again(self, serial: str, number: int, call: str, arguments: tuple[Any, ...]) -> None:
         """Give a command that has a number to the core."""
+        blocks = self._machine.disks[serial].seen
+        call, arguments = self._world.mutant.asked(self._machine.index, call, arguments, blocks.read)
         getattr(self.node, call)(serial, number, *arguments, self.now_ns)
 
     def guarded(self, serial: str, asked: Guarded, reply: Reply) -> int:

@@ -2,11 +2,13 @@
 
 Rules:
 
-1. A worker registers a new name, writes by it until somebody preempts it, and now and then preempts another's name or resets all.
+1. A worker registers a new name, writes by it until somebody preempts it, and now and then preempts another's name, resets all,
+   reserves the disk (RESERVE) or gives it free, or protects it from writes or no more.
 2. Every attempt to change the log has a number of its own; an attempt that was not answered may have been made, once.
 3. The checker: every answered change is in the final log once, in an order that time allows; whoever looks sees a part of that
    log that time allows; a write of a preempted name is never carried out after the preemption was answered, and nothing that had
-   come to a node before a reset was in force there is carried out after the reset was answered.
+   come to a node before a reset was in force there is carried out after the reset was answered. A write is carried out, or refused,
+   only if the log allowed, or forbade it, at a moment of it.
 """
 
 import math
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from twindisk.sim.clock import MS
 from twindisk.sim.disk import BLOCK
 from twindisk.sim.initiator import Note, block_of
-from twindisk.sim.reservations import Entry, Guarded, decode, resets
+from twindisk.sim.reservations import Guarded
+from twindisk.sim.rights import Entry, decode, history, resets
 from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
@@ -53,6 +56,8 @@ class Write:
     serial: str
     name: str
     note: Note
+    refused_ns: float = math.inf
+    """When it was refused; inf: it was not."""
 
 
 @dataclass(slots=True)
@@ -98,8 +103,12 @@ class FencingWorker:
             self._change("register", self.name)
         elif chance < 0.6:
             self._write()
-        elif chance < 0.75:
+        elif chance < 0.68:
             self._change("reset", "-")
+        elif chance < 0.76:
+            self._change(self._rng.choice(["reserve", "release"]), self.name)
+        elif chance < 0.8:
+            self._change(self._rng.choice(["protect", "unprotect", "unprotect"]), "-")
         elif chance < 0.85:
             self._send(Guarded("look", self.name), self._looked(self._world.clock.now_ns))
         else:
@@ -139,14 +148,17 @@ class FencingWorker:
         place = self._rng.choice(world.places)
         value = world.fresh_value()
         note = Note(world.block_name(self.serial, place), value, world.clock.now_ns, math.inf, fua=False)
-        self._record.writes.append(Write(self.serial, self.name, note))
+        write = Write(self.serial, self.name, note)
+        self._record.writes.append(write)
         world.recorder.notes.append(note)
 
         def answered(how: str, _what: Any) -> None:
             if how == "done":
                 note.ended_ns = world.clock.now_ns
-            elif how == "conflict":
-                self._begin_life()
+            elif how in {"conflict", "reserved", "protected"}:
+                write.refused_ns = world.clock.now_ns
+                if how == "conflict":
+                    self._begin_life()
 
         call = ("host_write", (place * BLOCK, block_of(value), False))
         self._send(Guarded("write", self.name, call=call, mark=note), answered)
@@ -199,6 +211,8 @@ def _preemptions(record: Record, serial: str, final: list[Entry]) -> dict[str, C
         change = by_number.get(entry.number)
         if entry.what == "register":
             names.add(entry.name)
+        elif entry.what != "preempt":
+            continue
         elif entry.name in names and change is not None and change.ended_ns != math.inf:
             found.setdefault(entry.name, change)
     return found
@@ -242,6 +256,30 @@ def check_log(serial: str, record: Record, logs: list[bytes], seen: set[tuple[in
         change = preempted.get(write.name)
         if write.serial == serial and carried_out and change and change.ended_ns < write.note.began_ns:
             raise Failed("fencing", f"a write was carried out after its name was preempted: {write} after {change}")
+    _check_rights(changes, [write for write in record.writes if write.serial == serial], final, seen)
+
+
+def _check_rights(changes: list[Change], writes: list[Write], final: list[Entry], seen: set[tuple[int, int]]) -> None:
+    """Check that each write was carried out, or refused, by what the log was at a moment of it."""
+    by_number = {change.entry.number: change for change in changes}
+    made = [by_number[entry.number] for entry in final]
+    rights = list(history(final))
+    for write in writes:
+        carried_out = write.note.ended_ns != math.inf or (write.note.block, write.note.value) in seen
+        refused = write.refused_ns != math.inf
+        if not carried_out and not refused:
+            continue
+        over_ns = write.refused_ns if refused else min(write.note.ended_ns, write.note.bound_ns)
+        # What is in force for the write: at least what was answered before it began, at most what had begun before it was over.
+        least = max((at + 1 for at, change in enumerate(made) if change.ended_ns < write.note.began_ns), default=0)
+        most = max((at + 1 for at, change in enumerate(made) if change.began_ns < over_ns), default=0)
+        refusals = [rights[at].refusal(write.name) for at in range(least, max(least, most) + 1)]
+        if carried_out and refused:
+            raise Failed("fencing", f"a write was refused, but carried out: {write}")
+        if carried_out and None not in refusals:
+            raise Failed("fencing", f"a write was carried out that the log forbade ({set(refusals)}): {write}")
+        if refused and refusals == [None]:
+            raise Failed("fencing", f"a write was refused that the log allowed: {write} of {final}")
 
 
 def _check_changes(changes: list[Change], at: dict[int, int]) -> None:

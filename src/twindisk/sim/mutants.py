@@ -3,11 +3,13 @@
 Each stands for a mistake somebody could make in the core: the production code itself is never touched.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from twindisk.brain import events as ev
 from twindisk.brain.witness import Claim
+from twindisk.sim.rights import Rights
 
 Action = tuple[Any, ...]
 
@@ -33,6 +35,16 @@ class Mutant:
     def event(self, event: ev.Event) -> ev.Event | None:
         """Return an event as the brain is to hear it; None: it never does."""
         return event
+
+    def asked(
+        self, _node: int, call: str, arguments: tuple[Any, ...], _read: Callable[[int, int], bytes]
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Return a host's command as the core is to see it; ``read`` gives what the node's disk holds."""
+        return call, arguments
+
+    def known(self, _node: int, rights: Rights) -> Rights:
+        """Return the rights of a log as a node is to see them."""
+        return rights
 
     def claim(self, mine: Claim, attached_epoch: int, node: int) -> tuple[Claim, int]:
         """Return what a node claims at the witness, and the attach that it judges other claims by."""
@@ -171,6 +183,39 @@ class StaleRecord(Mutant):
         return (*action[:3], b"", False) if action[0] == "record" and node == 1 else action
 
 
+class StaleSource(Mutant):
+    """Node B copies what it knows of a source since it copied it for the first time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], bytes] = {}
+
+    def asked(
+        self, node: int, call: str, arguments: tuple[Any, ...], read: Callable[[int, int], bytes]
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Write what was there once."""
+        if node == 1 and call == "host_copy":
+            source, target, len_bytes = arguments
+            kept = self._kept.setdefault((source, len_bytes), read(source, len_bytes))
+            return "host_write", (target, kept, False)
+        return call, arguments
+
+
+class IgnoredProtection(Mutant):
+    """Node B writes to a disk that is write-protected."""
+
+    def known(self, node: int, rights: Rights) -> Rights:
+        """Know of no protection."""
+        return replace(rights, protected=False) if node == 1 else rights
+
+
+class IgnoredReserve(Mutant):
+    """Node B lets everybody write whoever has reserved."""
+
+    def known(self, node: int, rights: Rights) -> Rights:
+        """Know of no holder."""
+        return replace(rights, holder=None) if node == 1 else rights
+
+
 class ForgetfulWitness(Mutant):
     """The witness writes although somebody has, as a store does that does not know the condition."""
 
@@ -256,6 +301,9 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "ignored-drain": IgnoredDrain,
     "spared-commands": SparedCommands,
     "stale-record": StaleRecord,
+    "stale-source": StaleSource,
+    "ignored-protection": IgnoredProtection,
+    "ignored-reserve": IgnoredReserve,
     "forgetful-witness": ForgetfulWitness,
     "every-claim-spent": EveryClaimSpent,
     "old-epoch-claimed": OldEpochClaimed,

@@ -2,8 +2,8 @@
 
 It does around the core what the real engine does (native/runtime/src/shared_state.rs); the log stands for SCSI's state. Rules:
 
-1. The record is the whole log: who registered and who was preempted, and what was reset, in order. A write of a name that is not
-   registered, or was preempted since, is refused. A reset ends all commands of all initiators, on both nodes.
+1. The record is the whole log, in order; :mod:`twindisk.sim.rights` says who may write by it. A reset ends all commands of all
+   initiators, on both nodes.
 2. A refusal counts once the core has said that the record is known as it is.
 3. Names are never used again, so that a write of a preempted name that lands later gives itself away.
 """
@@ -12,45 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twindisk.sim.rights import DRAINING, Entry, Rights, decode, encode, resets, rights_of
 from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
     from twindisk.sim.engine import Engine
 
 Reply = Callable[[str, Any], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One change of the log: ``register`` or ``preempt`` of a name, or ``reset``, numbered by its attempt."""
-
-    number: int
-    what: str
-    name: str
-
-
-def encode(log: list[Entry]) -> bytes:
-    """Return a log as the record holds it."""
-    return " ".join(f"{entry.number}:{entry.what}:{entry.name}" for entry in log).encode()
-
-
-def decode(record: bytes) -> list[Entry]:
-    """Return the log that a record holds."""
-    parts = [part.split(":") for part in record.decode().split()]
-    return [Entry(int(number), what, name) for number, what, name in parts]
-
-
-def registered(log: list[Entry]) -> set[str]:
-    """Return who may write."""
-    names: set[str] = set()
-    for entry in log:
-        (names.add if entry.what == "register" else names.discard)(entry.name)
-    return names
-
-
-def resets(log: list[Entry]) -> list[Entry]:
-    """Return the resets of a log, in order."""
-    return [entry for entry in log if entry.what == "reset"]
 
 
 class Marked(Protocol):
@@ -82,6 +50,7 @@ class Unit:
         self._engine = engine
         self._serial = serial
         self.log: list[Entry] = []
+        self._rights = Rights()
         self._asked: dict[int, Guarded] = {}
         self._open: dict[int, int] = {}
         """All commands that were not answered, and how many resets were in force when they came."""
@@ -109,7 +78,7 @@ class Unit:
         if asked.kind == "change":
             tag = asked.entry.number if asked.entry else 0
             self._engine.again(self._serial, number, "host_turn", (tag,))
-        elif asked.kind == "write" and asked.name in registered(self.log):
+        elif asked.kind == "write" and self._rights.refusal(asked.name) is None:
             self._engine.again(self._serial, number, *asked.call)
         else:
             asked.settling = True
@@ -122,12 +91,12 @@ class Unit:
         if asked is None or not asked.settling:
             return False
         asked.settling = False
-        if asked.kind == "write" and asked.name in registered(self.log):
+        refusal = self._rights.refusal(asked.name) if asked.kind == "write" else "log"
+        if refusal is None:
             self._engine.again(self._serial, number, *asked.call)
         else:
             del self._asked[number]
-            found = list(self.log) if asked.kind == "look" else None
-            self._engine.answer(number, "conflict" if found is None else "log", found)
+            self._engine.answer(number, refusal, list(self.log) if refusal == "log" else None)
             self._see(number)
         return True
 
@@ -138,38 +107,38 @@ class Unit:
             self._engine.node.turn_computed(self._serial, number, None, False, self._engine.now_ns)
             return
         record = encode([*self.log, asked.entry])
-        drain = asked.entry.what in {"preempt", "reset"}
+        drain = asked.entry.what in DRAINING
         self._engine.node.turn_computed(self._serial, number, record, drain, self._engine.now_ns)
 
     def record(self, version: int, record: bytes, *, drain: bool) -> None:
         """Put a record in force."""
-        before, resets_before = registered(self.log), self.resets
+        before, resets_before = self._rights, self.resets
         self.log = decode(record)
-        forbidden = before - registered(self.log)
+        self._rights = self._engine.known(rights_of(self.log))
         reset = self.resets != resets_before
         for number in list(self._open):
-            self._look_at(number, forbidden, reset=reset)
+            self._look_at(number, before, reset=reset)
         if not drain:
             self._engine.node.record_taken(self._serial, version, self._engine.now_ns)
         self._drain = version if drain else None
         self._finish()
 
-    def _look_at(self, number: int, forbidden: set[str], *, reset: bool) -> None:
-        """See whether what was put in force ends a command; ``forbidden``: the names that it takes the right to write."""
+    def _look_at(self, number: int, before: Rights, *, reset: bool) -> None:
+        """See whether what was put in force ends a command; ``before``: what was in force until now."""
         asked = self._asked.get(number)
         unbegun = self._engine.node.can_withdraw(self._serial, number)
         change = asked is not None and asked.kind == "change"
         if change and (not unbegun or (asked and asked.entry and asked.entry.what == "reset")):
             return
-        writes = asked is not None and asked.kind == "write"
-        ends = reset or number in self._left or (writes and asked is not None and asked.name in forbidden)
-        if ends and not self._engine.spares:
+        refusal = self._rights.refusal(asked.name) if asked is not None and asked.kind == "write" else None
+        loses = refusal is not None and asked is not None and before.refusal(asked.name) is None
+        if (reset or number in self._left or loses) and not self._engine.spares:
             if unbegun:
                 self._take_back(number, "aborted")
             else:
                 self._left.add(number)
-        elif writes and unbegun and asked and not asked.settling and asked.name not in registered(self.log):
-            self._take_back(number, "conflict")
+        elif refusal is not None and unbegun and asked and not asked.settling:
+            self._take_back(number, refusal)
 
     def _take_back(self, number: int, how: str) -> None:
         self._asked.pop(number, None)
@@ -180,19 +149,22 @@ class Unit:
     def answered(self, number: int) -> None:
         """Check a preemption or a reset as it is answered: nothing that it ends is under way on either node."""
         asked = self._asked.get(number)
-        if asked is None or asked.entry is None or asked.entry.what == "register":
+        if asked is None or asked.entry is None or asked.entry.what not in DRAINING:
             return
         for unit in self._engine.units_of(self._serial):
-            if asked.entry.what == "preempt":
-                under_way = unit.writing(asked.entry.name)
-            else:
+            if asked.entry.what == "reset":
                 under_way = unit.older(1 + resets(self.log).index(asked.entry))
+            else:
+                under_way = unit.forbidden() if unit.log[-1] == asked.entry else []
             if under_way:
                 raise Failed("fencing", f"{asked.entry} is answered while {under_way} are under way")
 
-    def writing(self, name: str) -> list[int]:
-        """Return the writes of a name that have begun."""
-        begun = [number for number, asked in self._asked.items() if asked.kind == "write" and asked.name == name]
+    def forbidden(self) -> list[int]:
+        """Return the writes that have begun and that the log forbids."""
+        rights = rights_of(self.log)
+        begun = [
+            number for number, asked in self._asked.items() if asked.kind == "write" and rights.refusal(asked.name)
+        ]
         return [number for number in begun if not self._engine.node.can_withdraw(self._serial, number)]
 
     def older(self, count: int) -> list[int]:

@@ -9,6 +9,7 @@ from twindisk.brain.model import VDiskName
 from twindisk.brain.phases import Phase
 from twindisk.sim.checks import Checks
 from twindisk.sim.clock import MS, SECOND, Clock
+from twindisk.sim.copier import Copier, Copies, check_copies, choose_targets
 from twindisk.sim.daemon import checks_of
 from twindisk.sim.disk import BLOCK, Disk
 from twindisk.sim.disk import Record as DiskRecord
@@ -20,7 +21,7 @@ from twindisk.sim.machine import Machine
 from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
 from twindisk.sim.pauses import Pauses
-from twindisk.sim.reservations import encode
+from twindisk.sim.rights import encode
 from twindisk.sim.trace import Failed, Trace
 from twindisk.sim.verifying import Verifier
 from twindisk.sim.witness import CHECKS, Witness
@@ -63,6 +64,8 @@ class World:
         self.unmappable: list[tuple[str, int]] = []
         self._values = 0
         self.places = self._choose_places()
+        self.targets = choose_targets(random.Random(f"{seed} targets"), self.places, self.size_bytes)
+        self.copies = Copies()
         self.network = Network(self.clock, self.rng)
         self.network.loss = self.rng.choice([0.0, 0.0, 0.02, 0.1])
         self.network.delay_ms = self.rng.choice([0.1, 0.5, 3.0])
@@ -80,6 +83,8 @@ class World:
         self.fencing = Record()
         count = 3 if random.Random(f"{seed} fencers").random() < 0.5 else 0
         self.fencers = [FencingWorker(self, f"f{number}", self.fencing) for number in range(count)]
+        count = 2 if random.Random(f"{seed} copiers").random() < 0.5 else 0
+        self.copiers = [Copier(self, f"c{number}") for number in range(count)]
         self.faults = Faults(self)
         self.verifier = Verifier(self)
         self.pace = random.Random(f"{seed} pace").choice(PACES)
@@ -115,7 +120,11 @@ class World:
 
     def unmapped_value(self, serial: str, number: int) -> int:
         """Return the value that zeros stand for."""
-        return (1 << 50) + self.block_name(serial, number)
+        return self.zeros_of(self.block_name(serial, number))
+
+    def zeros_of(self, block: int) -> int:
+        """Return the same by the block's name in the histories."""
+        return (1 << 50) + block
 
     def hop_ns(self) -> int:
         """Return how long a message between initiator and node takes."""
@@ -147,7 +156,7 @@ class World:
                 # The mirror was just made: node 0 holds the data, node 1 is blank.
                 facts.update({"current": 78, "base": 77} if node == 0 else {"current": 0, "epoch": 0})
             disk = Disk(self.clock, self.rng, DiskRecord(facts, [], {}))
-            for place in self.places if node == 0 or not fresh else ():
+            for place in [*self.places, *self.targets] if node == 0 or not fresh else ():
                 disk.prefill(place, block_of(PREFILL))
             if node == 0:
                 self.unmappable += [(serial, place) for place in self.places]
@@ -199,6 +208,8 @@ class World:
             worker.start()
         for fencer in self.fencers:
             fencer.start()
+        for copier in self.copiers:
+            copier.start()
         self.faults.plan()
         self.verifier.plan()
         self.clock.run_until(self.faults.end_ns)
@@ -212,8 +223,10 @@ class World:
                 log = self._logs(serial)[0]
                 bound_writes(serial, self.fencing, log)
                 notes = [note for note in self.recorder.notes if note.block // 10**9 == self.index_of(serial)]
+                notes += [one.note for one in self.copies.copied if one.note.block // 10**9 == self.index_of(serial)]
                 bound_notes(serial, self.fencing, log, notes)
             self.checks.histories()
+            check_copies(self)
             self._check_logs()
             if self.rng.random() < 0.5:
                 self._lose_both()
@@ -267,7 +280,7 @@ class World:
         return True
 
     def _idle(self) -> bool:
-        busy = any(worker.busy for worker in self.fencers)
+        busy = any(worker.busy for worker in self.fencers) or any(copier.busy for copier in self.copiers)
         return not busy and all(worker.attempt is None or worker.attempt.over for worker in self.workers)
 
     def _check_logs(self) -> None:
@@ -284,12 +297,14 @@ class World:
     def _read_all(self) -> None:
         """Read every block through both disks, as the last operations of the histories."""
         for serial in self.vdisks:
-            for place in self.places:
+            reads = [(place, self.recorder.reads) for place in self.places]
+            reads += [(target, self.copies.reads) for target in self.targets]
+            for place, seen in reads:
                 for machine in self.machines:
                     block = machine.disks[serial].seen.read(place * BLOCK, BLOCK)
                     value = self.workers[0].value_of(serial, place, block)
                     now = self.clock.now_ns
-                    self.recorder.reads.append((self.block_name(serial, place), value, now, now + 1))
+                    seen.append((self.block_name(serial, place), value, now, now + 1))
         self.clock.run_until(self.clock.now_ns + MS)
 
     def _lose_both(self) -> None:

@@ -221,6 +221,32 @@ fn every_message_survives_the_wire_in_any_pieces() {
 }
 
 #[test]
+fn a_copy_of_a_range_that_overlaps_itself_is_not_taken() {
+    for (offset, source, len_bytes, is_taken) in [
+        (4096, 4096, 512, false),
+        (4096, 4097, 512, false),
+        (4096, 3585, 512, false),
+        (4096, 3584, 512, true),
+        (4096, 4608, 512, true),
+        (4096, 0, 0, false),
+    ] {
+        let body = Body::Ask(Update {
+            offset,
+            len_bytes,
+            kind: UpdateKind::CopyOf { source },
+        });
+        let whole = bytes_of(&Message {
+            serial: Serial([1; 16]),
+            epoch: 1,
+            id: 2,
+            body,
+        });
+        let found = decode(&mut whole.clone());
+        assert_eq!(found.is_ok(), is_taken, "{offset} {source}: {found:?}");
+    }
+}
+
+#[test]
 fn every_flipped_bit_is_noticed() {
     for body in every_body() {
         let whole = bytes_of(&Message {

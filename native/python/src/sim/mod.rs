@@ -169,6 +169,33 @@ impl SimNode {
         self.host(serial, number, HostOp::Update { update, fua }, now_ns)
     }
 
+    /// A host has one range copied to another, which does not overlap it.
+    #[expect(clippy::too_many_arguments, reason = "called from Python, by position")]
+    fn host_copy(
+        &mut self,
+        serial: &str,
+        number: u64,
+        source: u64,
+        offset: u64,
+        len_bytes: u64,
+        now_ns: u64,
+    ) -> PyResult<()> {
+        if source.abs_diff(offset) < len_bytes {
+            return Err(wrong("a range is copied over a part of itself"));
+        }
+        let update = Update {
+            offset,
+            len_bytes,
+            kind: UpdateKind::CopyOf { source },
+        };
+        self.host(
+            serial,
+            number,
+            HostOp::Update { update, fua: false },
+            now_ns,
+        )
+    }
+
     /// A host unmaps.
     fn host_unmap(
         &mut self,

@@ -1,4 +1,4 @@
-//! Which piece of a copy comes next.
+//! Which pieces a copy is cut into, and how it ends.
 
 use super::*;
 use twindisk_mirror::NotReady;
@@ -12,6 +12,7 @@ fn one(source: (Serial, u64), target: (Serial, u64), len_bytes: u64) -> Move {
         source: Source::At(place(source)),
         target: place(target),
         len_bytes,
+        block_bytes: 1,
         segments: 1,
     }
 }
@@ -31,10 +32,10 @@ fn transfer(moves: Vec<Move>) -> Transfer {
     transfer
 }
 
-/// Carry a copy inside one VDisk out on a disk of these bytes.
-fn carried_out(disk: &mut [u8], moves: Vec<Move>) -> usize {
+/// Carry a copy inside one VDisk out on a disk of these bytes; where its pieces went, and their lengths.
+fn carried_out(disk: &mut [u8], moves: Vec<Move>) -> Vec<(u64, u64)> {
     let mut transfer = transfer(moves);
-    let mut pieces = 0;
+    let mut pieces = Vec::new();
     while let Some((serial, op)) = transfer.next_op(write_back) {
         assert_eq!(serial, OWN);
         let HostOp::Update { update, .. } = op else {
@@ -48,7 +49,8 @@ fn carried_out(disk: &mut [u8], moves: Vec<Move>) -> usize {
         );
         disk.copy_within(source..source + len, target);
         transfer.ended(HostResult::Done).unwrap();
-        pieces += 1;
+        assert!((1..=PIECE_MAX_BYTES).contains(&update.len_bytes));
+        pieces.push((update.offset, update.len_bytes));
     }
     pieces
 }
@@ -73,12 +75,49 @@ fn a_range_copied_over_a_part_of_itself_is_as_if_read_in_full_first() {
 }
 
 #[test]
+fn no_block_of_the_target_is_written_in_two_pieces() {
+    let long = 3 * PIECE_MAX_BYTES + 100;
+    for block_bytes in [512, 4096] {
+        for (source, target, len_bytes) in [
+            (7, 5 << 20, long),
+            (0, (5 << 20) + 100, long),
+            (100, 5 << 20, 700),
+            (0, 5001, 9000),
+            (5001, 0, 9000),
+            (0, 4097, 100_000),
+            (4097, 0, 100_000),
+            (4100, 4, 100_000),
+            (3, 4099, 100_000),
+        ] {
+            let mut disk: Vec<u8> = (0..10u32 << 20).map(|at| (at % 251) as u8).collect();
+            let mut expected = disk.clone();
+            let from = source as usize..(source + len_bytes) as usize;
+            expected.copy_within(from, target as usize);
+            let mut range = one((OWN, source), (OWN, target), len_bytes);
+            range.block_bytes = block_bytes;
+            let pieces = carried_out(&mut disk, vec![range]);
+            assert!(
+                disk == expected,
+                "{len_bytes} bytes from {source} to {target}"
+            );
+            let mut blocks: Vec<_> = (pieces.iter())
+                .flat_map(|(at, len)| at / block_bytes..(at + len).div_ceil(block_bytes))
+                .collect();
+            let written = blocks.len();
+            blocks.sort_unstable();
+            blocks.dedup();
+            assert_eq!(blocks.len(), written, "{source} to {target}: {pieces:?}");
+        }
+    }
+}
+
+#[test]
 fn pieces_are_bounded_and_cover_the_range() {
     let long = 3 * PIECE_MAX_BYTES + 512;
     let mut disk = vec![0; 10 << 20];
     disk[..long as usize].fill(7);
     let pieces = carried_out(&mut disk, vec![one((OWN, 0), (OWN, 5 << 20), long)]);
-    assert_eq!(pieces, 4);
+    assert_eq!(pieces.len(), 4);
     let copied = disk[5 << 20..].iter().filter(|byte| **byte == 7).count();
     assert_eq!(copied as u64, long);
 }
@@ -166,6 +205,23 @@ fn zeros_are_not_read_and_unmapped_in_long_pieces() {
     }
     assert_eq!(transfer.progress.bytes, ZEROS_MAX_BYTES + 512);
     assert_eq!(transfer.next_op(write_back), None);
+}
+
+#[test]
+fn a_copy_has_to_do_with_a_vdisk_until_it_is_flushed() {
+    let mut copy = transfer(vec![one((OWN, 0), (OTHER, 0), 512)]);
+    let data = || Payload::from(bytes::Bytes::from(vec![1; 512]));
+    let results = [HostResult::Done, HostResult::Data(data()), HostResult::Done];
+    for result in results.into_iter().map(Some).chain([None]) {
+        assert!(copy.involves(OWN) && copy.involves(OTHER));
+        let (at, op) = copy.next_op(|_| true).unwrap();
+        assert_eq!(copy.at(), at);
+        match result {
+            Some(result) => copy.ended(result).unwrap(),
+            None => assert_eq!((at, op), (OTHER, HostOp::Flush)),
+        }
+    }
+    assert!(copy.involves(OWN) && copy.involves(OTHER));
 }
 
 #[test]

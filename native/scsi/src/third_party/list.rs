@@ -3,7 +3,7 @@
 use super::states::CopyName;
 use super::{
     BLOCKS, BLOCKS_BYTES, DESCRIPTORS_MAX_BYTES, HEADER_BYTES, IDENTIFICATION, SEGMENT_MAX_BYTES,
-    SEGMENTS_MAX, TARGET_BYTES, TARGETS_MAX, WITH_OFFSETS, WITH_OFFSETS_BYTES,
+    SEGMENTS_MAX, STEPS_MAX, TARGET_BYTES, TARGETS_MAX, WITH_OFFSETS, WITH_OFFSETS_BYTES,
 };
 use crate::cdb::Request;
 use crate::logical_unit::LogicalUnit;
@@ -38,16 +38,19 @@ pub struct Designator {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Size of a logical unit that takes part in a copy.
+/// A logical unit that takes part in a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyTarget {
+    /// Its serial, by which two descriptors of the same unit are told from those of two.
+    pub serial: [u8; 16],
     /// Logical blocks.
     pub blocks: u64,
     /// Bytes of one.
     pub block_bytes: u64,
 }
 
-/// A range that is to be copied, inside both logical units, in bytes; never empty.
+/// A range that is to be copied, inside both logical units, in bytes; never empty. One that is copied over a part of itself is
+/// copied there from at least a block of the target away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyRange {
     /// The source's place among [`CopyList::designators`].
@@ -242,17 +245,28 @@ impl Segment {
             (end <= unit.blocks * unit.block_bytes).then_some(offset)
         };
         let outside = |field| Sense::COPY_ABORTED.at_segment(self.at + field);
-        let source_offset = place(self.source_lba, self.source_byte, source);
-        let target_offset = place(self.target_lba, self.target_byte, target);
+        let source_offset = place(self.source_lba, self.source_byte, source).ok_or(outside(12))?;
+        let target_offset = place(self.target_lba, self.target_byte, target).ok_or(outside(20))?;
+        let apart_bytes = source_offset.abs_diff(target_offset);
+        let overlaps = source.serial == target.serial && apart_bytes < len_bytes;
+        if overlaps && apart_bytes > 0 && steps(apart_bytes, len_bytes, target) > STEPS_MAX {
+            return Err(Sense::invalid_parameter(self.at + 20));
+        }
         Ok(CopyRange {
             source: self.source,
             target: self.target,
-            source_offset: source_offset.ok_or(outside(12))?,
-            target_offset: target_offset.ok_or(outside(20))?,
+            source_offset,
+            target_offset,
             len_bytes,
             segments,
         })
     }
+}
+
+/// Steps in which a range is copied over a part of itself, so far away: each writes whole blocks and none of what it reads.
+fn steps(apart_bytes: u64, len_bytes: u64, target: &CopyTarget) -> u64 {
+    let step_bytes = apart_bytes - apart_bytes % target.block_bytes;
+    len_bytes.checked_div(step_bytes).unwrap_or(u64::MAX)
 }
 
 /// The CSCD descriptors, which end `parameters`.

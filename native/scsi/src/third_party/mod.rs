@@ -44,6 +44,8 @@ pub(crate) const TARGETS_MAX: usize = 16;
 pub(crate) const SEGMENTS_MAX: usize = 64;
 /// MAXIMUM SEGMENT LENGTH in bytes.
 pub(crate) const SEGMENT_MAX_BYTES: u64 = 256 << 20;
+/// Steps in which a range may be copied over a part of itself: the closer the two, the more.
+pub(crate) const STEPS_MAX: u64 = 4096;
 /// Bytes of the header of a parameter list.
 pub(crate) const HEADER_BYTES: usize = 16;
 /// Bytes of an identification CSCD descriptor.
@@ -98,10 +100,11 @@ impl LogicalUnit {
         vpd::is_named(self, designator)
     }
 
-    /// The unit's size.
+    /// Which unit it is, and its size.
     #[must_use]
     pub fn copy_target(&self) -> CopyTarget {
         CopyTarget {
+            serial: self.identity().serial,
             blocks: self.blocks(),
             block_bytes: self.block().bytes(),
         }

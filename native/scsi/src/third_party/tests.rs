@@ -9,6 +9,7 @@ use crate::{
 
 const BLOCK: u64 = 512;
 const UNIT: CopyTarget = CopyTarget {
+    serial: SERIAL,
     blocks: 1000,
     block_bytes: BLOCK,
 };
@@ -145,8 +146,53 @@ fn a_segment_that_cannot_be_copied_is_pointed_at() {
 }
 
 #[test]
+fn a_range_is_not_copied_over_itself_from_nearer_than_a_block_nor_in_very_many_steps() {
+    let large = CopyTarget {
+        blocks: 1 << 20,
+        ..UNIT
+    };
+    let other = CopyTarget {
+        serial: OTHER,
+        ..large
+    };
+    let two = [target(&SERIAL), target(&SERIAL)];
+    let ranges = |segment_: Vec<u8>, second| {
+        let list = copy_list(&parameters([1, 0], &two, &[segment_]));
+        list.ranges(&[Some(large), Some(second)])
+    };
+    let mut near = segment_of_bytes(1000, (2, 0), (2, 511));
+    (near[5], near[7]) = (0, 1);
+    let refused = ranges(near.clone(), large).unwrap_err();
+    assert_eq!(codes(refused), (0x5, 0x26, 0, 16 + 64 + 20));
+    assert!(ranges(near, other).is_ok(), "another unit");
+    for (length, apart, is_done) in [
+        (511, 511, true),
+        (0, 0, true),
+        (4 << 20, 0, true),
+        (1000, 512, true),
+        (1000, 513, true),
+        (4096 * 512 + 511, 512, true),
+        (4097 * 512, 512, false),
+        (4097 * 512, 1023, false),
+        (4097 * 512, 1024, true),
+    ] {
+        for (from, to) in [(0, apart), (apart, 0)] {
+            let place = |offset: u16| (8 + u64::from(offset / 512), offset % 512);
+            let near = segment_of_bytes(length, place(from), place(to));
+            let found = ranges(near, large);
+            assert_eq!(
+                found.is_ok(),
+                is_done,
+                "{length} bytes {from} {to}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_length_counts_in_blocks_of_the_side_that_it_names() {
     let coarse = CopyTarget {
+        serial: OTHER,
         blocks: 1000,
         block_bytes: 4096,
     };
