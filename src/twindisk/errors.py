@@ -214,6 +214,7 @@ class RefusedProblem(StrEnum):
     """Why a request is refused now. Fields: vdisk, node and what the sentence needs."""
 
     SELF_MIRROR = "mirror-to-self"
+    CHECK_NOT_TAKEN = "check-not-taken"
     NO_RECV_ADDRESS = "no-recv-address"
     RECV_BIND = "recv-bind-error"
     POOL_EMPTY = "pool-has-no-disk"

@@ -26,12 +26,16 @@ _MESSAGES: Final[dict[Message, str]] = {
         "Mirror checks with peer {peer} may let both nodes go on when the link breaks: {detail}."
         " Configure the same on both: fence, witness or manual"
     ),
-    Message.WITNESS_NOT_SHARED: (
-        "Mirror checks with peer {peer}: {detail}. A node whose check is a witness goes on without its peer only if the peer asks"
-        " the same one: until then it would stop. Configure the same on both"
+    Message.CHECKS_DIFFER: (
+        "Mirror checks with peer {peer} differ: {detail}. The node with the weaker check would stop when the link breaks, and one"
+        " whose check is a witness that the peer does not ask. Configure the same on both"
     ),
     Message.STOPPED_WITHOUT_SHARED_WITNESS: (
         "VDisk {vdisk} lost its peer, and the peer {peer} is not known to ask the same witness. Serving stopped"
+    ),
+    Message.STOPPED_WITHOUT_AGREEMENT: (
+        "VDisk {vdisk} lost its peer, and the mirror check was changed, or is not known to the peer {peer}, or the peer has a"
+        " stricter one. Serving stopped: the peer may go on"
     ),
     Message.CLAIM_LOST: "VDisk {vdisk} lost its peer {peer}, and the witness let the peer go on. Serving stopped",
     Message.WITNESS_UNREACHED: (

@@ -243,6 +243,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Same node",
         "Source and destination are the same host: {peer} is node {node} itself. Give the other node's mirror address.",
     ),
+    RefusedProblem.CHECK_NOT_TAKEN: (
+        409,
+        "Mirror check not taken",
+        "Node {node} has no link to {peer} and takes no news of its mirror check. {peer} tells it again by itself while its link is up.",
+    ),
     RefusedProblem.NO_RECV_ADDRESS: (
         409,
         "No mirror address",

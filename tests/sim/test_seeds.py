@@ -7,7 +7,7 @@ from twindisk.sim.runs import run_seed, run_seeds
 
 SEEDS = 200
 
-REGRESSIONS = (113, 452, 523, 1074, 2005, 13479)
+REGRESSIONS = (113, 249, 452, 523, 1074, 2005, 13479)
 """Seeds that once showed a fault, of the product or of the simulator. What a seed does changes with the simulator: the rules
 that were found have tests of their own, here, in native/mirror and with the brain's."""
 

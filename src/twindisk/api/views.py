@@ -27,7 +27,7 @@ from twindisk.api.schemas import (
     VDiskView,
     VerifyView,
 )
-from twindisk.brain.checks import shares_witness
+from twindisk.brain.checks import agreed
 from twindisk.brain.model import CopyFacts, Link, PeerAddress
 from twindisk.brain.phases import Phase
 from twindisk.brain.status import Status, role_word, status_of
@@ -278,7 +278,7 @@ def check_view(node: Node, check: Check) -> CheckView:
         type=check.kind.value,
         value=check.command,
         witness=check.witness,
-        shared=peer is not None and shares_witness(peer) if check.kind is CheckKind.WITNESS else None,
+        shared=peer is not None and agreed(peer) if check.kind is CheckKind.WITNESS else None,
     )
 
 

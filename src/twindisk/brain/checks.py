@@ -4,11 +4,13 @@ Rules:
 
 1. The strictest kind of check configured for a peer rules alone: fence before witness before manual before ignore. What it
    forbids, no weaker check allows.
-2. Both nodes rule by the same kind, fence, manual or the same witness. Anything else may let both go on, or neither, and
-   operators are warned of it once, on both nodes, when the link comes up or a check is changed. No check at all is safe: that
-   node stops.
-3. A witness counts only while this node knows that the peer rules by the same one, and that the peer knows it of this node
-   (:func:`shares_witness`). So two nodes never ask two witnesses, whenever their checks are changed.
+2. A node acts by its check only while the peer is known to know it, the peer's is known here, and that is the same or a weaker
+   one (:func:`agreed`); a witness must be the same. Else it stops when it loses the peer. So of two nodes with different
+   checks the one with the stricter acts by it, and the other stops: if each acted, each would know the other's for
+   the weaker. Two witnesses, of which none is the stricter, stop both nodes.
+3. What the peer tells counts only while the link is up. A node that lost its peer, and may have gone on, does not agree to
+   another check there; and a change of the check here stops what was waiting for a decision by the old one.
+4. Operators are warned once, on both nodes, of checks that differ, and of `ignore` on both, which lets both go on.
 """
 
 from dataclasses import replace
@@ -42,11 +44,20 @@ def witness_of(checks: tuple[Check, ...]) -> Check:
     return next(check for check in checks if check.kind is CheckKind.WITNESS)
 
 
-def shares_witness(peer: Peer) -> bool:
-    """Whether both nodes rule by the same witness, and each knows it of the other."""
-    ours = ruling_rule(peer.checks)
-    named = ours is not None and ours.kind is CheckKind.WITNESS and bool(ours.witness)
-    return named and peer.heard and peer.their_rule == ours
+def agreed(peer: Peer) -> bool:
+    """Whether this node may act by its check when it loses the peer: the peer knows it, and acts by no other."""
+    ours, theirs = ruling_rule(peer.checks), peer.their_rule
+    if ours is None or not peer.heard or not peer.told:
+        return False
+    if ours.kind is CheckKind.WITNESS:
+        return bool(ours.witness) and ours == theirs
+    strictness = _STRICTEST_FIRST.index
+    return theirs is None or ours == theirs or strictness(ours.kind) < strictness(theirs.kind)
+
+
+def acts_by(peer: Peer) -> CheckKind | None:
+    """Return the kind of check by which this node acts when it loses the peer; None: it stops."""
+    return ruling_kind(peer.checks) if agreed(peer) else None
 
 
 def deciding(turn: Turn, address: PeerAddress) -> list[VDisk]:
@@ -59,7 +70,7 @@ def apply_checks(turn: Turn, vdisk: VDisk) -> None:
     if vdisk.peer is None:
         return
     peer = turn.peer(vdisk.peer)
-    kind = ruling_kind(peer.checks)
+    kind = acts_by(peer)
     if kind is CheckKind.MANUAL and vdisk.role is Role.MASTER:
         turn.warn(Message.MANUAL_MASTER, vdisk)
         go_alone(turn, vdisk, fenced=False)
@@ -70,30 +81,38 @@ def apply_checks(turn: Turn, vdisk: VDisk) -> None:
         turn.warn(Message.WENT_ALONE_UNCHECKED, vdisk)
         go_alone(turn, vdisk, fenced=False)
     elif kind is None:
-        turn.warn(Message.STOPPED_WITHOUT_CHECKS, vdisk)
+        turn.warn(_why_stopped(peer), vdisk)
         turn.serve_nothing(vdisk, Phase.STOPPED, NotReady.STANDBY, Role.SLAVE)
-    elif kind is CheckKind.WITNESS and not shares_witness(peer):
-        turn.warn(Message.STOPPED_WITHOUT_SHARED_WITNESS, vdisk)
-        turn.serve_nothing(vdisk, Phase.STOPPED, NotReady.STANDBY, Role.SLAVE)
+
+
+def _why_stopped(peer: Peer) -> Message:
+    kind = ruling_kind(peer.checks)
+    if kind is None:
+        return Message.STOPPED_WITHOUT_CHECKS
+    return Message.STOPPED_WITHOUT_SHARED_WITNESS if kind is CheckKind.WITNESS else Message.STOPPED_WITHOUT_AGREEMENT
 
 
 def on_checks_changed(turn: Turn, event: ChecksChanged) -> None:
-    """Keep the new list; VDisks that are deciding follow a change of what rules, a running fence runs on."""
+    """Keep the new list. If another check rules, VDisks that are deciding stop; else what runs runs on."""
     before = turn.peer(event.peer)
     same = ruling_rule(before.checks) == ruling_rule(event.checks)
     turn.put_peer(replace(before, checks=event.checks, heard=before.heard and same))
     _compare(turn, event.peer)
     if not same:
-        _follow(turn, event.peer)
+        _stop_deciding(turn, event.peer)
 
 
 def on_peer_check_told(turn: Turn, event: PeerCheckTold) -> None:
-    """Keep what rules at the peer."""
+    """Keep what rules at the peer, unless the link is down: then nothing is agreed to."""
     before = turn.peer(event.peer)
-    turn.put_peer(replace(before, their_rule=event.rule))
-    _compare(turn, event.peer)
-    if before.their_rule != event.rule and ruling_kind(before.checks) is CheckKind.WITNESS:
-        _follow(turn, event.peer)
+    if before.link is Link.UP:
+        turn.put_peer(replace(before, their_rule=event.rule, told=True))
+        _compare(turn, event.peer)
+
+
+def knows(peer: Peer, rule: Rule | None) -> bool:
+    """Whether this node took what the peer told, and may answer so."""
+    return peer.told and peer.their_rule == rule
 
 
 def on_check_heard(turn: Turn, event: CheckHeard) -> None:
@@ -103,11 +122,17 @@ def on_check_heard(turn: Turn, event: CheckHeard) -> None:
         turn.put_peer(replace(peer, heard=True))
 
 
-def _follow(turn: Turn, address: PeerAddress) -> None:
-    """Have VDisks that are deciding without their peer decide anew."""
-    if turn.peer(address).link is Link.DOWN:
-        for vdisk in deciding(turn, address):
-            apply_checks(turn, vdisk)
+def _stop_deciding(turn: Turn, address: PeerAddress) -> None:
+    """Stop VDisks that lost their peer under another check: it may have gone on by that. They still wait for its facts.
+
+    One that is attaching since then falls back to STOPPED.
+    """
+    for vdisk in list(turn.with_peer(address)):
+        if vdisk.phase is Phase.DECIDING:
+            turn.warn(_why_stopped(turn.peer(address)), vdisk)
+            turn.serve_nothing(vdisk, Phase.STOPPED, NotReady.STANDBY, Role.SLAVE)
+        elif vdisk.attachment is not None and vdisk.attachment.origin is Phase.DECIDING:
+            turn.put(replace(vdisk, attachment=replace(vdisk.attachment, origin=Phase.STOPPED)))
 
 
 def _compare(turn: Turn, address: PeerAddress) -> None:
@@ -122,18 +147,14 @@ def _compare(turn: Turn, address: PeerAddress) -> None:
     ours, theirs = found
     another = "another " if ours.kind is theirs.kind is CheckKind.WITNESS else ""
     message = Message.CHECKS_MAY_PART
-    if CheckKind.WITNESS in {ours.kind, theirs.kind}:
-        message = Message.WITNESS_NOT_SHARED
+    if ours != theirs:
+        message = Message.CHECKS_DIFFER
     detail = f"{ours.kind} here, {another}{theirs.kind} there"
     turn.emit(Notify(severity=Severity.WARNING, message=message, vdisk=None, peer=address, detail=detail))
 
 
 def _misfit(ours: Rule | None, theirs: Rule | None) -> tuple[Rule, Rule] | None:
-    """Return the pair of rules if both nodes may go on after one loss of the link, or a witness is not asked by both.
-
-    fence and manual: a Master under manual goes on, and is then killed with what it wrote alone. ignore: goes on whatever
-    the other does. One witness: its node stops, for the other does not ask it.
-    """
+    """Return the pair of rules if they differ, or let both nodes go on after one loss of the link."""
     if ours is None or theirs is None or (ours == theirs and ours.kind is not CheckKind.IGNORE):
         return None
     return ours, theirs

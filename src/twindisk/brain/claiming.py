@@ -15,7 +15,7 @@ Rules:
 from dataclasses import replace
 
 from twindisk.brain.alone import go_alone
-from twindisk.brain.checks import ruling_kind, shares_witness, witness_of
+from twindisk.brain.checks import acts_by, witness_of
 from twindisk.brain.effects import (
     CancelClaim,
     CancelTimer,
@@ -37,7 +37,7 @@ def claims(state: NodeState, vdisk: VDisk) -> bool:
     peer = None if vdisk.peer is None else state.peers.get(vdisk.peer)
     if peer is None or vdisk.phase is not Phase.DECIDING or peer.link is Link.UP:
         return False
-    return ruling_kind(peer.checks) is CheckKind.WITNESS and shares_witness(peer)
+    return acts_by(peer) is CheckKind.WITNESS
 
 
 def reconcile(turn: Turn, vdisk: VDisk) -> None:

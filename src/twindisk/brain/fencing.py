@@ -2,7 +2,7 @@
 
 Rules:
 
-1. A fence run exists exactly while the link to the peer is down, its rule is fence, and some VDisk of it is DECIDING.
+1. A fence run exists exactly while the link to the peer is down, this node acts by fence, and some VDisk of it is DECIDING.
    :func:`reconcile` sees to that after every event, whatever the event was.
 2. Only the run that is current counts. A success that arrives after its run was cancelled says that the peer was killed
    at some time past, not that it is dead now: it is dropped, and a link that is down again gets a run of its own.
@@ -13,7 +13,7 @@ Rules:
 from dataclasses import replace
 
 from twindisk.brain.alone import go_alone
-from twindisk.brain.checks import deciding, ruling_kind
+from twindisk.brain.checks import acts_by, deciding
 from twindisk.brain.effects import (
     CancelFence,
     CancelTimer,
@@ -34,7 +34,7 @@ def reconcile(turn: Turn, address: PeerAddress) -> None:
     """Begin or end the fence run of a peer, as its VDisks and link now need."""
     peer = turn.peer(address)
     waiting = deciding(turn, address)
-    wanted = bool(waiting) and peer.link is Link.DOWN and ruling_kind(peer.checks) is CheckKind.FENCE
+    wanted = bool(waiting) and peer.link is Link.DOWN and acts_by(peer) is CheckKind.FENCE
     if wanted and peer.fence is None:
         _begin(turn, peer, head_start=waiting[0].role is not Role.MASTER)
     elif not wanted and peer.fence is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from twindisk.brain.checks import deciding, ruling_kind
+from twindisk.brain.checks import acts_by, deciding
 from twindisk.brain.claiming import claims
 from twindisk.brain.fresh import FreshIds
 from twindisk.brain.model import CheckKind, Link, NodeState, Role, VDisk
@@ -32,6 +32,7 @@ class Violation(StrEnum):
     STOPPED = "a stopped copy is no Master"
     FENCE = "a fence run exists exactly while some VDisk waits for it and the link is down"
     CLAIM = "a claim is under way exactly while a VDisk decides without its peer by a witness that both nodes share"
+    AGREED = "a VDisk waits for a decision without its peer only while the nodes agreed on a check"
     STOPPING = "a stopping node begins nothing"
 
 
@@ -53,7 +54,7 @@ def broken_invariants(state: NodeState) -> tuple[Broken, ...]:
     ]
     turn = Turn(state, 0, FreshIds(b""))
     for address, peer in state.peers.items():
-        fences = ruling_kind(peer.checks) is CheckKind.FENCE and peer.link is Link.DOWN
+        fences = acts_by(peer) is CheckKind.FENCE and peer.link is Link.DOWN
         if (peer.fence is not None) != (fences and bool(deciding(turn, address))):
             found.append(Broken(Violation.FENCE, address))
     return tuple(found)
@@ -72,6 +73,8 @@ def _vdisk_rules(state: NodeState, vdisk: VDisk) -> Iterator[tuple[Violation, bo
         yield Violation.DIRECTION, vdisk.role is (Role.MASTER if phase is Phase.SOURCE else Role.SLAVE)
     if phase is Phase.STOPPED:
         yield Violation.STOPPED, vdisk.role is not Role.MASTER
+    if phase is Phase.DECIDING and peer is not None and peer.link is Link.DOWN:
+        yield Violation.AGREED, acts_by(peer) is not None
     yield Violation.CLAIM, (vdisk.claim is not None) == claims(state, vdisk)
     if state.stopping:
         yield Violation.STOPPING, phase in _WHILE_STOPPING

@@ -255,9 +255,11 @@ class Peer:
     """Fence runs and claims begun so far."""
     their_rule: Rule | None = None
     """What rules there when it loses this node, as it told last; None: no check, or not told yet."""
+    told: bool = False
+    """The peer told what rules there since this node was started."""
     heard: bool = False
     """The peer said that it knows what rules here, and that has not changed since. A later life of the peer forgets it, and then
-    does not go on by a witness itself."""
+    does not go on itself until it is told again."""
     warned_of: tuple[Rule, Rule] | None = None
     """The ruling checks, ours and theirs, that operators were warned of last; None: those of now are safe."""
 

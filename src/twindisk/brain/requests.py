@@ -12,7 +12,7 @@ Rules:
 from dataclasses import replace
 
 from twindisk.brain.alone import go_alone
-from twindisk.brain.checks import ruling_kind
+from twindisk.brain.checks import acts_by
 from twindisk.brain.effects import Answer, AskPeerSwitch, Message, Refusal, SwitchRoles
 from twindisk.brain.events import SetRole
 from twindisk.brain.model import CheckKind, ClaimStage, Fault, Role, VDisk
@@ -91,7 +91,7 @@ def _why_not_master(turn: Turn, vdisk: VDisk, event: SetRole) -> Refusal | None:
     if vdisk.phase is Phase.DECIDING:
         if vdisk.claim is not None and vdisk.claim.stage is ClaimStage.PAUSED:
             return None if event.force else Refusal.NEEDS_FORCE
-        kind = ruling_kind(turn.peer(vdisk.peer).checks) if vdisk.peer is not None else None
+        kind = acts_by(turn.peer(vdisk.peer)) if vdisk.peer is not None else None
         return None if kind is CheckKind.MANUAL else Refusal.CHECKS_RUNNING
     return None if event.force else Refusal.NEEDS_FORCE
 

@@ -13,7 +13,7 @@ import asyncio
 
 from twindisk.api.peer_schemas import CheckTold
 from twindisk.brain import events as ev
-from twindisk.brain.checks import ruling_rule
+from twindisk.brain.checks import knows, ruling_rule
 from twindisk.brain.model import Check as BrainCheck
 from twindisk.brain.model import CheckKind as BrainCheckKind
 from twindisk.brain.model import Link, PeerAddress, Rule
@@ -35,6 +35,10 @@ from twindisk.node.records import Check, CheckKind
 from twindisk.witness import use
 
 RETRY_S = 1.0
+FIRST_RETRY_S = 0.05
+"""Before the peer is told again; twice as long each time, until it is RETRY_S."""
+_SILENT_TRIES = 8
+"""How often telling the peer may fail before it is worth a warning in the log: some 5 s."""
 MEET_LIMIT_S = 10.0
 """How long a witness may take to be tried and named."""
 
@@ -102,21 +106,33 @@ def tell_peer(node: Node, peer: str) -> None:
 
 async def _tell_peer(node: Node, address: PeerAddress) -> None:
     async with node.telling.setdefault(address, asyncio.Lock()):
+        tries = 0
         while (peer := node.brain.peers.get(address)) is not None and peer.link is Link.UP:
             rule = ruling_rule(peer.checks)
             told = CheckTold(kind=None) if rule is None else CheckTold(kind=CheckKind(rule.kind), witness=rule.witness)
             try:
                 await node.peer.tell_check(address, told)
             except TwindiskError as error:
-                node.log.debug("the peer was not told the mirror check", peer=address, problem=str(error))
-                await asyncio.sleep(RETRY_S)
+                tries += 1
+                say = node.log.warning if tries == _SILENT_TRIES else node.log.debug
+                say("the peer was not told the mirror check", peer=address, problem=str(error))
+                await asyncio.sleep(min(RETRY_S, FIRST_RETRY_S * 2 ** min(tries - 1, 10)))
             else:
                 await node.loop.feed(ev.CheckHeard(address, rule))
                 return
 
 
 async def hear_peer(node: Node, sender: str, told: CheckTold) -> None:
-    """Let the brain know by which check a peer goes on; nothing when no VDisk is mirrored with it."""
+    """Let the brain know by which check a peer goes on.
+
+    Raises RefusedError(CHECK_NOT_TAKEN) while the link is down here, or no VDisk is mirrored with it: the peer must not
+    believe that it is known.
+    """
     if sender in node.linked:
         rule = None if told.kind is None else Rule(BrainCheckKind(told.kind.value), told.witness)
-        await node.loop.feed(ev.PeerCheckTold(PeerAddress(sender), rule))
+        address = PeerAddress(sender)
+        await node.loop.feed(ev.PeerCheckTold(address, rule))
+        peer = node.brain.peers.get(address)
+        if peer is not None and knows(peer, rule):
+            return
+    raise RefusedError(RefusedProblem.CHECK_NOT_TAKEN, peer=sender, node=node.config.node_name)

@@ -5,12 +5,13 @@ refused engine command is decided before anything that waits. Deciding takes a m
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twindisk.brain import FreshIds, NodeState, decide
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
-from twindisk.brain.checks import ruling_rule
+from twindisk.brain.checks import knows, ruling_rule
 from twindisk.brain.invariants import broken_invariants
 from twindisk.brain.model import Check, CheckKind, CopyFacts, Link, PeerAddress, Role, Settings, VDiskName
 from twindisk.brain.reports import copy_facts, event_from_report
@@ -51,6 +52,7 @@ class Daemon:
         self._claims: dict[str, int] = {}
         self._tells = 0
         self._telling: int | None = None
+        self._answers: dict[int, tuple[ev.PeerCheckTold, Callable[[], None]]] = {}
         self.engine = Engine(machine, self._on_report)
         settings = Settings(fence_limit_ms=3_000, leave_limit_ms=5_000)
         self.state = NodeState(address=PeerAddress(self._world.addresses[machine.index]), settings=settings)
@@ -82,6 +84,11 @@ class Daemon:
             self._queue.append(heard)
             self._next()
 
+    def hear(self, told: ev.PeerCheckTold, answer: Callable[[], None]) -> None:
+        """Decide what the peer tells of its check, and answer if it was taken."""
+        self._answers[id(told)] = (told, answer)
+        self.post(told)
+
     def _next(self) -> None:
         if self._queue and not self._busy:
             self._busy = True
@@ -101,6 +108,10 @@ class Daemon:
             raise Failed("brain", f"{self._machine.name}: {broken}")
         if isinstance(event, ev.PeerUp | ev.ChecksChanged):
             self._tell_check()
+        if isinstance(event, ev.PeerCheckTold):
+            _, answer = self._answers.pop(id(event))
+            if knows(self.state.peers[self._peer], event.rule):
+                answer()
         follow_ups: list[ev.Event] = []
         for effect in effects:
             if isinstance(effect, ef.EngineEffect):

@@ -41,6 +41,7 @@ class Faults:
         self._world = world
         self._clock = world.clock
         self._rng = world.rng
+        self._manual = world.operators.manual or any(check.kind is CheckKind.MANUAL for check in world.first_checks)
         self.end_ns = self._clock.now_ns + self._rng.randint(6, 25) * SECOND
         self._aim = random.Random(f"{world.seed} aim")
         self._aims = self._aim.choice([0, 0, 1, 3])
@@ -55,7 +56,8 @@ class Faults:
             node = self._world.machines[self._rng.randrange(2)]
             self._clock.after(self._rng.randrange(span_ns), self._do, kind, node)
         self._world.witness.plan(span_ns)
-        if any(check.kind is CheckKind.MANUAL for check in self._world.machines[0].checks):
+        self._world.operators.plan(span_ns)
+        if self._manual:
             self._clock.after(SECOND, self._operate)
 
     def told(self, report: Mapping[str, Any]) -> None:
@@ -72,6 +74,7 @@ class Faults:
     def heal(self) -> None:
         """End all faults: everything runs, is thawed, connected and fast."""
         self._world.witness.heal()
+        self._world.operators.heal()
         for machine in self._world.machines:
             for disk in machine.disks.values():
                 disk.slow = 1
@@ -168,9 +171,8 @@ class Faults:
 
     def _order(self, node: "Machine") -> None:
         if node.daemon is not None:
-            manual = any(check.kind is CheckKind.MANUAL for check in node.checks)
             # Under the manual check "be Master" may come to mean that the peer is dead: see _operate.
-            role = Role.SLAVE if manual else self._rng.choice([Role.MASTER, Role.SLAVE])
+            role = Role.SLAVE if self._manual else self._rng.choice([Role.MASTER, Role.SLAVE])
             name = VDiskName(self._rng.choice(sorted(self._world.vdisks.values())))
             node.enter(node.life, node.daemon.post, (ev.SetRole(name, role),))
 

@@ -2,7 +2,6 @@
 
 Requests and answers take their time, are lost, or wait; what was sent arrives although nobody waits for it any more. Now and then
 a node, or both, cannot reach it for a while, and it may say that a slot is taken which is not: it never says the opposite.
-In some runs operators move the nodes, each by itself, from one witness to another and back.
 """
 
 import random
@@ -14,6 +13,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Check, CheckKind
 from twindisk.brain.witness import Claim, Verdict, Walk
 from twindisk.sim.clock import MS, SECOND
+from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
     from twindisk.sim.machine import Machine
@@ -36,7 +36,6 @@ class Witness:
         self._loss = self._rng.choice([0.0, 0.0, 0.1, 0.3])
         self._lies = self._rng.choice([0.0, 0.0, 0.0, 0.2])
         self._slow = self._rng.choice([0.02, 0.1])
-        self._moves = self._rng.choice([0, 0, 0, 3, 12])
 
     def plan(self, span_ns: int) -> None:
         """Draw when the witness cannot be reached, and by whom."""
@@ -44,33 +43,14 @@ class Witness:
             nodes = self._rng.choice([(0,), (1,), (0, 1)])
             self._world.clock.after(self._rng.randrange(span_ns), self._break_off, nodes)
 
-        for _ in range(self._moves if self.wanted else 0):
-            node = self._world.machines[self._rng.randrange(2)]
-            at_ns = self._rng.randrange(span_ns)
-            for change in range(self._rng.choice([1, 1, 2])):
-                self._world.clock.after(at_ns + change * self._rng.randrange(200) * MS, self._move, node)
-
-    def _move(self, node: "Machine") -> None:
-        self.give(node, self._rng.choice(CHECKS))
-
-    def give(self, node: "Machine", checks: tuple[Check, ...]) -> None:
-        """Have an operator give a node a witness; it is kept while the node is down."""
-        if checks != node.checks:
-            node.note("OPERATOR %s", checks)
-            node.checks = checks
-            if node.daemon is not None:
-                node.enter(node.life, node.daemon.check_again, ())
-
     def _break_off(self, nodes: tuple[int, ...]) -> None:
         self._world.trace.note("**", "fault: no witness for %s", nodes)
         self._cut.update(nodes)
         self._world.clock.after(self._rng.randint(100, 9000) * MS, self._cut.difference_update, nodes)
 
     def heal(self) -> None:
-        """Let everybody reach it, and both nodes ask the same."""
+        """Let everybody reach it."""
         self._cut.clear()
-        for machine in self._world.machines if self.wanted else ():
-            self.give(machine, CHECKS[0])
         self._loss = self._lies = 0.0
 
     def claim(self, machine: "Machine", effect: ef.RunClaim, wanted: Callable[[], bool]) -> None:
@@ -78,6 +58,7 @@ class Witness:
         mine, attached_epoch = self._world.mutant.claim(
             Claim(effect.owner, effect.epoch), effect.attached_epoch, machine.index
         )
+        self._check_epoch(machine, effect, mine)
         walk = Walk(mine, attached_epoch)
         life, daemon = machine.life, machine.daemon
         over = False
@@ -104,6 +85,15 @@ class Witness:
 
         ask()
         machine.later(effect.limit_ms * MS, tell, ev.ClaimFailed(effect.vdisk, effect.run, "too late"))
+
+    def _check_epoch(self, machine: "Machine", effect: ef.RunClaim, mine: Claim) -> None:
+        """Look that the peer was not attached at a higher epoch than the claim bears: it would take it for spent."""
+        daemon = self._world.machines[1 - machine.index].daemon
+        theirs = None if daemon is None else daemon.state.vdisks.get(effect.vdisk)
+        if theirs is not None and theirs.attached_epoch > mine.epoch:
+            raise Failed(
+                "P2", f"{machine.name} claims at {mine.epoch}, but the peer was attached at {theirs.attached_epoch}"
+            )
 
     def _request(
         self, machine: "Machine", effect: ef.RunClaim, walk: Walk, reply: Callable[[Claim | None], None]

@@ -20,6 +20,7 @@ from twindisk.sim.initiator import PREFILL, Recorder, Worker, block_of
 from twindisk.sim.machine import Machine
 from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
+from twindisk.sim.operators import Operators
 from twindisk.sim.pauses import Pauses
 from twindisk.sim.rights import encode
 from twindisk.sim.trace import Failed, Trace
@@ -73,9 +74,9 @@ class World:
         self.recorder = Recorder()
         self.checks = Checks(self)
         self.witness = Witness(self)
-        checks = checks_of(self.rng.choice(_CHECKS))
-        if self.witness.wanted:
-            checks = CHECKS[0]
+        drawn = checks_of(self.rng.choice(_CHECKS))
+        self.first_checks = checks = CHECKS[0] if self.witness.wanted else drawn
+        self.operators = Operators(self)
         self.machines = [Machine(self, at, self._make_disks(at), checks) for at in range(2)]
         self.network.ends = list(self.machines)
         names = [f"i{at}{worker}" for at in range(2) for worker in range(self.rng.randint(1, 2))]
@@ -183,17 +184,19 @@ class World:
         if machine.daemon is not None:
             machine.enter(machine.life, machine.daemon.post, (event,))
 
-    def tell(self, node: int, event: ev.Event, heard: Callable[[], None]) -> None:
-        """Let one node's daemon tell the other's something over REST, and hear that it was taken."""
+    def tell(self, node: int, told_check: ev.PeerCheckTold, heard: Callable[[], None]) -> None:
+        """Let one node's daemon tell the other's its mirror check over REST, and hear that it was taken."""
         machine = self.machines[1 - node]
         life = machine.life
 
+        def answer() -> None:
+            if node not in self.network.cut and 1 - node not in self.network.cut and machine.daemon is not None:
+                self.clock.after(self.hop_ns(), machine.enter, life, heard, ())
+
         def told() -> None:
             listener = self.machines[node]
-            if listener.daemon is not None and not listener.frozen:
-                listener.daemon.post(event)
-                if node not in self.network.cut and 1 - node not in self.network.cut and machine.daemon is not None:
-                    self.clock.after(self.hop_ns(), machine.enter, life, heard, ())
+            if listener.daemon is not None:
+                listener.enter(listener.life, listener.daemon.hear, (told_check, answer))
 
         if node not in self.network.cut and 1 - node not in self.network.cut:
             self.clock.after(self.hop_ns(), told)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from twindisk.brain import CopyFacts, FreshIds, NodeState, PeerAddress, VDiskName, decide
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
+from twindisk.brain.checks import ruling_rule
 from twindisk.brain.invariants import broken_invariants
 from twindisk.brain.model import Check, CheckKind, Role, Rule, Sync, VDisk
 from twindisk.brain.phases import Phase
@@ -63,7 +64,15 @@ def opened(
     node.does(ev.VDiskOpened(M1, peer, facts))
     if link:
         node.does(ev.PeerUp(PEER))
+        agree(node)
     return node
+
+
+def agree(node: OneNode) -> None:
+    """Let the peer tell the check that this node has, and have heard of it."""
+    rule = ruling_rule(node.state.peers[PEER].checks)
+    node.does(ev.PeerCheckTold(PEER, rule))
+    node.does(ev.CheckHeard(PEER, rule))
 
 
 def attach(node: OneNode, local: CopyFacts, remote: CopyFacts, name: VDiskName = M1) -> None:
@@ -82,9 +91,7 @@ def in_sync(role: Role = Role.MASTER, checks: tuple[Check, ...] = FENCE, *names:
     node.does(ev.PeerUp(PEER))
     for name in names or (M1,):
         attach(node, local, remote, name)
-    if checks == WITNESS:
-        node.does(ev.PeerCheckTold(PEER, SAME_WITNESS))
-        node.does(ev.CheckHeard(PEER, SAME_WITNESS))
+    agree(node)
     return node
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from twindisk.brain import FreshIds, NodeState, PeerAddress, VDiskName, decide
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
+from twindisk.brain.checks import ruling_rule
 from twindisk.brain.invariants import broken_invariants
-from twindisk.brain.model import Check, CheckKind, Role, Sync
+from twindisk.brain.model import Check, CheckKind, Link, Role, Sync
 from twindisk.brain.phases import Phase
 from unit.brain.pair_engine import CommandRefusedError, Copy, Engine, Mode, Volume
 
@@ -100,7 +101,18 @@ class World:
         for failure in failed:
             self.decide(index, failure)
         self.check()
+        if isinstance(event, ev.PeerUp):
+            self._tell_checks()
         return effects
+
+    def _tell_checks(self) -> None:
+        """Let both nodes know each other's mirror check, once the link is up for both."""
+        states = [node.state for node in self.nodes]
+        peers = [state.peers[ADDRESSES[1 - at]] for at, state in enumerate(states) if state is not None]
+        if len(peers) == len(self.nodes) and all(peer.link is Link.UP for peer in peers):
+            for index, peer in enumerate(peers):
+                self.decide(1 - index, ev.PeerCheckTold(ADDRESSES[index], ruling_rule(peer.checks)))
+                self.decide(index, ev.CheckHeard(ADDRESSES[1 - index], ruling_rule(peer.checks)))
 
     def _run(self, node: Node, effect: ef.Effect) -> ev.CommandFailed | None:
         self.trace.append((node.index, effect))

@@ -4,10 +4,26 @@ import pytest
 
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
+from twindisk.brain.checks import knows
 from twindisk.brain.effects import Message, Severity
 from twindisk.brain.model import Check, CheckKind, Role, Rule
+from twindisk.brain.phases import Phase
 from twindisk.messages import message_text
-from unit.brain.one_node import FENCE, IGNORE, MANUAL, PEER, WITNESS, OneNode, in_sync
+from unit.brain.one_node import (
+    EQUAL_MASTER,
+    EQUAL_SLAVE,
+    FENCE,
+    IGNORE,
+    M1,
+    MANUAL,
+    PEER,
+    WITNESS,
+    OneNode,
+    attach,
+    goes_alone,
+    in_sync,
+    only,
+)
 
 RULES = {
     "fence": (FENCE, Rule(CheckKind.FENCE)),
@@ -25,15 +41,107 @@ def warnings(node: OneNode, event: ev.Event) -> list[str]:
     for word in node.words:
         assert isinstance(word, ef.Notify)
         assert (word.severity, word.vdisk, word.peer) == (Severity.WARNING, None, PEER)
-        assert word.message in {Message.CHECKS_MAY_PART, Message.WITNESS_NOT_SHARED}
+        assert word.message in {Message.CHECKS_MAY_PART, Message.CHECKS_DIFFER}
     return [message_text(word) for word in node.words]
+
+
+def goes_on_without(node: OneNode) -> bool:
+    """Return whether a Master in sync does anything but stop when its peer is lost."""
+    assert node.phase() is Phase.IN_SYNC
+    node.does(ev.PeerDown(PEER))
+    return node.phase() is not Phase.STOPPED
+
+
+def between(ours: str, theirs: str) -> OneNode:
+    """Return a Master in sync that knows its peer's check, and whose own is known there."""
+    node = in_sync(Role.MASTER, RULES[ours][0])
+    node.does(ev.PeerCheckTold(PEER, RULES[theirs][1]))
+    return node
+
+
+@pytest.mark.promise("P2")
+def test_of_two_nodes_with_different_checks_at_most_one_acts() -> None:
+    acting = {(ours, theirs) for ours in RULES for theirs in RULES if goes_on_without(between(ours, theirs))}
+    both = {pair for pair in acting if pair[::-1] in acting}
+    assert both == {(rule, rule) for rule in RULES if rule != "none"}
+    order = ["fence", "manual", "ignore", "none"]
+    stricter = {(ours, theirs) for at, ours in enumerate(order) for theirs in order[at + 1 :]}
+    assert acting - both == stricter | {("fence", "witness"), ("fence", "another witness")}
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("after", RULES)
+@pytest.mark.parametrize("before", RULES)
+@pytest.mark.parametrize("when", ["before the loss", "after it", "after the link is back"])
+def test_a_check_that_the_peer_does_not_know_yet_is_not_acted_by(before: str, after: str, when: str) -> None:
+    if before == after:
+        return
+    node = in_sync(Role.MASTER if before != "manual" else Role.SLAVE, RULES[before][0])
+    loss: tuple[ev.Event, ...] = (ev.PeerDown(PEER), ev.PeerUp(PEER))
+    for event in loss[: {"before the loss": 0, "after it": 1, "after the link is back": 2}[when]]:
+        node.does(event)
+    if node.phase() is Phase.GOING_ALONE:
+        return  # it acted by the check that both knew
+    effects = node.does(ev.ChecksChanged(PEER, RULES[after][0]))
+    effects += node.does(ev.PeerDown(PEER))
+    assert not only(effects, ef.RunFence)
+    assert not only(effects, ef.RunClaim)
+    assert goes_alone(effects) is None
+    assert node.phase() is Phase.STOPPED
+
+
+@pytest.mark.promise("P2")
+def test_a_check_that_was_changed_since_the_loss_is_not_acted_by_though_the_peer_knows_it() -> None:
+    node = in_sync(Role.SLAVE, MANUAL)
+    node.does(ev.PeerDown(PEER))
+    node.does(ev.PeerUp(PEER))
+    node.does(ev.PeerFacts(M1, EQUAL_SLAVE, EQUAL_MASTER))
+    assert node.phase() is Phase.ATTACHING
+    node.does(ev.ChecksChanged(PEER, FENCE))
+    node.does(ev.CheckHeard(PEER, Rule(CheckKind.FENCE)))
+    assert not only(node.does(ev.PeerDown(PEER)), ef.RunFence)
+    assert node.phase() is Phase.PEER_WAIT
+
+
+@pytest.mark.promise("P2")
+def test_nothing_is_agreed_to_while_the_link_is_down() -> None:
+    node = in_sync(Role.MASTER, MANUAL)
+    node.does(ev.PeerDown(PEER))
+    node.does(ev.PeerCheckTold(PEER, Rule(CheckKind.FENCE)))
+    assert not knows(node.state.peers[PEER], Rule(CheckKind.FENCE))
+    node.does(ev.PeerUp(PEER))
+    node.does(ev.PeerCheckTold(PEER, Rule(CheckKind.FENCE)))
+    assert knows(node.state.peers[PEER], Rule(CheckKind.FENCE))
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"none"}))
+def test_a_node_that_was_started_anew_stops_until_both_were_told(rule: str) -> None:
+    def started(*events: ev.Event) -> OneNode:
+        node = OneNode(RULES[rule][0])
+        node.does(ev.VDiskOpened(M1, PEER, EQUAL_MASTER))
+        node.does(ev.PeerUp(PEER))
+        for event in events:
+            node.does(event)
+        attach(node, EQUAL_MASTER, EQUAL_SLAVE)
+        return node
+
+    told, heard = ev.PeerCheckTold(PEER, RULES[rule][1]), ev.CheckHeard(PEER, RULES[rule][1])
+    assert [goes_on_without(started(*events)) for events in ((), (told,), (heard,), (told, heard))] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.promise("P2")
 @pytest.mark.parametrize("theirs", RULES)
 @pytest.mark.parametrize("ours", RULES)
 def test_only_equal_checks_that_hold_one_node_back_are_safe(ours: str, theirs: str) -> None:
-    node = in_sync(Role.MASTER, RULES[ours][0])
+    node = OneNode(RULES[ours][0])
+    node.does(ev.VDiskOpened(M1, PEER, EQUAL_MASTER))
+    node.does(ev.PeerUp(PEER))
     safe = "none" in (ours, theirs) or (ours == theirs and ours != "ignore")
     said = warnings(node, ev.PeerCheckTold(PEER, RULES[theirs][1]))
     assert len(said) == (0 if safe else 1)
@@ -41,13 +149,15 @@ def test_only_equal_checks_that_hold_one_node_back_are_safe(ours: str, theirs: s
         both_witnesses = "witness" in ours and "witness" in theirs
         here, there = (words.removeprefix("another ") for words in (ours, theirs))
         assert f"{here} here, {'another ' if both_witnesses else ''}{there} there" in said[0]
-        assert ("may let both nodes go on" in said[0]) == ("witness" not in ours and "witness" not in theirs)
+        assert ("may let both nodes go on" in said[0]) == (ours == theirs)
 
 
 def test_the_same_is_said_once_until_it_changes() -> None:
     node = in_sync(Role.SLAVE, FENCE)
     manual = ev.PeerCheckTold(PEER, Rule(CheckKind.MANUAL))
-    assert len(warnings(node, manual)) == 1
+    said = warnings(node, manual)
+    assert len(said) == 1
+    assert "may let both" not in said[0]
     assert warnings(node, manual) == []
     assert warnings(node, ev.ChecksChanged(PEER, (*FENCE, *MANUAL))) == []  # fence still rules
     assert warnings(node, ev.ChecksChanged(PEER, MANUAL)) == []  # safe now

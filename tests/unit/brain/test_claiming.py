@@ -14,8 +14,10 @@ from unit.brain.one_node import (
     EQUAL_SLAVE,
     FENCE,
     HERE,
+    IGNORE,
     M1,
     M2,
+    MANUAL,
     PEER,
     SAME_WITNESS,
     WITNESS,
@@ -169,15 +171,25 @@ def test_what_the_peer_heard_counts_until_the_check_changes() -> None:
     assert claim(node.does(ev.PeerDown(PEER))).place == "etcd://w/t"
 
 
-def test_a_check_that_changes_while_it_decides_is_followed() -> None:
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("other", [FENCE, MANUAL, IGNORE, ()])
+def test_a_check_that_changes_while_it_decides_stops_the_copy(other: tuple[Check, ...]) -> None:
     node = lost(checks=WITNESS)
     run = node.run()
-    effects = node.does(ev.ChecksChanged(PEER, FENCE))
-    assert ef.CancelClaim(M1, run) in effects
-    assert only(effects, ef.RunFence)
-    node = lost(checks=WITNESS)
-    assert ef.CancelClaim(M1, node.run()) in node.does(ev.PeerCheckTold(PEER, Rule(CheckKind.IGNORE)))
+    # The peer may win at the witness, which it still asks, and serve.
+    assert node.does(ev.ChecksChanged(PEER, other)) == (
+        ef.StopServing(M1, ef.NotReady.STANDBY),
+        ef.CancelClaim(M1, run),
+    )
     assert node.phase() is Phase.STOPPED
+    assert node.does(ev.SetRole(M1, Role.MASTER)) == (ef.Answer(0, ef.Refusal.NEEDS_FORCE),)
+    assert goes_alone(node.does(ev.SetRole(M1, Role.MASTER, force=True))) is not None
+
+
+def test_what_the_peer_tells_while_the_link_is_down_changes_nothing() -> None:
+    node = lost(checks=WITNESS)
+    assert node.does(ev.PeerCheckTold(PEER, Rule(CheckKind.IGNORE))) == ()
+    assert goes_alone(node.does(ev.ClaimWon(M1, node.run()))) is not None
 
 
 def test_the_operator_may_decide_for_a_witness_that_is_not_reached() -> None:

@@ -8,7 +8,7 @@ from fakes.nodes import ADDRESSES, Cluster, cluster, until
 from twindisk.api.peer_schemas import CheckTold
 from twindisk.brain.model import CheckKind as BrainKind
 from twindisk.brain.model import PeerAddress, Rule
-from twindisk.errors import PeerError, PeerProblem
+from twindisk.errors import PeerError, PeerProblem, RefusedError
 from twindisk.node import checks, disks, mirrors, pools, vdisks
 from twindisk.node.mirrors import NewMirror
 from twindisk.node.records import CheckKind
@@ -64,5 +64,6 @@ async def test_both_nodes_warn_when_the_link_comes_up_and_when_a_check_changes(
 async def test_a_stranger_is_not_listened_to(tmp_path: Path) -> None:
     async with cluster(tmp_path) as nodes:
         node = await nodes.start("vm10")
-        await checks.hear_peer(node, VM11, CheckTold(kind=CheckKind.IGNORE))
+        with pytest.raises(RefusedError):
+            await checks.hear_peer(node, VM11, CheckTold(kind=CheckKind.IGNORE))
         assert PeerAddress(VM11) not in node.brain.peers

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakes.nodes import ADDRESSES, Cluster, cluster, phase, until
-from twindisk.brain.model import Role
+from twindisk.brain.model import PeerAddress, Role
 from twindisk.brain.phases import Phase
 from twindisk.errors import (
     ConflictError,
@@ -75,6 +75,12 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         made = Pair(nodes, *both)
         await vdisks.create(made.first, NewVDisk("M1", 4 * MIB, pool="HA"))
         yield made
+
+
+async def add_known_check(node: Node, peer: str, kind: CheckKind, command: str) -> None:
+    """Add a check and wait until the peer knows it: before, the node does not act by it."""
+    await checks.add(node, peer, kind, command)
+    await until(lambda: node.brain.peers[PeerAddress(peer)].heard)
 
 
 async def test_the_peer_makes_an_equal_vdisk_and_both_end_in_sync(pair: Pair) -> None:
@@ -191,7 +197,7 @@ async def test_a_mirror_ended_and_made_again_starts_from_a_blank_copy(pair: Pair
 
 async def test_a_node_that_serves_alone_may_end_the_mirror_without_its_peer(pair: Pair) -> None:
     await pair.mirrored()
-    await checks.add(pair.first, VM11, CheckKind.FENCE, "true")
+    await add_known_check(pair.first, VM11, CheckKind.FENCE, "true")
     await pair.nodes.kill("vm11")
     await until(lambda: phase(pair.first, "M1") is Phase.ALONE)
     await mirrors.remove(pair.first, "M1", force=False)
@@ -205,7 +211,7 @@ async def test_a_node_that_serves_alone_may_end_the_mirror_without_its_peer(pair
 @pytest.mark.promise("P2", "P6")
 async def test_a_copy_whose_peer_ended_the_mirror_meanwhile_ends_it_too_and_is_withheld(pair: Pair) -> None:
     await pair.mirrored()
-    await checks.add(pair.first, VM11, CheckKind.FENCE, "true")
+    await add_known_check(pair.first, VM11, CheckKind.FENCE, "true")
     await pair.nodes.kill("vm11")
     await until(lambda: phase(pair.first, "M1") is Phase.ALONE)
     await mirrors.remove(pair.first, "M1", force=False)
@@ -219,7 +225,7 @@ async def test_a_copy_whose_peer_ended_the_mirror_meanwhile_ends_it_too_and_is_w
 @pytest.mark.promise("P2", "P6")
 async def test_a_copy_that_may_be_old_ends_the_mirror_only_by_force_and_is_withheld_then(pair: Pair) -> None:
     await pair.mirrored()
-    await checks.add(pair.first, VM11, CheckKind.FENCE, "false")
+    await add_known_check(pair.first, VM11, CheckKind.FENCE, "false")
     await pair.nodes.kill("vm11")
     await until(lambda: phase(pair.first, "M1") is Phase.STOPPED)
     with pytest.raises(RefusedError) as raised:
@@ -283,8 +289,8 @@ async def test_a_role_change_is_refused_with_its_reason_while_a_resync_is_pendin
 @pytest.mark.promise("P1", "P2")
 async def test_a_lost_peer_is_fenced_and_the_slave_takes_over(pair: Pair, tmp_path: Path) -> None:
     await pair.mirrored()
-    await checks.add(pair.second, VM10, CheckKind.FENCE, "false")
-    await checks.add(pair.second, VM10, CheckKind.FENCE, f"echo $TWINDISK_PEER > {tmp_path}/fenced")
+    await add_known_check(pair.second, VM10, CheckKind.FENCE, "false")
+    await add_known_check(pair.second, VM10, CheckKind.FENCE, f"echo $TWINDISK_PEER > {tmp_path}/fenced")
     await pair.nodes.kill("vm10")
     await until(lambda: phase(pair.second, "M1") is Phase.ALONE)
     assert (tmp_path / "fenced").read_text() == f"{VM10}\n"
@@ -299,7 +305,7 @@ async def test_a_lost_peer_is_fenced_and_the_slave_takes_over(pair: Pair, tmp_pa
 @pytest.mark.promise("P2", "P6")
 async def test_a_fence_that_fails_stops_even_the_master(pair: Pair) -> None:
     await pair.mirrored()
-    await checks.add(pair.first, VM11, CheckKind.FENCE, "exit 1")
+    await add_known_check(pair.first, VM11, CheckKind.FENCE, "exit 1")
     await pair.nodes.kill("vm11")
     await until(lambda: phase(pair.first, "M1") is Phase.STOPPED)
     assert pair.nodes.engines["vm10"].vdisks["M1"].mode in ("standby", "unavailable", "transitioning")
@@ -312,7 +318,7 @@ async def test_a_fence_that_fails_stops_even_the_master(pair: Pair) -> None:
 
 async def test_a_clean_stop_hands_over_without_fencing(pair: Pair) -> None:
     await pair.mirrored()
-    await checks.add(pair.second, VM10, CheckKind.FENCE, "exit 1")
+    await add_known_check(pair.second, VM10, CheckKind.FENCE, "exit 1")
     await pair.nodes.stop("vm10")
     await until(lambda: phase(pair.second, "M1") is Phase.ALONE)
     pair.first = await pair.nodes.start("vm10")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakes.nodes import ADDRESSES, Cluster, cluster, phase, until
-from twindisk.brain.checks import shares_witness
+from twindisk.brain.checks import agreed
 from twindisk.brain.model import PeerAddress
 from twindisk.brain.phases import Phase
 from twindisk.errors import ConflictError, WitnessError
@@ -24,7 +24,7 @@ VM10, VM11 = ADDRESSES["vm10"], ADDRESSES["vm11"]
 def shared(nodes: Cluster) -> list[bool]:
     """Return whether each node may go on by its witness."""
     pairs = ((nodes.nodes["vm10"].node, VM11), (nodes.nodes["vm11"].node, VM10))
-    return [shares_witness(node.brain.peers[PeerAddress(peer)]) for node, peer in pairs]
+    return [agreed(node.brain.peers[PeerAddress(peer)]) for node, peer in pairs]
 
 
 async def mirrored(nodes: Cluster, root: Path, place: str) -> tuple[Node, Node]:
@@ -122,6 +122,6 @@ async def test_two_places_of_one_witness_are_one_and_two_witnesses_at_one_name_a
         assert tried.outcome is Outcome.WRONG
         await checks.add(second, VM10, CheckKind.WITNESS, f"file://{tmp_path}/by-another-name")
         await until(lambda: shared(nodes) == [False, False])
-        said = [event.text for event in first.state.events() if event.kind == "witness-not-shared"]
+        said = [event.text for event in first.state.events() if event.kind == "checks-differ"]
         assert len(said) == 1
         assert "witness here, another witness there" in said[0]

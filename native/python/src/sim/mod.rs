@@ -6,21 +6,22 @@
 //! 3. As in the engine, the leases that the hearts know are told to the core before anything else in a call.
 
 mod actions;
+mod records;
 
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use twindisk_runtime::invalid;
 use twindisk_runtime::mirror::copy::PaceLimits;
 use twindisk_runtime::mirror::heart::Heart;
 use twindisk_runtime::mirror::{
-    AttachPlan, Change, ChangeKind, Command, CopySpec, DiskDone, DiskId, Facts, HostId, HostOp,
-    Node, PeerId, RecordChange, Serial, SharedRecord, Update, UpdateKind, frame,
+    Change, ChangeKind, CopySpec, DiskDone, DiskId, HostId, HostOp, Node, PeerId, RecordChange,
+    Update, UpdateKind, frame,
 };
 
-use crate::{arguments, dicts, errors};
+use self::records::{command_of, facts_from, get, serial_of, shared_from, wrong};
+use crate::dicts;
 
 /// How a simulated disk operation ended: an error number, bytes, extents as 1-tuples, ranges.
 #[derive(FromPyObject)]
@@ -444,73 +445,4 @@ impl SimNode {
             link.promised_until_ns = link.promised_until_ns.max(heart.promised_until_ns());
         }
     }
-}
-
-fn wrong(what: &str) -> PyErr {
-    Python::attach(|py| errors::exception(py, invalid(what)))
-}
-
-fn serial_of(digits: &str) -> PyResult<Serial> {
-    parsed(arguments::serial(digits))
-}
-
-fn parsed<T>(argument: Result<T, twindisk_runtime::EngineError>) -> PyResult<T> {
-    argument.map_err(|error| Python::attach(|py| errors::exception(py, error)))
-}
-
-/// A required member of a dict.
-fn get<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, key: &str) -> PyResult<T> {
-    let value = dict.get_item(key)?.ok_or_else(|| wrong(key))?;
-    value.extract().map_err(|_| wrong(key))
-}
-
-fn shared_from(dict: &Bound<'_, PyDict>) -> PyResult<SharedRecord> {
-    let bytes = get::<Vec<u8>>(dict, "shared")?;
-    if bytes.is_empty() {
-        return Ok(SharedRecord::default());
-    }
-    SharedRecord::decode(bytes.into()).ok_or_else(|| wrong("shared"))
-}
-
-fn facts_from(dict: &Bound<'_, PyDict>) -> PyResult<Facts> {
-    Ok(Facts {
-        current: get(dict, "current")?,
-        base: get(dict, "base")?,
-        lineage: get(dict, "lineage")?,
-        epoch: get(dict, "epoch")?,
-        role: parsed(arguments::role(&get::<String>(dict, "role")?))?,
-        inconsistent: get(dict, "inconsistent")?,
-        ending: get(dict, "ending")?,
-    })
-}
-
-fn command_of(name: &str, args: &Bound<'_, PyDict>) -> PyResult<Command> {
-    Ok(match name {
-        "serve_single" => Command::ServeSingle,
-        "attach" => Command::Attach(AttachPlan {
-            role: parsed(arguments::role(&get::<String>(args, "role")?))?,
-            sync: parsed(arguments::sync(&get::<String>(args, "sync")?))?,
-            epoch: get(args, "epoch")?,
-            generation: get(args, "generation")?,
-            local_seq: get(args, "local_seq")?,
-            remote_seq: get(args, "remote_seq")?,
-        }),
-        "go_alone" => Command::GoAlone {
-            generation: get(args, "generation")?,
-            epoch: get(args, "epoch")?,
-            fenced: get(args, "fenced")?,
-        },
-        "stop_serving" => {
-            Command::StopServing(parsed(arguments::state(&get::<String>(args, "state")?))?)
-        }
-        "leave" => Command::Leave,
-        "switch_roles" => Command::SwitchRoles,
-        "verify" => Command::Verify {
-            repair: get::<Option<String>>(args, "repair")?
-                .map(|word| parsed(arguments::role(&word)))
-                .transpose()?,
-        },
-        "end_verify" => Command::EndVerify,
-        _ => return Err(wrong("unknown command")),
-    })
 }
