@@ -89,6 +89,7 @@ impl Side {
     fn new(role: Role, log_extents: usize) -> Self {
         let mut node = Node::new(0);
         let spec = CopySpec {
+            unbroken: None,
             serial: SERIAL,
             size_bytes: EXTENTS * EXTENT_BYTES,
             peer: Some(PEER),

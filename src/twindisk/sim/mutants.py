@@ -186,6 +186,8 @@ class StaleRecord(Mutant):
 class StaleSource(Mutant):
     """Node B copies what it knows of a source since it copied it for the first time."""
 
+    promise = "P3"
+
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int], bytes] = {}
 
@@ -203,6 +205,8 @@ class StaleSource(Mutant):
 class IgnoredProtection(Mutant):
     """Node B writes to a disk that is write-protected."""
 
+    promise = "P5"
+
     def known(self, node: int, rights: Rights) -> Rights:
         """Know of no protection."""
         return replace(rights, protected=False) if node == 1 else rights
@@ -210,6 +214,8 @@ class IgnoredProtection(Mutant):
 
 class IgnoredReserve(Mutant):
     """Node B lets everybody write whoever has reserved."""
+
+    promise = "P5"
 
     def known(self, node: int, rights: Rights) -> Rights:
         """Know of no holder."""

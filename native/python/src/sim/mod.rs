@@ -171,7 +171,6 @@ impl SimNode {
     }
 
     /// A host has one range copied to another, which does not overlap it.
-    #[expect(clippy::too_many_arguments, reason = "called from Python, by position")]
     fn host_copy(
         &mut self,
         serial: &str,
