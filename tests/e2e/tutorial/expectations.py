@@ -183,7 +183,7 @@ EXPECTATIONS: dict[str, Expect] = {
     "login": Expect(_login),
     "both-paths": Expect(_paths(("active", "ready"), ("active", "ready")), within_s=60),
     "volume": Expect(_volume),
-    "takeover-log": Expect(_takeover_log, within_s=20),
+    "takeover-log": Expect(_takeover_log, within_s=60),
     "roles-alone": Expect(_roles(_ALONE), within_s=10),
     "trap-received": Expect(_trap_received, within_s=10),
     "dd": Expect(_dd, limit_s=300),
