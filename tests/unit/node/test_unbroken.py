@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes.nodes import ADDRESSES, Cluster, cluster, phase, until
+from twindisk.brain.model import Role
 from twindisk.brain.phases import Phase
 from twindisk.node import checks, disks, mirrors, pools, run, vdisks
 from twindisk.node.mirrors import NewMirror
@@ -68,6 +69,22 @@ async def test_a_copy_is_broken_after_another_start_of_the_machine(
 async def test_nothing_is_remembered_of_a_copy_without_a_mirror(mirrored: Cluster) -> None:
     await mirrors.remove(mirrored.nodes["vm10"].node, "M1", force=False)
     await until(lambda: not marked(mirrored, "vm10") and not marked(mirrored, "vm11"))
+
+
+async def test_a_node_goes_on_when_its_marks_cannot_be_changed(
+    mirrored: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = mirrored.nodes["vm10"].node
+
+    def fail(_marks: UnbrokenMarks, _serial: str, _generation: int = 0) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("set", "clear"):
+        monkeypatch.setattr(UnbrokenMarks, name, fail)
+    await mirrors.set_role(node, "M1", Role.SLAVE, force=False)
+    await until(lambda: phase(node, "M1") is Phase.IN_SYNC)
+    await mirrors.remove(node, "M1", force=False)
+    assert phase(node, "M1") is Phase.SINGLE
 
 
 def test_a_mark_counts_in_its_boot_and_for_its_copy_only(tmp_path: Path) -> None:
