@@ -108,6 +108,12 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
         yield pair
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def other(pair: Pair) -> Pair:
+    """A second VDisk on the nodes of ``pair``."""
+    return await pair.another("M2", SIZE_GIB)
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def bare_pair(tmp_path: Path) -> AsyncIterator[Pair]:
     """Two nodes that run and have nothing configured, for one test."""

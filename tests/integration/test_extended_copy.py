@@ -9,13 +9,12 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-import pytest_asyncio
 
 from integration.copy_client import BLOCK_BYTES, copy, copy_status, copy_within, designator
 from integration.reservation_client import CONFLICT, GOOD, REGISTER, RESERVE, Port, clear_all
 from twindisk.client import NodeClient
 from twindisk.demo.node import Node
-from twindisk.demo.pair import POOL, Pair, iqn
+from twindisk.demo.pair import Pair, iqn
 from twindisk.demo.story import compare_when_idle
 from twindisk.initiator import CheckConditionError, InitiatorError, SenseKey, Session, SessionOptions, StatusError
 from twindisk.initiator.copies import Segment, copy_parameters, extended_copy
@@ -33,17 +32,6 @@ WRITE_EXCLUSIVE = 1
 REGION_BYTES = 256 << 10
 """What writers fill with one token at a time; within one write."""
 SOURCE, TARGET = 64 * MIB, 96 * MIB + 512
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def other(pair: Pair) -> AsyncIterator[Pair]:
-    """A second VDisk on the same nodes."""
-    first, second = pair.nodes
-    await first.run("vdconfig", "-a", "-v", OTHER, "-s", "0.25", "-g", POOL)
-    await first.run("qsync", "-s", OTHER, "-d", OTHER, "-r", second.place.mirror_address, "-g", POOL)
-    other = Pair(first, second, vdisk=OTHER)
-    await other.wait_enabled()
-    yield other
 
 
 def log_in(pair: Pair, node: int, options: SessionOptions = OPTIONS) -> contextlib.AbstractAsyncContextManager[Session]:

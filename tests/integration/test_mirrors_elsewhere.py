@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from twindisk.api.schemas import MirrorView
 from twindisk.demo.node import Node
-from twindisk.demo.pair import POOL, Pair, iqn
+from twindisk.demo.pair import Pair, iqn
 from twindisk.demo.story import compare_when_idle
 from twindisk.demo.workload import Workload
 from twindisk.initiator import CheckConditionError, MultipathDisk, SenseKey, Session, SessionOptions
@@ -38,21 +38,6 @@ async def small(bare_pair: Pair) -> AsyncIterator[Pair]:
     """A pair with a small VDisk that is Enabled."""
     await bare_pair.configure(SMALL)
     yield bare_pair
-
-
-async def mirrored(pair: Pair, name: str, size: str) -> Pair:
-    """Make another mirrored VDisk on the same nodes; return the pair as seen with it."""
-    other = Pair(pair.first, pair.second, vdisk=name, show=pair.show)
-    await pair.command(pair.first, "vdconfig", "-a", "-v", name, "-s", size, "-g", POOL)
-    await mirror(other)
-    return other
-
-
-async def mirror(pair: Pair) -> None:
-    await pair.command(
-        pair.first, "qsync", "-s", pair.vdisk, "-d", pair.vdisk, "-r", pair.second.place.mirror_address, "-g", POOL
-    )
-    await pair.wait_enabled()
 
 
 async def connect(pair: Pair, node: Node) -> Session:
@@ -97,7 +82,7 @@ async def lose_second_and_write(pair: Pair, writes: dict[int, bytes]) -> None:
 
 @pytest.mark.promise("P1", "P7")
 async def test_every_slave_takes_over_when_many_vdisks_are_written(small: Pair) -> None:
-    pairs = [small] + [await mirrored(small, f"N{number}", SMALL) for number in range(2, MANY + 1)]
+    pairs = [small] + [await small.another(f"N{number}", SMALL) for number in range(2, MANY + 1)]
     disks = [MultipathDisk(pair.portals, iqn(pair.vdisk)) for pair in pairs]
     workloads = [Workload(disk, SMALL_BYTES, writers=2) for disk in disks]
     async with asyncio.TaskGroup() as writing:
@@ -159,7 +144,7 @@ async def test_a_mirror_made_again_knows_nothing_of_the_one_before(small: Pair) 
         await small.command(small.second, *argv)
     async with await connect(small, small.first) as session:
         await write(session, 8 * MIB, new)
-    await mirror(small)
+    await small.mirror()
     await assert_equal(small)
     await lose_second_and_write(small, {16 * MIB: late})
     await assert_equal(small)
@@ -257,7 +242,7 @@ def logical_unit_part(page: bytes) -> list[bytes]:
 
 @pytest.mark.promise("P1", "P4")
 async def test_the_last_blocks_of_an_odd_size_are_resynced(small: Pair) -> None:
-    odd = await mirrored(small, "ODD", f"{ODD_BYTES}B")
+    odd = await small.another("ODD", f"{ODD_BYTES}B")
     tail = os.urandom(5 * 512)
     await lose_second_and_write(odd, {ODD_BYTES - len(tail): tail})
     await assert_equal(odd)
@@ -271,7 +256,7 @@ async def test_the_last_blocks_of_an_odd_size_are_resynced(small: Pair) -> None:
 @pytest.mark.promise("P1", "P4", "P5")
 async def test_blocks_beyond_16_tib_are_themselves(small: Pair) -> None:
     """16 TiB is 2^32 blocks of 4 KiB: a number that is cut to 32 bits writes to the wrong end of the disk."""
-    far = await mirrored(small, "FAR", f"{FAR_BYTES}B")
+    far = await small.another("FAR", f"{FAR_BYTES}B")
     low, high = os.urandom(BLOCK), os.urandom(BLOCK)
     places = (16 * TIB, 16 * TIB + 512 * MIB, 17 * TIB - MIB, FAR_BYTES - BLOCK)
     async with await connect(far, small.second) as session:

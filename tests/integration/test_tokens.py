@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from integration.reservation_client import CONFLICT, GOOD, REGISTER, RESERVE, Port, clear_all
 from integration.token_client import (
@@ -20,7 +19,7 @@ from integration.token_client import (
     token_of,
     write,
 )
-from twindisk.demo.pair import POOL, Pair, iqn
+from twindisk.demo.pair import Pair, iqn
 from twindisk.demo.story import compare_when_idle
 from twindisk.initiator import CheckConditionError, Session, SessionOptions
 from twindisk.initiator.tokens import (
@@ -47,17 +46,6 @@ OTHER = "M2"
 OPTIONS = SessionOptions(timeout_s=30)
 WRITE_EXCLUSIVE, EXCLUSIVE = 1, 3
 INVALID_CDB = (0x05, 0x24, 0x00)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def other(pair: Pair) -> AsyncIterator[Pair]:
-    """A second VDisk on the same nodes."""
-    first, second = pair.nodes
-    await first.run("vdconfig", "-a", "-v", OTHER, "-s", "0.25", "-g", POOL)
-    await first.run("qsync", "-s", OTHER, "-d", OTHER, "-r", second.place.mirror_address, "-g", POOL)
-    other = Pair(first, second, vdisk=OTHER)
-    await other.wait_enabled()
-    yield other
 
 
 @contextlib.asynccontextmanager

@@ -103,11 +103,25 @@ class Pair:
         for node in self.nodes:
             await self.command(node, "spconfig", "-a", "-g", POOL)
             await self.command(node, "bdconfig", "-a", "-d", str(node.place.disk), "-g", POOL)
+        await self.make_mirrored(size)
+
+    async def make_mirrored(self, size: str) -> None:
+        """Make the VDisk on the first node (``size`` as vdconfig takes it) and mirror it."""
         await self.command(self.first, "vdconfig", "-a", "-v", self.vdisk, "-s", size, "-g", POOL)
+        await self.mirror()
+
+    async def mirror(self) -> None:
+        """Mirror the VDisk that the first node has; return when it is Enabled on both."""
         await self.command(
             self.first, "qsync", "-s", self.vdisk, "-d", self.vdisk, "-r", self.second.place.mirror_address, "-g", POOL
         )
         await self.wait_enabled()
+
+    async def another(self, vdisk: str, size: str) -> "Pair":
+        """Make another mirrored VDisk on the same nodes; return the pair as seen with it."""
+        pair = Pair(self.first, self.second, vdisk=vdisk, show=self.show)
+        await pair.make_mirrored(size)
+        return pair
 
     async def rows(self) -> dict[str, MirrorView | None]:
         """Return how the mirror stands on each node that runs."""

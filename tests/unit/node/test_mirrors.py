@@ -195,12 +195,17 @@ async def test_a_mirror_ended_and_made_again_starts_from_a_blank_copy(pair: Pair
     assert pair.nodes.engines["vm11"].facts("M1")["current"] != before
 
 
-async def test_a_node_that_serves_alone_may_end_the_mirror_without_its_peer(pair: Pair) -> None:
+async def end_without_peer(pair: Pair) -> None:
+    """Have the first node end the mirror while it serves alone."""
     await pair.mirrored()
     await add_known_check(pair.first, VM11, CheckKind.FENCE, "true")
     await pair.nodes.kill("vm11")
     await until(lambda: phase(pair.first, "M1") is Phase.ALONE)
     await mirrors.remove(pair.first, "M1", force=False)
+
+
+async def test_a_node_that_serves_alone_may_end_the_mirror_without_its_peer(pair: Pair) -> None:
+    await end_without_peer(pair)
     assert phase(pair.first, "M1") is Phase.SINGLE
     pair.second = await pair.nodes.start("vm11")
     assert phase(pair.second, "M1") is Phase.PEER_WAIT
@@ -210,11 +215,7 @@ async def test_a_node_that_serves_alone_may_end_the_mirror_without_its_peer(pair
 
 @pytest.mark.promise("P2", "P6")
 async def test_a_copy_whose_peer_ended_the_mirror_meanwhile_ends_it_too_and_is_withheld(pair: Pair) -> None:
-    await pair.mirrored()
-    await add_known_check(pair.first, VM11, CheckKind.FENCE, "true")
-    await pair.nodes.kill("vm11")
-    await until(lambda: phase(pair.first, "M1") is Phase.ALONE)
-    await mirrors.remove(pair.first, "M1", force=False)
+    await end_without_peer(pair)
     pair.second = await pair.nodes.start("vm11")
     await mirrors.remove(pair.second, "M1", force=False)
     assert pair.modes() == ("single", "unavailable")
