@@ -127,7 +127,7 @@ impl Copy {
         let slave = matches!(self.mode, Mode::Mirroring(_)) && !self.is_master();
         self.stale == 0
             && if slave {
-                !self.tasks.values().any(|task| task.kind.of_host())
+                !self.tasks.values().any(|task| task.kind.host().is_some())
             } else {
                 self.tasks.is_empty()
             }

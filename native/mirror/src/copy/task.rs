@@ -178,21 +178,4 @@ impl TaskKind {
                 | Self::PeerApply { .. }
         )
     }
-
-    /// True for what a host of this node waits for.
-    pub fn of_host(&self) -> bool {
-        matches!(
-            self,
-            Self::HostRead { .. }
-                | Self::HostAllocation { .. }
-                | Self::HostReadAfar { .. }
-                | Self::HostChange { .. }
-                | Self::HostUpdate { .. }
-                | Self::HostAsk { .. }
-                | Self::HostRequest { .. }
-                | Self::HostTurn { .. }
-                | Self::HostWatch { .. }
-                | Self::Flush { host: Some(_), .. }
-        )
-    }
 }

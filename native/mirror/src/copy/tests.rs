@@ -299,6 +299,24 @@ impl Pair {
             .map(|(_, result)| result)
     }
 
+    /// The Master ends the link when its peer says this.
+    fn assert_link_ends(&mut self, body: Body) {
+        let node = &mut self.sides[MASTER].node;
+        let message = Message {
+            serial: SERIAL,
+            epoch: node.copy(SERIAL).unwrap().facts.epoch,
+            id: 9,
+            body,
+        };
+        let mut actions = vec![];
+        node.receive(PEER, message, NOW_NS);
+        node.take_actions(&mut actions);
+        assert!(
+            (actions.iter()).any(|action| matches!(action, Action::PeerDown { .. })),
+            "{actions:?}"
+        );
+    }
+
     fn disks(&self) -> [char; 2] {
         self.sides.each_ref().map(|side| char::from(side.disk[0]))
     }

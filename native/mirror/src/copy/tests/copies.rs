@@ -102,19 +102,5 @@ fn a_peer_that_copies_from_behind_the_end_loses_its_link() {
             source: SIZE_BYTES as u64 - 511,
         },
     };
-    let epoch = pair.sides[MASTER].node.copy(SERIAL).unwrap().facts.epoch;
-    let message = Message {
-        serial: SERIAL,
-        epoch,
-        id: 9,
-        body: Body::Ask(update),
-    };
-    let mut actions = vec![];
-    let node = &mut pair.sides[MASTER].node;
-    node.receive(PEER, message, NOW_NS);
-    node.take_actions(&mut actions);
-    assert!(
-        (actions.iter()).any(|action| matches!(action, Action::PeerDown { .. })),
-        "{actions:?}"
-    );
+    pair.assert_link_ends(Body::Ask(update));
 }

@@ -27,6 +27,14 @@ impl Pair {
         }
     }
 
+    /// This node went on alone, made so many other changes, and is the source now.
+    fn went_on(&mut self, at: usize, changes: usize) {
+        self.go_alone(at);
+        self.turns(at, changes);
+        self.link_up();
+        self.attach(at, Sync::Source);
+    }
+
     fn can_withdraw(&self, at: usize, id: u64) -> bool {
         self.sides[at].node.can_withdraw(SERIAL, HostId(id))
     }
@@ -59,10 +67,7 @@ fn a_change_that_the_peer_has_forgotten_is_not_made_again() {
     ] {
         for (others, answer) in [(TAGS_MAX - 1, HostResult::Done), (TAGS_MAX, UNKNOWN)] {
             let mut pair = interrupted(at, lose);
-            pair.go_alone(1 - at);
-            pair.turns(1 - at, others);
-            pair.link_up();
-            pair.attach(1 - at, Sync::Source);
+            pair.went_on(1 - at, others);
             assert_eq!(pair.answer(at, 1), Some(&answer));
             assert_eq!(pair.made(), 1);
             pair.host(at, 2, turn(2));
@@ -86,10 +91,7 @@ fn a_change_that_the_peer_never_made_is_known_as_such_only_while_tags_tell() {
     ] {
         for (others, answer) in [(TAGS_MAX, HostResult::Overtaken), (TAGS_MAX + 1, UNKNOWN)] {
             let mut pair = interrupted(at, lose);
-            pair.go_alone(1 - at);
-            pair.turns(1 - at, others);
-            pair.link_up();
-            pair.attach(1 - at, Sync::Source);
+            pair.went_on(1 - at, others);
             assert_eq!(pair.answer(at, 1), Some(&answer));
             assert_eq!(pair.made(), 0);
         }

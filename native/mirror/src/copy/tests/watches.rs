@@ -159,19 +159,5 @@ fn a_peer_that_watches_what_is_behind_the_end_loses_its_link() {
     let HostOp::Watch(watch) = watch_of(&[(0, 512), (SIZE_BYTES as u64 - 511, 512)]) else {
         unreachable!("it is a watch");
     };
-    let epoch = pair.sides[MASTER].node.copy(SERIAL).unwrap().facts.epoch;
-    let message = Message {
-        serial: SERIAL,
-        epoch,
-        id: 9,
-        body: Body::Watch(watch),
-    };
-    let mut actions = vec![];
-    let node = &mut pair.sides[MASTER].node;
-    node.receive(PEER, message, NOW_NS);
-    node.take_actions(&mut actions);
-    assert!(
-        (actions.iter()).any(|action| matches!(action, Action::PeerDown { .. })),
-        "{actions:?}"
-    );
+    pair.assert_link_ends(Body::Watch(watch));
 }
