@@ -30,6 +30,10 @@ _MESSAGES: Final[dict[Message, str]] = {
         "Mirror checks with peer {peer} differ: {detail}. The node with the weaker check would stop when the link breaks, and one"
         " whose check is a witness that the peer does not ask. Configure the same on both"
     ),
+    Message.CHECKS_NOT_EXCHANGED: (
+        "This node and peer {peer} could not tell each other their mirror checks. A VDisk that loses its peer now is not served."
+        " See that the ControlPort can be reached between both mirror addresses"
+    ),
     Message.STOPPED_WITHOUT_SHARED_WITNESS: (
         "VDisk {vdisk} lost its peer, and the peer {peer} is not known to ask the same witness. Serving stopped"
     ),

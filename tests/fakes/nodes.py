@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,12 +36,16 @@ def _drop(*_: object) -> dict[str, object]:
     raise structlog.DropEvent
 
 
-def free_port(address: str) -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A port that is free on every node's address, and that no connection of another test is given: those begin at 32768."""
+    for _ in range(100):
+        port = random.randrange(10000, 30000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for address in ADDRESSES.values():
+                probes.enter_context(socket.socket()).bind((address, port))
+            return port
+    message = "no free port"
+    raise RuntimeError(message)
 
 
 def write_etc(root: Path, name: str, *, control_port: int, recv: str | None = "", secret: str | None = SECRET) -> Path:
@@ -64,7 +69,7 @@ class Cluster:
 
     root: Path
     world: FakeWorld = field(default_factory=FakeWorld)
-    control_port: int = field(default_factory=lambda: free_port("127.0.4.10"))
+    control_port: int = field(default_factory=free_port)
     nodes: dict[str, RunningNode] = field(default_factory=dict)
     engines: dict[str, FakeEngine] = field(default_factory=dict)
     _ends: dict[str, contextlib.AsyncExitStack] = field(default_factory=dict)

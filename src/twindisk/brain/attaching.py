@@ -6,7 +6,8 @@ Rules:
    their sequence numbers that it still holds.
 2. A refused attach falls back to the phase it came from. Newer facts are tried at once, the same ones after a pause.
 3. A node that serves alone goes on serving while it attaches, and attaches only as Master.
-4. Facts that arrive while the copy is attached, or is about to be, wait for what explains them.
+4. An attach waits until both nodes know each other's checks, for a bounded time (:mod:`twindisk.brain.exchange`).
+5. Facts that arrive while the copy is attached, or is about to be, wait for what explains them.
 """
 
 from dataclasses import replace
@@ -63,7 +64,7 @@ def consider(turn: Turn, vdisk: VDisk) -> None:
         _refuse(turn, vdisk, plan.fault, vdisk.offer)
     elif vdisk.phase in APART and plan.role is not Role.MASTER:
         _refuse(turn, vdisk, Fault.SPLIT_BRAIN, vdisk.offer)
-    elif vdisk.attachment is None:
+    elif vdisk.attachment is None and turn.peer(vdisk.peer).may_attach:
         _attach(turn, vdisk, plan, vdisk.offer)
 
 

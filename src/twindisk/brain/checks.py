@@ -17,8 +17,7 @@ from dataclasses import replace
 
 from twindisk.brain.alone import go_alone
 from twindisk.brain.effects import Message, Notify, NotReady, Severity, StopServing
-from twindisk.brain.events import CheckHeard, ChecksChanged, PeerCheckTold
-from twindisk.brain.model import Check, CheckKind, Link, Peer, PeerAddress, Role, Rule, VDisk
+from twindisk.brain.model import Check, CheckKind, Peer, PeerAddress, Role, Rule, VDisk
 from twindisk.brain.phases import Phase
 from twindisk.brain.turn import Turn
 
@@ -92,37 +91,12 @@ def _why_stopped(peer: Peer) -> Message:
     return Message.STOPPED_WITHOUT_SHARED_WITNESS if kind is CheckKind.WITNESS else Message.STOPPED_WITHOUT_AGREEMENT
 
 
-def on_checks_changed(turn: Turn, event: ChecksChanged) -> None:
-    """Keep the new list. If another check rules, VDisks that are deciding stop; else what runs runs on."""
-    before = turn.peer(event.peer)
-    same = ruling_rule(before.checks) == ruling_rule(event.checks)
-    turn.put_peer(replace(before, checks=event.checks, heard=before.heard and same))
-    _compare(turn, event.peer)
-    if not same:
-        _stop_deciding(turn, event.peer)
-
-
-def on_peer_check_told(turn: Turn, event: PeerCheckTold) -> None:
-    """Keep what rules at the peer, unless the link is down: then nothing is agreed to."""
-    before = turn.peer(event.peer)
-    if before.link is Link.UP:
-        turn.put_peer(replace(before, their_rule=event.rule, told=True))
-        _compare(turn, event.peer)
-
-
 def knows(peer: Peer, rule: Rule | None) -> bool:
     """Whether this node took what the peer told, and may answer so."""
     return peer.told and peer.their_rule == rule
 
 
-def on_check_heard(turn: Turn, event: CheckHeard) -> None:
-    """Note that the peer knows what rules here, if that is still what it was told."""
-    peer = turn.peer(event.peer)
-    if event.rule == ruling_rule(peer.checks):
-        turn.put_peer(replace(peer, heard=True))
-
-
-def _stop_deciding(turn: Turn, address: PeerAddress) -> None:
+def stop_deciding(turn: Turn, address: PeerAddress) -> None:
     """Stop VDisks that lost their peer under another check: it may have gone on by that. They still wait for its facts.
 
     One that is attaching since then falls back to STOPPED.
@@ -135,7 +109,7 @@ def _stop_deciding(turn: Turn, address: PeerAddress) -> None:
             turn.put(replace(vdisk, attachment=replace(vdisk.attachment, origin=Phase.STOPPED)))
 
 
-def _compare(turn: Turn, address: PeerAddress) -> None:
+def compare(turn: Turn, address: PeerAddress) -> None:
     """Warn, once, of checks that do not go together."""
     peer = turn.peer(address)
     found = _misfit(ruling_rule(peer.checks), peer.their_rule)

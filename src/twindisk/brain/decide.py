@@ -7,7 +7,7 @@ nothing left to hand over ends.
 from collections.abc import Callable
 from typing import Any, Final
 
-from twindisk.brain import alone, attaching, checks, claiming, fencing, leaving, losing, requests, startup
+from twindisk.brain import alone, attaching, claiming, exchange, fencing, leaving, losing, requests, startup
 from twindisk.brain import events as ev
 from twindisk.brain.effects import Effect, Log, Notify, TimerKind
 from twindisk.brain.fresh import FreshIds
@@ -32,9 +32,9 @@ _HANDLERS: Final[dict[type[Any], Callable[[Turn, Any], None]]] = {
     ev.VDiskClosed: startup.on_closed,
     ev.MirrorConfigured: startup.on_configured,
     ev.MirrorRemoved: startup.on_removed,
-    ev.ChecksChanged: checks.on_checks_changed,
-    ev.PeerCheckTold: checks.on_peer_check_told,
-    ev.CheckHeard: checks.on_check_heard,
+    ev.ChecksChanged: exchange.on_checks_changed,
+    ev.PeerCheckTold: exchange.on_peer_check_told,
+    ev.CheckHeard: exchange.on_check_heard,
     ev.FenceSucceeded: fencing.on_fence_succeeded,
     ev.FenceFailed: fencing.on_fence_failed,
     ev.ClaimWon: claiming.on_claim_won,
@@ -70,6 +70,9 @@ def _on_timer(turn: Turn, event: ev.TimerExpired) -> None:
     kind, subject = event.timer.kind, event.timer.subject
     if kind is TimerKind.HEAD_START:
         fencing.on_head_start_over(turn, PeerAddress(subject))
+        return
+    if kind is TimerKind.CHECKS_WAIT:
+        exchange.on_wait_over(turn, PeerAddress(subject))
         return
     if kind is TimerKind.LEAVE_LIMIT:
         leaving.on_leave_limit(turn)

@@ -12,7 +12,7 @@ Rules:
 
 from dataclasses import replace
 
-from twindisk.brain import attaching
+from twindisk.brain import attaching, exchange
 from twindisk.brain.alone import go_alone
 from twindisk.brain.checks import apply_checks
 from twindisk.brain.effects import Message, NotReady, Severity, StopServing, TimerKind
@@ -29,6 +29,7 @@ def on_peer_up(turn: Turn, event: PeerUp) -> None:
         return
     turn.put_peer(replace(peer, link=Link.UP))
     turn.notify_of_peer(Severity.INFORMATION, Message.LINK_UP, event.peer)
+    exchange.begin(turn, event.peer)
     for vdisk in turn.with_peer(event.peer):
         if vdisk.phase is Phase.SOURCE:
             # The engine never said that the copy was held, but it lost its peer: it is not attached any more.
@@ -43,7 +44,7 @@ def on_peer_down(turn: Turn, event: PeerDown) -> None:
     """Every VDisk of the peer acts on the loss by its phase."""
     peer = turn.peer(event.peer)
     was_up = peer.link is Link.UP
-    turn.put_peer(replace(peer, link=Link.DOWN))
+    turn.put_peer(replace(peer, link=Link.DOWN, waited=False))
     if was_up:
         # Closed: this node itself ended the link, with its last mirror over it.
         severity = Severity.INFORMATION if event.reason is LinkLoss.CLOSED else Severity.WARNING

@@ -260,8 +260,20 @@ class Peer:
     heard: bool = False
     """The peer said that it knows what rules here, and that has not changed since. A later life of the peer forgets it, and then
     does not go on itself until it is told again."""
+    waited: bool = False
+    """Since the link came up, the exchange of checks had its time and did not end: copies attach without it."""
     warned_of: tuple[Rule, Rule] | None = None
     """The ruling checks, ours and theirs, that operators were warned of last; None: those of now are safe."""
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether both nodes told each other by which check they act."""
+        return self.told and self.heard
+
+    @property
+    def may_attach(self) -> bool:
+        """Whether the checks are exchanged, or had their time for it."""
+        return self.exchanged or self.waited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +294,8 @@ class Settings:
     """How long a stopping node waits for its hand-overs."""
     attach_retry_ms: int = 1_000
     """Pause before the same facts are tried again after a refused attach."""
+    checks_wait_ms: int = 2_000
+    """How long copies wait with the attach until both nodes know each other's checks."""
     settle_ms: int = 5_000
     """How long I/O stays held for a peer whose link is back but whose facts do not come."""
 

@@ -75,6 +75,11 @@ def agree(node: OneNode) -> None:
     node.does(ev.CheckHeard(PEER, rule))
 
 
+def wait_over(node: OneNode) -> None:
+    """Let the time pass that copies wait for the exchange of checks."""
+    node.does(ev.TimerExpired(ef.Timer(ef.TimerKind.CHECKS_WAIT, PEER)))
+
+
 def attach(node: OneNode, local: CopyFacts, remote: CopyFacts, name: VDiskName = M1) -> None:
     """Exchange facts and let the engine attach as told."""
     told = node.does(ev.PeerFacts(name, local, remote))
@@ -89,9 +94,9 @@ def in_sync(role: Role = Role.MASTER, checks: tuple[Check, ...] = FENCE, *names:
     for name in names or (M1,):
         node.does(ev.VDiskOpened(name, PEER, local))
     node.does(ev.PeerUp(PEER))
+    agree(node)
     for name in names or (M1,):
         attach(node, local, remote, name)
-    agree(node)
     return node
 
 
@@ -206,6 +211,7 @@ def events() -> dict[str, ev.Event]:
             (ef.TimerKind.HEAD_START, PEER),
             (ef.TimerKind.CLAIM, M1),
             (ef.TimerKind.ATTACH_RETRY, M1),
+            (ef.TimerKind.CHECKS_WAIT, PEER),
             (ef.TimerKind.SETTLE, M1),
             (ef.TimerKind.LEAVE_LIMIT, ""),
         )

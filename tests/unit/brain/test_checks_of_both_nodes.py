@@ -1,12 +1,14 @@
 """Mirror checks that do not go together: operators are warned, once, on each node."""
 
+from dataclasses import replace
+
 import pytest
 
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
 from twindisk.brain.checks import knows
 from twindisk.brain.effects import Message, Severity
-from twindisk.brain.model import Check, CheckKind, Role, Rule
+from twindisk.brain.model import Check, CheckKind, Role, Rule, Sync
 from twindisk.brain.phases import Phase
 from twindisk.messages import message_text
 from unit.brain.one_node import (
@@ -23,6 +25,7 @@ from unit.brain.one_node import (
     goes_alone,
     in_sync,
     only,
+    wait_over,
 )
 
 RULES = {
@@ -36,8 +39,8 @@ RULES = {
 
 
 def warnings(node: OneNode, event: ev.Event) -> list[str]:
-    """Return the warnings that an event leads to; nothing else comes of it."""
-    assert node.does(event) == ()
+    """Return the warnings that an event leads to; nothing else comes of it but the time that an exchange gets."""
+    assert all(isinstance(effect, ef.StartTimer) for effect in node.does(event))
     for word in node.words:
         assert isinstance(word, ef.Notify)
         assert (word.severity, word.vdisk, word.peer) == (Severity.WARNING, None, PEER)
@@ -123,6 +126,7 @@ def test_a_node_that_was_started_anew_stops_until_both_were_told(rule: str) -> N
         node.does(ev.PeerUp(PEER))
         for event in events:
             node.does(event)
+        wait_over(node)
         attach(node, EQUAL_MASTER, EQUAL_SLAVE)
         return node
 
@@ -164,3 +168,59 @@ def test_the_same_is_said_once_until_it_changes() -> None:
     assert len(warnings(node, ev.ChecksChanged(PEER, (Check(CheckKind.FENCE, "other"),)))) == 1
     assert warnings(node, ev.PeerCheckTold(PEER, None)) == []
     assert len(warnings(node, manual)) == 1
+
+
+def waiting(checks: tuple[Check, ...] = FENCE) -> OneNode:
+    """Return a node that was started anew, with its link up and its peer's facts there."""
+    node = OneNode(checks)
+    node.does(ev.VDiskOpened(M1, PEER, EQUAL_MASTER))
+    (timer,) = only(node.does(ev.PeerUp(PEER)), ef.StartTimer)
+    assert isinstance(timer, ef.StartTimer)
+    assert timer.timer == ef.Timer(ef.TimerKind.CHECKS_WAIT, PEER)
+    assert node.does(ev.PeerFacts(M1, EQUAL_MASTER, EQUAL_SLAVE)) == ()
+    return node
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("first", ["told", "heard"])
+def test_an_attach_waits_until_both_nodes_know_each_others_check(rule: str, first: str) -> None:
+    told, heard = ev.PeerCheckTold(PEER, RULES[rule][1]), ev.CheckHeard(PEER, RULES[rule][1])
+    node = waiting(RULES[rule][0])
+    before, last = (told, heard) if first == "told" else (heard, told)
+    assert node.does(before) == ()
+    assert node.phase() is Phase.PEER_WAIT
+    assert only(node.does(last), ef.Attach)
+    node.does(ev.Attached(M1, Role.MASTER, Sync.NONE))
+    assert goes_on_without(node) == (rule != "none")
+
+
+@pytest.mark.promise("P7")
+def test_an_exchange_that_takes_too_long_is_told_and_holds_up_nothing() -> None:
+    node = waiting()
+    wait_over_event = ev.TimerExpired(ef.Timer(ef.TimerKind.CHECKS_WAIT, PEER))
+    assert only(node.does(wait_over_event), ef.Attach)
+    assert node.said == (Message.CHECKS_NOT_EXCHANGED,)
+    node.does(ev.Attached(M1, Role.MASTER, Sync.NONE))
+    node.does(ev.PeerDown(PEER))
+    assert node.phase() is Phase.STOPPED
+    # The next link gets its own time.
+    assert only(node.does(ev.PeerUp(PEER)), ef.StartTimer)
+    assert node.does(ev.PeerFacts(M1, EQUAL_MASTER, EQUAL_SLAVE)) == ()
+
+
+def test_a_changed_check_that_does_not_reach_the_peer_is_told() -> None:
+    node = in_sync(Role.MASTER, MANUAL)
+    timer = ef.Timer(ef.TimerKind.CHECKS_WAIT, PEER)
+    assert node.does(ev.ChecksChanged(PEER, FENCE)) == (ef.StartTimer(timer, 2_000),)
+    assert node.does(ev.TimerExpired(timer)) == ()
+    assert node.said == (Message.CHECKS_NOT_EXCHANGED,)
+    node.does(ev.CheckHeard(PEER, Rule(CheckKind.FENCE)))
+    assert node.does(ev.TimerExpired(timer)) == ()
+    assert not node.said
+
+
+def test_copies_that_do_not_fit_are_found_before_the_checks_are_exchanged() -> None:
+    node = waiting()
+    node.does(ev.PeerFacts(M1, EQUAL_MASTER, replace(EQUAL_SLAVE, current=99)))
+    assert node.phase() is Phase.INVALID

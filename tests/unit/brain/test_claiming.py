@@ -27,6 +27,7 @@ from unit.brain.one_node import (
     in_sync,
     lost,
     only,
+    wait_over,
 )
 
 CLAIM_TIME = ev.TimerExpired(ef.Timer(ef.TimerKind.CLAIM, M1))
@@ -143,6 +144,7 @@ def test_a_witness_that_the_peer_is_not_known_to_share_is_not_asked(events: tupl
     node = OneNode(WITNESS)
     node.does(ev.VDiskOpened(M1, PEER, EQUAL_MASTER))
     node.does(ev.PeerUp(PEER))
+    wait_over(node)
     attach(node, EQUAL_MASTER, EQUAL_SLAVE)
     for event in events:
         node.does(event)

@@ -25,6 +25,7 @@ from unit.brain.one_node import (
     SPLIT,
     UNRELATED,
     OneNode,
+    agree,
     alone,
     attach,
     goes_alone,
@@ -85,7 +86,8 @@ class TestAttach:
         assert (order.local_seq, order.remote_seq) == (AHEAD.seq, EQUAL_SLAVE.seq)
 
     def test_facts_that_come_before_the_link_is_reported_wait_for_it(self) -> None:
-        node = opened(EQUAL_MASTER)
+        node = opened(EQUAL_MASTER, link=True)
+        node.does(ev.PeerDown(PEER))
         assert node.does(ev.PeerFacts(M1, EQUAL_MASTER, EQUAL_SLAVE)) == ()
         assert only(node.does(ev.PeerUp(PEER)), ef.Attach)
 
@@ -268,6 +270,7 @@ class TestMirrorMadeAndEnded:
         assert order.fenced
         node.does(ev.Alone(M1))
         node.does(ev.PeerUp(PEER))
+        agree(node)
         (attached,) = node.does(ev.PeerFacts(M1, node.vdisk().facts, BLANK))
         assert isinstance(attached, ef.Attach)
         assert attached.sync is Sync.FULL_SOURCE

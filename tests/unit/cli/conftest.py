@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakes.engine import FakeWorld
-from fakes.nodes import ADDRESSES, free_port, node_in_thread
+from fakes.nodes import free_port, node_in_thread
 from twindisk.cli.compat import bdconfig, ndconfig, qmirrorcheck, qsync, spconfig, vdconfig
 
 COMMANDS = {
@@ -33,7 +33,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Path]:
     """Nodes vm10 and vm11, each in its thread; their directory."""
-    world, port = FakeWorld(), free_port(ADDRESSES["vm10"])
+    world, port = FakeWorld(), free_port()
     with (
         node_in_thread(tmp_path, "vm10", port=port, world=world),
         node_in_thread(tmp_path, "vm11", port=port, world=world),
