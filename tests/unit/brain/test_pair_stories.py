@@ -7,41 +7,7 @@ from twindisk.brain.effects import TimerKind
 from twindisk.brain.model import CheckKind, Role, Sync
 from twindisk.brain.phases import Phase
 from unit.brain.pair_engine import Mode
-from unit.brain.pair_world import NAMES, World
-
-V1 = NAMES[0]
-MASTER, SLAVE = 0, 1
-
-
-def settled(kind: CheckKind) -> World:
-    world = World(kind)
-    world.settle()
-    assert [world.phase(index, V1) for index in (MASTER, SLAVE)] == [Phase.IN_SYNC] * 2
-    return world
-
-
-def deliver_all(world: World, *indices: int) -> None:
-    for index in indices or (MASTER, SLAVE):
-        node = world.nodes[index]
-        while node.engine is not None and node.engine.queue:
-            world.deliver(index)
-
-
-def break_link(world: World, *indices: int) -> None:
-    world.cut()
-    for index in indices or (MASTER, SLAVE):
-        world.notice(index)
-        deliver_all(world, index)
-
-
-def fence(world: World, index: int) -> None:
-    for timer in [timer for timer in world.nodes[index].timers if timer.kind is TimerKind.HEAD_START]:
-        world.fire(index, timer)
-    if world.nodes[index].job is not None:
-        world.strike(index)
-        world.report_fence(index)
-    world.finish_alone(index, V1)
-    deliver_all(world, index)
+from unit.brain.pair_steps import MASTER, SLAVE, V1, break_link, deliver_all, fence, settled
 
 
 @pytest.mark.promise("P1", "P2")
