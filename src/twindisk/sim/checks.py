@@ -2,7 +2,8 @@
 
 P1 and P3 (and with them P6) by the history of every block; P2 by who answers while the other serves alone; P4 by comparing
 the disks of an idle pair. Power loss may take acknowledged writes that were not flushed, but only together with the last
-copy that held them: such a moment splits the histories (:meth:`Checks.lost`).
+copy that held them: such a moment splits the histories (:meth:`Checks.lost`). The target of a resync that lost its source so
+may still answer reads from what it was sent, until it gives up its part of the attach; the split comes after the last of those.
 """
 
 import math
@@ -47,6 +48,8 @@ class Checks:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.splits: list[Split] = []
+        self._lingering: dict[tuple[int, str], tuple[Split, int]] = {}
+        """Copies (node, serial) that lost a peer with what only it held: the split, and the epoch of the attach they were in."""
         self._power_lost: set[tuple[int, str]] = set()
         """Copies (node, serial) that lost power and have not been made equal to a whole copy since."""
 
@@ -58,6 +61,7 @@ class Checks:
 
     def answered(self, node: int, serial: str) -> None:
         """Look at P2 as a node answers a command."""
+        self._linger(node, serial)
         if self._mode(1 - node, serial) == "alone":
             raise Failed("P2", f"{'AB'[node]} answers ({self._mode(node, serial)}) while {'AB'[1 - node]} serves alone")
 
@@ -79,10 +83,10 @@ class Checks:
             other_outdated = facts["base"] != 0 and not facts["ending"]
             other_whole = self._whole(1 - node, serial) and not other_outdated
             if power and not other_whole:
-                self._split(serial)
+                self._split(1 - node, serial)
             elif (1 - node, serial) in self._power_lost and not power and self._unmarked(node, serial):
                 # The last copy that held everything goes too, before the daemon has noted that it does: a second failure.
-                self._split(serial)
+                self._split(1 - node, serial)
             if power:
                 self._power_lost.add((node, serial))
 
@@ -98,9 +102,28 @@ class Checks:
         vdisk = daemon.state.vdisks.get(self._world.vdisk_name(serial))
         return vdisk is not None and vdisk.phase in _WHOLE
 
-    def _split(self, serial: str) -> None:
+    def _split(self, left: int, serial: str) -> None:
+        """Take note of a split; ``left`` is the node that was not lost."""
         self._world.trace.note("**", "unflushed writes of %s may be lost here", serial[-1])
-        self.splits.append(Split(self._world.index_of(serial), self._world.clock.now_ns))
+        split = Split(self._world.index_of(serial), self._world.clock.now_ns)
+        self.splits.append(split)
+        self._lingering = {key: value for key, value in self._lingering.items() if key[1] != serial}
+        if self._mode(left, serial) == "mirroring":
+            self._lingering[left, serial] = (split, self._epoch(left, serial))
+
+    def _epoch(self, node: int, serial: str) -> int:
+        epoch: int = self._world.machines[node].disks[serial].record.facts["epoch"]
+        return epoch
+
+    def _linger(self, node: int, serial: str) -> None:
+        """Move the split behind an answer that a node gives in the attach in which it lost its peer."""
+        split, epoch = self._lingering.get((node, serial), (None, 0))
+        if split is None:
+            return
+        if self._mode(node, serial) == "mirroring" and self._epoch(node, serial) == epoch:
+            split.at_ns = self._world.clock.now_ns
+        else:
+            del self._lingering[node, serial]
 
     # --- at the end ---
 
