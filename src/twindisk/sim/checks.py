@@ -200,18 +200,14 @@ class Checks:
         self, vdisk: int, before: list[tuple[Operation, bool]], after: list[tuple[Operation, bool]], at_ns: int
     ) -> list[tuple[Operation, bool]]:
         """Return the writes that a block may hold after a split: as unknown ones, but for the one that it was seen to hold."""
-        flushes = [
-            (began, ended) for index, began, ended in self._world.recorder.flushes if index == vdisk and ended <= at_ns
-        ]
-
-        def safe_ns(op: Operation, fua: bool) -> float:  # noqa: FBT001
-            if fua and op.ended <= at_ns:
-                return op.ended
-            return min((ended for began, ended in flushes if began >= op.ended), default=math.inf)
-
+        flushed_ns = max(
+            (began for index, began, ended in self._world.recorder.flushes if index == vdisk and ended <= at_ns),
+            default=-math.inf,
+        )
         writes = [op for op, _ in before if op.is_write]
-        safe = [op for op, fua in before if op.is_write and safe_ns(op, fua) <= at_ns]
-        held = [op for op in writes if not any(later.began > op.ended for later in safe)]
+        safe = [op for op, fua in before if op.is_write and (op.ended <= flushed_ns or (fua and op.ended <= at_ns))]
+        latest = max((op.began for op in safe), default=-math.inf)
+        held = [op for op in writes if latest <= op.ended]
         if not safe:
             held.append(Operation(is_write=True, value=INITIAL, began=-math.inf, ended=-math.inf))
         values = {op.value for op in held}

@@ -1,7 +1,7 @@
 """Simulated time: a queue of calls, in order of time and, at the same time, of scheduling."""
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, Final
 
 MS: Final = 1_000_000
@@ -21,12 +21,13 @@ class Clock:
     def after(self, delay_ns: int, call: Callable[..., None], *args: Any) -> None:
         """Call something once, that much later."""
         self._count += 1
-        heapq.heappush(self._queue, (self.now_ns + delay_ns, self._count, call, args))
+        heappush(self._queue, (self.now_ns + delay_ns, self._count, call, args))
 
     def run_until(self, end_ns: int, stop: Callable[[], bool] | None = None) -> None:
         """Let time pass until ``end_ns``, or until ``stop`` says so after a call."""
-        while self._queue and self._queue[0][0] <= end_ns:
-            self.now_ns, _, call, args = heapq.heappop(self._queue)
+        queue = self._queue
+        while queue and queue[0][0] <= end_ns:
+            self.now_ns, _, call, args = heappop(queue)
             call(*args)
             if stop is not None and stop():
                 return

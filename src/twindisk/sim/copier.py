@@ -201,10 +201,10 @@ class _Source:
         """Whether the block may have held a value at some moment in between."""
         if value not in self.began_ns or self.began_ns[value] > to_ns:
             return False
-        known_ns = self.known_ns.get(value, math.inf)
-        return not any(
-            known_ns < self.began_ns[later]
-            and seen_ns < from_ns
+        known_ns = self.known_ns.get(value)
+        return known_ns is None or not any(
+            seen_ns < from_ns
+            and known_ns < self.began_ns[later]
             and not any(self.began_ns[later] <= at_ns <= to_ns for at_ns in self.splits_ns)
             for later, seen_ns in self.known_ns.items()
             if later in self.began_ns

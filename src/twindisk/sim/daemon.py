@@ -168,6 +168,8 @@ class Daemon:
             self._tell()
 
     def _note(self, event: ev.Event, before: NodeState, effects: tuple[ef.Effect, ...]) -> None:
+        if not self._world.trace.wanted:
+            return
         moves = [
             f"{name}: {old.phase if (old := before.vdisks.get(name)) else '-'} -> {vdisk.phase} {vdisk.role}"
             for name, vdisk in self.state.vdisks.items()

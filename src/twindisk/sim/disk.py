@@ -12,6 +12,7 @@ Rules:
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 from twindisk.sim.clock import MS, Clock
@@ -20,6 +21,8 @@ from twindisk.sim.trace import Failed
 BLOCK: Final = 512
 EXTENT: Final = 4 << 20
 _ZEROS: Final = bytes(BLOCK)
+_RANGED: Final = frozenset({"read", "write", "unmap"})
+"""Operations on a range of blocks."""
 
 Action = tuple[Any, ...]
 """``("disk", serial, id, operation, ...)`` of ``SimNode.take_actions``."""
@@ -51,8 +54,8 @@ class Blocks:
 
     def read(self, offset: int, len_bytes: int) -> bytes:
         """Return the bytes of a range of whole blocks."""
-        get = self.map.get
-        return b"".join([get(n, _ZEROS) for n in range(offset // BLOCK, (offset + len_bytes) // BLOCK)])
+        numbers = range(offset // BLOCK, (offset + len_bytes) // BLOCK)
+        return b"".join(map(self.map.get, numbers, repeat(_ZEROS)))
 
     def put(self, number: int, block: bytes) -> None:
         """Store one block."""
@@ -168,11 +171,11 @@ class Disk:
             self.record.bitmap = {extent: word for extent, word in target.items() if word}
 
     def _check_overlap(self, action: Action) -> None:
-        if action[3] not in {"read", "write", "unmap"}:
+        if not self._running or action[3] not in _RANGED:
             return
         start, end, changes = _range(action)
         for other in self._running.values():
-            if other.action[3] in {"read", "write", "unmap"}:
+            if other.action[3] in _RANGED:
                 other_start, other_end, other_changes = _range(other.action)
                 if start < other_end and other_start < end and (changes or other_changes):
                     raise Failed(

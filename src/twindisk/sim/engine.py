@@ -192,7 +192,6 @@ class Engine:
             self._world.network.datagram(self._peer, beat)
         self._carry_out()
         self._tend_link()
-        self._carry_out()
         self._machine.later(TICK_NS, self._tick)
 
     def _tend_link(self) -> None:
@@ -200,6 +199,7 @@ class Engine:
             heard = max(self.node.last_heard(self._peer) or 0, self._opened_ns)
             if self.now_ns - heard > SILENCE_NS:
                 self._close("silent")
+                self._carry_out()
         if self._dialing is not None and self.now_ns >= self._deadline_ns:
             self._dialing.close(self._machine.index)
             self._dialing = None
@@ -214,23 +214,22 @@ class Engine:
 
     def _carry_out(self) -> None:
         while actions := self.node.take_actions():
-            for action in self._machine.world.mutant.actions(self._machine.index, actions):
+            for action in self._world.mutant.actions(self._machine.index, actions):
                 self._act(action)
 
     def _act(self, action: tuple[Any, ...]) -> None:
         kind = action[0]
-        note = self._machine.note
         if kind == "disk":
             self._start_disk(action)
         elif kind == "complete":
             self._complete(action)
         elif kind == "record":
-            note("record %s%s", action[3], " drain" if action[4] else "")
+            self._machine.note("record %s%s", action[3], " drain" if action[4] else "")
             self.units[action[1]].record(action[2], action[3], drain=action[4])
         elif kind == "turn":
             self.units[action[1]].turn(action[2])
         elif kind == "send":
-            note("send %s%s", action[3], "" if self._link else " (no link)")
+            self._machine.note("send %s%s", action[3], "" if self._link else " (no link)")
             if self._link is not None:
                 self._link.send(self._peer, action[2])
         elif kind == "report":
@@ -255,18 +254,22 @@ class Engine:
 
     def _start_disk(self, action: tuple[Any, ...]) -> None:
         serial, number = action[1], action[2]
-        if action[3] not in {"write", "read"}:
-            self._machine.note("disk %s", action[3:])
-        elif action[3] == "read":
-            self._machine.note("disk read %s %s", action[4], action[5])
-        else:
-            self._machine.note("disk write %s %s", action[4], len(action[5]))
+        if self._world.trace.wanted:
+            self._note_disk(action)
         life = self._machine.life
 
         def done(outcome: Any) -> None:
             self._machine.enter(life, self._disk_done, (serial, number, action[3], outcome))
 
         self._machine.disks[serial].start(action, done)
+
+    def _note_disk(self, action: tuple[Any, ...]) -> None:
+        if action[3] not in {"write", "read"}:
+            self._machine.note("disk %s", action[3:])
+        elif action[3] == "read":
+            self._machine.note("disk read %s %s", action[4], action[5])
+        else:
+            self._machine.note("disk write %s %s", action[4], len(action[5]))
 
     def _disk_done(self, serial: str, number: int, kind: str, outcome: Any) -> None:
         if kind in {"persist", "flush"}:

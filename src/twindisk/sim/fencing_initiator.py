@@ -20,7 +20,7 @@ from twindisk.sim.clock import MS
 from twindisk.sim.disk import BLOCK
 from twindisk.sim.initiator import Note, block_of
 from twindisk.sim.reservations import Guarded
-from twindisk.sim.rights import Entry, decode, history, resets
+from twindisk.sim.rights import Entry, history, read, resets
 from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _preemptions(record: Record, serial: str, final: list[Entry]) -> dict[str, C
 
 def bound_writes(serial: str, record: Record, log: bytes) -> None:
     """Bound the writes of preempted names by the preemption's answer: from then on they must not be carried out."""
-    preempted = _preemptions(record, serial, decode(log))
+    preempted = _preemptions(record, serial, read(log).entries)
     for write in record.writes:
         if write.serial == serial and write.name in preempted:
             ended_ns = preempted[write.name].ended_ns
@@ -232,7 +232,7 @@ def bound_writes(serial: str, record: Record, log: bytes) -> None:
 def bound_notes(serial: str, record: Record, log: bytes, notes: list[Note]) -> None:
     """Bound one VDisk's writes by the answers of resets that came into force after them: they are carried out before or never."""
     by_number = {change.entry.number: change for change in record.changes if change.serial == serial}
-    answered_ns = [by_number[entry.number].ended_ns for entry in resets(decode(log))]
+    answered_ns = [by_number[entry.number].ended_ns for entry in resets(read(log).entries)]
     for note in notes:
         later = [] if note.resets is None else answered_ns[note.resets :]
         bound_ns = min((ended_ns for ended_ns in later if ended_ns > note.began_ns), default=math.inf)
@@ -243,7 +243,7 @@ def check_log(serial: str, record: Record, logs: list[bytes], seen: set[tuple[in
     """Check one VDisk's final logs, kept and in force on both nodes, against everything that was answered."""
     if len(set(logs)) != 1:
         raise Failed("record", f"in sync, but the nodes hold different records: {logs}")
-    final = decode(logs[0])
+    final = read(logs[0]).entries
     at = {entry.number: index for index, entry in enumerate(final)}
     if len(at) != len(final):
         raise Failed("record", f"a change was made twice: {final}")

@@ -43,7 +43,8 @@ class Machine:
 
     def note(self, words: str, *args: Any) -> None:
         """Take note of something for the trace."""
-        self.world.trace.note(self.name, words, *args)
+        if self.world.trace.wanted:
+            self.world.trace.note(self.name, words, *args)
 
     @property
     def running(self) -> bool:

@@ -22,6 +22,8 @@ class Mutant:
 
     def actions(self, node: int, actions: list[Action]) -> list[Action]:
         """Return the actions as they are to be carried out."""
+        if type(self).action is Mutant.action:
+            return actions
         return [self.action(node, action) for action in actions]
 
     def action(self, node: int, action: Action) -> Action:

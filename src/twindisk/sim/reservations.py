@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twindisk.sim.rights import DRAINING, Entry, Rights, decode, encode, resets, rights_of
+from twindisk.sim.rights import DRAINING, EMPTY, Entry, Log, Rights, encode, read, resets
 from twindisk.sim.trace import Failed
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Unit:
     def __init__(self, engine: "Engine", serial: str) -> None:
         self._engine = engine
         self._serial = serial
-        self.log: list[Entry] = []
+        self._log: Log = EMPTY
         self._rights = Rights()
         self._asked: dict[int, Guarded] = {}
         self._open: dict[int, int] = {}
@@ -62,7 +62,12 @@ class Unit:
     @property
     def resets(self) -> int:
         """How many resets are in force."""
-        return len(resets(self.log))
+        return self._log.resets
+
+    @property
+    def log(self) -> list[Entry]:
+        """The log that is in force."""
+        return self._log.entries
 
     def came(self, number: int) -> None:
         """Take note of a command."""
@@ -113,8 +118,8 @@ class Unit:
     def record(self, version: int, record: bytes, *, drain: bool) -> None:
         """Put a record in force."""
         before, resets_before = self._rights, self.resets
-        self.log = decode(record)
-        self._rights = self._engine.known(rights_of(self.log))
+        self._log = read(record)
+        self._rights = self._engine.known(self._log.rights)
         reset = self.resets != resets_before
         for number in list(self._open):
             self._look_at(number, before, reset=reset)
@@ -161,7 +166,7 @@ class Unit:
 
     def forbidden(self) -> list[int]:
         """Return the writes that have begun and that the log forbids."""
-        rights = rights_of(self.log)
+        rights = self._log.rights
         begun = [
             number for number, asked in self._asked.items() if asked.kind == "write" and rights.refusal(asked.name)
         ]

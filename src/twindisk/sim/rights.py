@@ -5,10 +5,12 @@ Rules:
 1. The log is the state: both nodes read it alike, so they refuse alike.
 2. Only registered names write; none while the disk is protected; none but the holder while it is reserved.
 3. A reservation of a name that holds none while another does changes nothing; a reset ends it.
+4. A log only grows: what is known of a record is what was known of its beginning, and its last entry.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,9 @@ def encode(log: list[Entry]) -> bytes:
     return " ".join(f"{entry.number}:{entry.what}:{entry.name}" for entry in log).encode()
 
 
-def decode(record: bytes) -> list[Entry]:
-    """Return the log that a record holds."""
-    parts = [part.split(":") for part in record.decode().split()]
-    return [Entry(int(number), what, name) for number, what, name in parts]
+def _entry_of(part: bytes) -> Entry:
+    number, what, name = part.decode().split(":")
+    return Entry(int(number), what, name)
 
 
 def resets(log: list[Entry]) -> list[Entry]:
@@ -84,7 +85,42 @@ def history(log: list[Entry]) -> Iterator[Rights]:
         yield rights
 
 
-def rights_of(log: list[Entry]) -> Rights:
-    """Return the rights after a whole log."""
-    *_, last = history(log)
-    return last
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a record holds. Nobody changes ``entries``."""
+
+    entries: list[Entry]
+    rights: Rights
+    resets: int
+    """How many of the entries are resets."""
+
+    def grown(self, entry: Entry) -> "Log":
+        """Return it with one more entry."""
+        return Log([*self.entries, entry], self.rights.after(entry), self.resets + (entry.what == "reset"))
+
+
+EMPTY: Final = Log([], Rights(), 0)
+"""The log of a record that was never written."""
+_KEPT: Final = 64
+_logs: dict[bytes, Log] = {}
+"""The logs of the records that were read last."""
+
+
+def read(record: bytes) -> Log:
+    """Return the log that a record holds."""
+    log = _logs.get(record)
+    if log is None:
+        before, _, last = record.rpartition(b" ")
+        log = _logs.get(before) if before else EMPTY
+        if not record:
+            log = EMPTY
+        elif log is None:
+            log = EMPTY
+            for part in record.split():
+                log = log.grown(_entry_of(part))
+        else:
+            log = log.grown(_entry_of(last))
+        if len(_logs) >= _KEPT:
+            _logs.clear()
+        _logs[record] = log
+    return log

@@ -25,12 +25,13 @@ class Trace:
 
     def __init__(self, clock: Clock, *, wanted: bool) -> None:
         self._clock = clock
-        self._wanted = wanted
+        self.wanted = wanted
+        """Whether somebody is going to read it."""
         self._lines: list[tuple[int, str, str, tuple[Any, ...]]] = []
 
     def note(self, who: str, words: str, *args: Any) -> None:
         """Take note of something; ``words`` is a ``%`` format for ``args``."""
-        if self._wanted:
+        if self.wanted:
             self._lines.append((self._clock.now_ns, who, words, args))
             if len(self._lines) > KEPT:
                 del self._lines[: KEPT // 2]

@@ -58,6 +58,7 @@ class World:
         self.vdisks = {f"6e{at:030x}": f"M{at}" for at in range(1, count + 1)}
         self.fresh = {serial for serial in self.vdisks if self.rng.random() < 0.15}
         self._serials = {name: serial for serial, name in self.vdisks.items()}
+        self._indices = {serial: int(serial, 16) - (0x6E << 120) for serial in self.vdisks}
         self.size_bytes = self.rng.choice([3 << 20, (9 << 20) + 70 * BLOCK, (17 << 20) + BLOCK, 40 << 20])
         self.log_extents = self.rng.choice([2, 4, 1024])
         self.think_ms = self.rng.choice([10, 40, 120])
@@ -108,7 +109,7 @@ class World:
 
     def index_of(self, serial: str) -> int:
         """Return a VDisk's number."""
-        return int(serial, 16) - (0x6E << 120)
+        return self._indices[serial]
 
     def block_name(self, serial: str, number: int) -> int:
         """Return a block's name in the histories."""
@@ -275,9 +276,9 @@ class World:
             if daemon is None or len(daemon.state.vdisks) != len(self.vdisks):
                 return False
             for serial, name in self.vdisks.items():
-                status = daemon.engine.node.status(serial)
                 if daemon.state.vdisks[VDiskName(name)].phase is not Phase.IN_SYNC:
                     return False
+                status = daemon.engine.node.status(serial)
                 if status["mode"] != "mirroring" or status["sync"] != "none":
                     return False
         return True
