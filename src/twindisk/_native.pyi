@@ -121,6 +121,14 @@ class Engine:
         """Grow a VDisk (never shrink); initiators get CAPACITY DATA HAS CHANGED."""
     def facts(self, name: str) -> CopyFacts:
         """Return the copy's facts as they are now."""
+    def suspects(self, name: str, *, first_extent: int, limit: int) -> list[tuple[int, int]]:
+        """Return in which chunks (64 KiB) the copy may differ from its peer's: its dirty bitmap and its activity log.
+
+        The first ``limit`` words from an extent (4 MiB) on, ascending: the extent's number, its 64 chunk bits. Fewer: there are no
+        more. Refused while the copy mirrors.
+        """
+    def chunk_hashes(self, name: str, chunks: list[int]) -> list[bytes]:
+        """Return the BLAKE3 hashes (32 bytes) of at most 1,024 chunks, numbered from 0, of an open copy as they are now."""
     def serve_single(self, name: str) -> None:
         """Serve a VDisk that has no mirror."""
     def attach(

@@ -6,6 +6,7 @@ UnreachableError.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -22,6 +23,7 @@ from twindisk.api.schemas import (
     CheckTrialNew,
     CheckTrialView,
     CheckView,
+    DiffView,
     DiscoveryView,
     DiskNew,
     DiskView,
@@ -217,6 +219,14 @@ class NodeClient:
     def cancel_verify(self, vdisk: str) -> None:
         """End a verification before its time."""
         self._ask("DELETE", f"/mirrors/{_part(vdisk)}/verify")
+
+    def diff_mirror(self, vdisk: str) -> Iterator[DiffView]:
+        """Return where the copies differ that parted, part by part."""
+        from_bytes: int | None = 0
+        while from_bytes is not None:
+            found = self._get(f"/mirrors/{_part(vdisk)}/diff", DiffView, from_bytes=from_bytes)
+            yield found
+            from_bytes = found.next_bytes
 
     def end_mirror(self, vdisk: str, *, force: bool = False) -> None:
         """End a VDisk's mirror."""

@@ -242,6 +242,8 @@ class RefusedProblem(StrEnum):
     VERIFY_ON_SLAVE = "verify-on-slave"
     VERIFY_NOT_IN_SYNC = "verify-not-in-sync"
     VERIFY_RUNS = "verify-runs"
+    DIFF_MIRRORS = "diff-mirrors"
+    DIFF_UNRELATED = "diff-unrelated"
 
 
 class RefusedError(_FieldsError):

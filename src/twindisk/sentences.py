@@ -41,6 +41,7 @@ from twindisk.errors import (
 )
 from twindisk.messages import refusal_text
 from twindisk.sizes import show_exactly
+from twindisk.split_sentences import SPLIT_SENTENCES
 from twindisk.verify_sentences import VERIFY_SENTENCES
 from twindisk.witness.sentences import WITNESS_SENTENCES
 
@@ -60,6 +61,7 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     **WITNESS_SENTENCES,
     **CONFIG_SENTENCES,
     **VERIFY_SENTENCES,
+    **SPLIT_SENTENCES,
     InvalidProblem.NAME: (
         422,
         "Bad name",

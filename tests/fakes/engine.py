@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from fakes.parting import FakeParting
 from fakes.verifying import FakeVerifying
 from twindisk.errors import (
     EngineClosedError,
@@ -135,11 +136,12 @@ class FakeWorld:
                     self.listening[address].lose_link(engine.mirror_address, "reset")
 
 
-class FakeEngine(FakeVerifying):
+class FakeEngine(FakeVerifying, FakeParting):
     """See ``twindisk._native.Engine``."""
 
     def __init__(self, world: FakeWorld | None = None) -> None:
-        super().__init__()
+        FakeVerifying.__init__(self)
+        FakeParting.__init__(self)
         self.world = world or FakeWorld()
         self.mirror_address = ""
         self.peers: dict[str, bool] = {}

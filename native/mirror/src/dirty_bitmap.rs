@@ -117,6 +117,11 @@ impl DirtyBitmap {
         self.words.iter().map(|(&extent, &word)| (extent, word))
     }
 
+    /// The words from an extent on that are not 0, ascending.
+    pub fn words_from(&self, extent: u64) -> impl Iterator<Item = (u64, u64)> {
+        (self.words.range(extent..)).map(|(&extent, &word)| (extent, word))
+    }
+
     /// The bits of one extent.
     #[must_use]
     pub fn word(&self, extent: u64) -> u64 {

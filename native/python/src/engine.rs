@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use twindisk_runtime::mirror::copy::PaceLimits;
 use twindisk_runtime::mirror::{AttachPlan, Command};
 use twindisk_runtime::{Handle, Redirect, Settings, VdiskSpec, invalid};
@@ -258,6 +258,32 @@ impl Engine {
             self.handle.call(move |engine| engine.facts(&name))?
         })?;
         dicts::facts(py, &told)
+    }
+
+    /// Return in which chunks the copy may differ from its peer's.
+    #[pyo3(signature = (name, *, first_extent, limit))]
+    fn suspects(
+        &self,
+        py: Python<'_>,
+        name: String,
+        first_extent: u64,
+        limit: usize,
+    ) -> PyResult<Vec<(u64, u64)>> {
+        detached(py, || {
+            self.handle
+                .call(move |engine| engine.suspects(&name, first_extent, limit))?
+        })
+    }
+
+    /// Return the hashes of chunks of an open copy.
+    fn chunk_hashes<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        chunks: Vec<u64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let hashes = detached(py, || self.handle.chunk_hashes(name, &chunks))?;
+        PyList::new(py, hashes.iter().map(|hash| PyBytes::new(py, hash)))
     }
 
     /// Serve a VDisk that has no mirror.

@@ -391,7 +391,7 @@ fn unit_of(spec: &VdiskSpec) -> Result<LogicalUnit> {
     .map_err(|_| EngineError::new(Kind::Invalid, "the VDisk is smaller than a block"))
 }
 
-fn refused(error: CommandError, vdisk: &str) -> EngineError {
+pub(crate) fn refused(error: CommandError, vdisk: &str) -> EngineError {
     let kind = if error == CommandError::UnknownVdisk {
         Kind::NotFound
     } else {

@@ -17,6 +17,7 @@ mod admit;
 pub mod clock;
 pub mod control;
 pub mod core;
+mod differences;
 pub mod disk;
 pub mod engine;
 pub(crate) mod eraser;

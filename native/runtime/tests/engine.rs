@@ -334,3 +334,21 @@ fn both_nodes_show_the_same_states_until_one_is_lost([master, slave]: [Handle; 2
     assert!(alone.is_some());
     assert_eq!(shown(&slave), (Optimized, Some(Unavailable)));
 }
+
+#[test]
+fn hashes_are_of_chunks_as_they_are_and_of_none_outside() {
+    let parent = tempfile::tempdir().unwrap();
+    let engine = engine();
+    open_new(&engine, &parent.path().join("M1"));
+    let hashes = engine.chunk_hashes("M1", &[3, 0, 143]).unwrap();
+    let zeros = twindisk_runtime::mirror::Payload::from(bytes::Bytes::from(vec![0; 64 << 10]));
+    assert_eq!(hashes, vec![zeros.hash(); 3]);
+    let invalid = |chunks: &[u64]| engine.chunk_hashes("M1", chunks).unwrap_err().kind;
+    assert_eq!(invalid(&[144]), Kind::Invalid);
+    assert_eq!(invalid(&[u64::MAX]), Kind::Invalid);
+    assert_eq!(invalid(&vec![0; 1025]), Kind::Invalid);
+    assert_eq!(
+        engine.chunk_hashes("M2", &[]).unwrap_err().kind,
+        Kind::NotFound
+    );
+}

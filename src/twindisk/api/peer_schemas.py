@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from twindisk.node.records import AccessMode, CheckKind
 
 PEER_PREFIX = "/peer/v1"
+SUSPECTS_MAX = 64
+HASHES_MAX = 256
 
 Sealed = Annotated[str, Field(description="Which initiators are let in: JSON, sealed for the VDisk's serial number.")]
 
@@ -66,6 +68,52 @@ class AccessChange(_Strict):
 
     access: AccessMode
     admission: Sealed
+
+
+class SuspectsAsk(_Strict):
+    """Tell in which chunks the receiver's copy may differ from the sender's, which is not attached to it."""
+
+    serial: str
+    first_extent: int = Field(ge=0, description="Of 4 MiB, counted from 0.")
+    limit: int = Field(ge=1, le=SUSPECTS_MAX, description="Most words to be told.")
+
+
+class FactsTold(_Strict):
+    """What a copy durably knows about itself, as the engine tells it."""
+
+    current: int
+    base: int
+    lineage: list[int]
+    epoch: int
+    role: str
+    inconsistent: bool
+    ending: bool
+    active: int
+    dirty: int
+    size_bytes: int
+    unbroken: bool
+    seq: int
+
+
+class Suspects(_Strict):
+    """In which chunks a copy may differ from its peer's. ``parted_ms``: when it went on alone, Unix time, None: nobody knows."""
+
+    facts: FactsTold
+    parted_ms: int | None
+    words: list[tuple[int, int]] = Field(description="Extents, ascending, with a bit for each of their 64 chunks.")
+
+
+class HashesAsk(_Strict):
+    """Tell the hashes of chunks of 64 KiB of the receiver's copy."""
+
+    serial: str
+    chunks: Annotated[list[int], Field(max_length=HASHES_MAX)]
+
+
+class Hashes(_Strict):
+    """The BLAKE3 hashes of the chunks that were asked for, in that order, as hex digits."""
+
+    hashes: list[str]
 
 
 class CheckTold(_Strict):

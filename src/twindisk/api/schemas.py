@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from twindisk.differences import Writer
 from twindisk.node.records import AccessMode
 from twindisk.sizes import parse_size
 
@@ -230,6 +231,23 @@ class VerifyView(_Answer):
     repaired_bytes: int
     ranges: list[RangeView] = Field(description="Where the copies differed, in sectors of 512 bytes.")
     truncated: bool = Field(description="There were more ranges.")
+
+
+class DifferingView(RangeView):
+    """A range in which copies that parted differ, and who may have written it since."""
+
+    writer: Writer
+
+
+class DiffView(_Answer):
+    """A part of where two copies differ that parted."""
+
+    vdisk: str
+    peer: str
+    parted_ms: int | None = Field(description="When they parted, Unix time; null: nobody knows.")
+    compared_bytes: int = Field(description="What either copy suspects in this part; the rest is equal unread.")
+    ranges: list[DifferingView] = Field(description="Ascending, in chunks of 64 KiB.")
+    next_bytes: int | None = Field(description="The `from_bytes` of the next part; null: this was the last.")
 
 
 class MirrorView(_Answer):

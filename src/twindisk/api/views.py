@@ -12,6 +12,8 @@ from typing import Any
 from twindisk.api.schemas import (
     CheckTrialView,
     CheckView,
+    DifferingView,
+    DiffView,
     DiscoveryView,
     DiskView,
     EventView,
@@ -34,6 +36,7 @@ from twindisk.brain.status import Status, role_word, status_of
 from twindisk.config_file import ConfigWarning
 from twindisk.node import devices, disks
 from twindisk.node.context import Node
+from twindisk.node.differing import Part
 from twindisk.node.engine_status import (
     access_state_of,
     memory_of,
@@ -236,6 +239,21 @@ def _verify_view(seen: Mapping[str, Any], vdisk: str) -> VerifyView | None:
         repaired_bytes=found["repaired_bytes"],
         ranges=[RangeView(offset_bytes=offset, length_bytes=length) for offset, length in found["ranges"]],
         truncated=found["truncated"],
+    )
+
+
+def diff_view(mirror: Mirror, part: Part) -> DiffView:
+    """Return a part of where two copies differ."""
+    return DiffView(
+        vdisk=mirror.vdisk,
+        peer=mirror.peer,
+        parted_ms=part.parted_ms,
+        compared_bytes=part.compared_bytes,
+        ranges=[
+            DifferingView(offset_bytes=found.offset_bytes, length_bytes=found.length_bytes, writer=found.writer)
+            for found in part.ranges
+        ],
+        next_bytes=part.next_bytes,
     )
 
 

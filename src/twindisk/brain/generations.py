@@ -101,3 +101,21 @@ def _divergence(local: CopyFacts, remote: CopyFacts) -> Fault:
         if past & {remote.base, remote.current, *remote.lineage}:
             return Fault.SPLIT_BRAIN
     return Fault.UNRELATED
+
+
+def names_every_difference(local: CopyFacts, remote: CopyFacts) -> bool:
+    """Whether what both copies suspect holds every chunk in which they differ.
+
+    It does for all that an attach would copy by those suspects, and for copies that went on alone from one state.
+    """
+    if local.blank or remote.blank:
+        return False
+    plan = pair_plan(local, remote, local_first=True)
+    if isinstance(plan, AttachPlan):
+        return True
+    return plan.fault is Fault.SPLIT_BRAIN and (_parted_at(local, remote) or _parted_at(remote, local))
+
+
+def _parted_at(one: CopyFacts, other: CopyFacts) -> bool:
+    """Whether ``one`` went on alone from a state that ``other`` went on alone from, or passed through with the peer equal."""
+    return one.base in (other.base, *other.lineage)

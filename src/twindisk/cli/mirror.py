@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange, VerifyNew, VerifyView
 from twindisk.brain.status import Status
 from twindisk.cli import columns
+from twindisk.cli.mirror_diff import diff
 from twindisk.cli.output import Shell, command
 from twindisk.errors import NotFoundError, NotFoundProblem
 
@@ -22,6 +23,9 @@ _SETTLED = {Status.ENABLED.value, Status.INVALID_STATE.value}
 @click.group()
 def mirror() -> None:
     """Mirrors: VDisks that live on two nodes."""
+
+
+mirror.add_command(diff)
 
 
 @mirror.command("list")

@@ -93,6 +93,14 @@ class EnginePort(Protocol):
         """Return a copy's facts."""
         ...
 
+    def suspects(self, name: str, *, first_extent: int, limit: int) -> list[tuple[int, int]]:
+        """Return in which chunks the copy may differ from its peer's."""
+        ...
+
+    def chunk_hashes(self, name: str, chunks: list[int]) -> list[bytes]:
+        """Return the hashes of chunks as they are now."""
+        ...
+
     def serve_single(self, name: str) -> None:
         """Serve without a mirror."""
         ...

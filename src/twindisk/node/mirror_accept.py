@@ -80,7 +80,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
 
 async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
     """End the mirror of a VDisk because the peer's operator did."""
-    vdisk = _mirrored_with(node, sender, name, end_.serial)
+    vdisk = mirrored_with(node, sender, name, end_.serial)
     known = node.brain_vdisk(name)
     blank = known is not None and known.facts.blank
     await mirrors.detach(node, vdisk, by_peer=True)
@@ -97,7 +97,7 @@ async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
 
 def stands(node: Node, sender: str, name: str) -> PeerVDisk:
     """Tell the peer how our copy stands."""
-    vdisk, known = _mirrored_with(node, sender, name, None), node.brain_vdisk(name)
+    vdisk, known = mirrored_with(node, sender, name, None), node.brain_vdisk(name)
     return PeerVDisk(
         phase="failed" if known is None else known.phase.value,
         role=Role.UNKNOWN.value if known is None else known.role.value,
@@ -111,7 +111,7 @@ async def take_access(node: Node, sender: str, name: str, change: AccessChange) 
 
     Raises RefusedError(ACCESS_CHANGE), InvalidError.
     """
-    vdisk, known = _mirrored_with(node, sender, name, None), node.brain_vdisk(name)
+    vdisk, known = mirrored_with(node, sender, name, None), node.brain_vdisk(name)
     if known is None or known.phase not in ATTACHED:
         raise access.refusal(node, vdisk, sender)
     rules = access.unsealed(node, vdisk.serial, change.admission)
@@ -123,11 +123,12 @@ async def take_access(node: Node, sender: str, name: str, change: AccessChange) 
 
 async def switch(node: Node, sender: str, name: str) -> Refusal | None:
     """Become Slave because the peer's operator wants the Master there."""
-    _mirrored_with(node, sender, name, None)
+    mirrored_with(node, sender, name, None)
     return await mirrors.ask_brain(node, name, Role.SLAVE, force=False)
 
 
-def _mirrored_with(node: Node, sender: str, name: str, serial: str | None) -> VDisk:
+def mirrored_with(node: Node, sender: str, name: str, serial: str | None) -> VDisk:
+    """Return a VDisk that is mirrored with the sender. Raises NotFoundError(VDISK, PEER_MIRROR)."""
     vdisk, mirror = node.state.vdisk(name), node.state.mirror(name)
     if vdisk is None:
         raise NotFoundError(NotFoundProblem.VDISK, name=name, node=node.config.node_name)

@@ -19,11 +19,15 @@ from twindisk.api.peer_schemas import (
     PEER_PREFIX,
     AccessChange,
     CheckTold,
+    Hashes,
+    HashesAsk,
     Hello,
     MirrorEnd,
     MirrorOffer,
     Nothing,
     PeerVDisk,
+    Suspects,
+    SuspectsAsk,
     SwitchAnswer,
 )
 from twindisk.brain.effects import Refusal
@@ -81,6 +85,14 @@ class PeerClient:
     async def change_access(self, peer: str, remote: str, change: AccessChange) -> None:
         """Have the peer take an access mode and an admission for its VDisk."""
         await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/access", change, Nothing)
+
+    async def suspects(self, peer: str, remote: str, ask: SuspectsAsk) -> Suspects:
+        """Ask in which chunks the peer's copy may differ from ours."""
+        return await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/suspects", ask, Suspects)
+
+    async def hashes(self, peer: str, remote: str, ask: HashesAsk) -> Hashes:
+        """Ask for hashes of chunks of the peer's copy."""
+        return await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/hashes", ask, Hashes)
 
     async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:
         """Have the peer's copy of our VDisk become Slave; return its refusal, None when it does."""

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from twindisk.brain import CopyFacts
-from twindisk.brain.generations import AttachPlan, Mismatch, pair_plan
+from twindisk.brain.generations import AttachPlan, Mismatch, names_every_difference, pair_plan
 from twindisk.brain.model import Fault, Role, Sync
 
 OPPOSITE = {
@@ -150,3 +150,21 @@ def test_plan(local: CopyFacts, remote: CopyFacts, role: Role, sync: Sync) -> No
 )
 def test_mismatch(local: CopyFacts, remote: CopyFacts, fault: Fault) -> None:
     assert pair_plan(local, remote, local_first=True) == Mismatch(fault)
+
+
+def test_suspects_name_every_difference_of_what_they_would_be_copied_by_and_of_copies_that_parted_at_one_state() -> (
+    None
+):
+    parted = 0
+    for one, two, plan, _ in _plans():
+        named = names_every_difference(one, two)
+        assert named is names_every_difference(two, one)
+        if isinstance(plan, AttachPlan):
+            assert named is (plan.sync not in {Sync.FULL_SOURCE, Sync.FULL_TARGET})
+        elif named:
+            parted += 1
+            assert plan.fault is Fault.SPLIT_BRAIN
+            assert {one.base, *one.lineage} & {two.base, *two.lineage}
+    assert parted
+    assert names_every_difference(CopyFacts(current=3, base=1), CopyFacts(current=2, base=1))
+    assert not names_every_difference(CopyFacts(current=3, base=1), CopyFacts(current=3, base=2))

@@ -30,6 +30,7 @@ mod persist;
 mod resync;
 mod shared;
 mod status;
+mod suspects;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -464,11 +465,6 @@ impl Copy {
             id,
             op,
         });
-    }
-
-    /// Words of everything in which this copy may differ from another: dirty chunks and the activity log.
-    fn suspect_words(&self) -> DirtyBitmap {
-        self.dirty.words().chain(self.active.masks()).collect()
     }
 
     /// A sorted list of (extent, word), cut to what exists.

@@ -4,6 +4,7 @@ mod copies;
 mod overtaken;
 mod power_on;
 mod resync;
+mod suspects;
 mod turns;
 mod verify;
 mod watched_reads;

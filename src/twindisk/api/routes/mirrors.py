@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
 
 from twindisk.api import views
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange, VerifyNew
+from twindisk.api.schemas import DiffView, MirrorNew, MirrorView, RoleChange, VerifyNew
 from twindisk.brain.model import Role
-from twindisk.node import mirrors, verifying
+from twindisk.node import differing, mirrors, verifying
 from twindisk.node.context import Node
 from twindisk.node.records import Mirror
+from twindisk.node.vdisks import SIZE_MAX_BYTES
 
 router = APIRouter(prefix="/mirrors", tags=["mirror"])
 
@@ -58,6 +61,14 @@ async def verify_mirror(node: RunningNode, vdisk: str, new: VerifyNew) -> Mirror
 async def cancel_verify(node: RunningNode, vdisk: str) -> None:
     """End a verification before its time."""
     await verifying.cancel(node, vdisk)
+
+
+@router.get("/{vdisk}/diff")
+async def diff_mirror(
+    node: RunningNode, vdisk: str, from_bytes: Annotated[int, Query(ge=0, le=SIZE_MAX_BYTES)] = 0
+) -> DiffView:
+    """Return a part of where the copies differ that parted, from a byte on; the next part begins at its `next_bytes`."""
+    return views.diff_view(mirrors.find(node, vdisk), await differing.part(node, vdisk, from_bytes))
 
 
 @router.post("/{vdisk}/role")

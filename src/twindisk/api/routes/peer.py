@@ -10,15 +10,19 @@ from twindisk.api import views
 from twindisk.api.peer_schemas import (
     AccessChange,
     CheckTold,
+    Hashes,
+    HashesAsk,
     Hello,
     MirrorEnd,
     MirrorOffer,
     Nothing,
     PeerVDisk,
+    Suspects,
+    SuspectsAsk,
     SwitchAnswer,
 )
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.node import checks, mirror_accept
+from twindisk.node import checks, differing, mirror_accept
 
 router = APIRouter(tags=["peer"])
 
@@ -81,3 +85,15 @@ async def switch(node: RunningNode, sender: Sender, name: str) -> SwitchAnswer:
     """Make our copy the Slave."""
     refusal = await mirror_accept.switch(node, sender, name)
     return SwitchAnswer(refusal=None if refusal is None else refusal.value)
+
+
+@router.post("/mirrors/{name}/suspects")
+async def tell_suspects(node: RunningNode, sender: Sender, name: str, ask: SuspectsAsk) -> Suspects:
+    """Say in which chunks our copy may differ from the sender's."""
+    return await differing.tell_suspects(node, sender, name, ask)
+
+
+@router.post("/mirrors/{name}/hashes")
+async def tell_hashes(node: RunningNode, sender: Sender, name: str, ask: HashesAsk) -> Hashes:
+    """Say the hashes of chunks of our copy."""
+    return await differing.tell_hashes(node, sender, name, ask)

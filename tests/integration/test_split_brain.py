@@ -1,0 +1,135 @@
+"""Both nodes go on apart, as the check ``ignore`` has it: what differs is told, and by whom it was written."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from twindisk.api.schemas import MirrorView
+from twindisk.demo.node import Node
+from twindisk.demo.pair import Pair, iqn
+from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+
+KIB = 1 << 10
+MIB = 1 << 20
+CHUNK = 64 * KIB
+SMALL = "0.03125"  # GiB, as vdconfig takes it
+SIZE_BYTES = 32 * MIB
+Writes = dict[int, bytes]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def split(bare_pair: Pair) -> AsyncIterator[Pair]:
+    """A pair whose checks let both nodes go on; it is Enabled."""
+    await bare_pair.configure(SMALL, fence=None)
+    for node in bare_pair.nodes:
+        peer = bare_pair.other(node).place.mirror_address
+        await bare_pair.command(node, "qmirrorcheck", "-a", "-t", "ignore", "-r", peer)
+    yield bare_pair
+
+
+@asynccontextmanager
+async def frozen(node: Node) -> AsyncIterator[None]:
+    """Stop a daemon where it is, and let it go on."""
+    pid = node.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def connect(pair: Pair, node: Node) -> Session:
+    session = await Session.connect(node.place.portal, iqn(pair.vdisk), SessionOptions(timeout_s=30))
+    await session.clear_unit_attentions()
+    return session
+
+
+async def write(pair: Pair, node: Node, writes: Writes) -> None:
+    """Write through one node; an answer that asks for it is followed by the same again."""
+    async with await connect(pair, node) as session:
+        for offset, data in writes.items():
+            while True:
+                try:
+                    await session.write(offset, data)
+                    break
+                except CheckConditionError as error:
+                    if error.sense.key is not SenseKey.UNIT_ATTENTION:
+                        raise
+
+
+async def wait_apart(pair: Pair, node: Node) -> None:
+    """Wait until a node, the only one that can answer, serves alone."""
+    async with asyncio.timeout(30):
+        while (row := await node.mirror(pair.vdisk)) is None or row.phase != "alone":
+            await asyncio.sleep(0.05)
+
+
+async def wait_split(pair: Pair) -> None:
+    def reached(rows: dict[str, MirrorView | None]) -> bool:
+        return all(row and (row.status, row.fault) == ("Invalid state!", "split-brain") for row in rows.values())
+
+    await pair.wait_for("a split brain on both", reached, 30)
+    for node in pair.nodes:
+        assert "Invalid state!" in await pair.command(node, "qsync", "-l")
+
+
+async def part(pair: Pair, first: Writes, second: Writes) -> None:
+    """Have each node go on without the other and write; they meet again, and both see what has happened."""
+    await pair.wait_for("an empty activity log", is_idle, 30)
+    async with frozen(pair.second):
+        await wait_apart(pair, pair.first)
+        await write(pair, pair.first, first)
+        os.kill(pair.first.pid or 0, signal.SIGSTOP)
+    try:
+        await wait_apart(pair, pair.second)
+        await write(pair, pair.second, second)
+    finally:
+        os.kill(pair.first.pid or 0, signal.SIGCONT)
+    await wait_split(pair)
+
+
+def is_idle(rows: dict[str, MirrorView | None]) -> bool:
+    return all(row and row.facts and row.facts.active_extents == 0 for row in rows.values())
+
+
+async def told(pair: Pair, node: Node) -> tuple[list[tuple[int, int, str]], dict[str, object]]:
+    found = json.loads(await node.run("twindisk", "mirror", "diff", pair.vdisk, "--json", status=None))
+    rows = [(row["offset_bytes"], row["length_bytes"], row["writer"]) for row in found["ranges"]]
+    return rows, found["summary"]
+
+
+@pytest.mark.promise("P2", "P6")
+async def test_a_diff_names_the_ranges_that_differ_and_who_wrote_them(split: Pair) -> None:
+    before, same, ours, theirs = (os.urandom(2 * CHUNK) for _ in range(4))
+    await write(split, split.first, {28 * MIB: before})
+    first = {10 * CHUNK + 512: ours[: 2 * CHUNK], 16 * MIB: ours, 24 * MIB: same, 28 * MIB: before}
+    second = {8 * MIB: theirs[:512], 16 * MIB + CHUNK: theirs, 24 * MIB: same, SIZE_BYTES - 512: theirs[:512]}
+    await part(split, first, second)
+    expected = [
+        (10 * CHUNK, 3 * CHUNK, "here"),
+        (8 * MIB, CHUNK, "peer"),
+        (16 * MIB, CHUNK, "here"),
+        (16 * MIB + CHUNK, CHUNK, "both"),
+        (16 * MIB + 2 * CHUNK, CHUNK, "peer"),
+        (SIZE_BYTES - CHUNK, CHUNK, "peer"),
+    ]
+    seen, summary = await told(split, split.first)
+    assert seen == expected
+    assert (summary["here_bytes"], summary["peer_bytes"], summary["both_bytes"]) == (4 * CHUNK, 3 * CHUNK, CHUNK)
+    assert summary["differing_bytes"] == 8 * CHUNK
+    assert summary["compared_bytes"] == 12 * CHUNK, "what was written alike is compared, and left out"
+    assert isinstance(summary["parted_ms"], int)
+    mirrored = {"here": "peer", "peer": "here", "both": "both"}
+    assert (await told(split, split.second))[0] == [(at, size, mirrored[who]) for at, size, who in expected]
+    text = await split.second.run("twindisk", "mirror", "diff", split.vdisk, status=1)
+    assert f"{16 * MIB + CHUNK:>20} {CHUNK:>16} both" in text
+    assert "512 KiB differ, written since" in text
