@@ -160,7 +160,7 @@ class Unit:
             if asked.entry.what == "reset":
                 under_way = unit.older(1 + resets(self.log).index(asked.entry))
             else:
-                under_way = unit.forbidden() if unit.log[-1] == asked.entry else []
+                under_way = unit.forbidden() if unit.log[-1:] == [asked.entry] else []
             if under_way:
                 raise Failed("fencing", f"{asked.entry} is answered while {under_way} are under way")
 
