@@ -31,6 +31,8 @@ class Machine:
         self.disks = disks
         self.checks = checks
         self.life = 0
+        self.deaths = 0
+        """How often a process of this machine ended."""
         self.frozen = False
         self.powered = True
         self.daemon: Daemon | None = None
@@ -129,6 +131,7 @@ class Machine:
 
     def _end(self) -> None:
         self.life += 1
+        self.deaths += self.daemon is not None
         self.daemon = None
         self.frozen = False
         self._waiting.clear()

@@ -5,6 +5,7 @@ Rules:
 1. One fault, in an idle pair that is in sync and whose site is sound; what is asked just then, of every node that lives, is answered
    within the bound: with success, or NOT READY, which lets the initiator take the other path.
 2. The bound is 5 s, and what the site's own checks take: the fence commands until one succeeds, or the witness.
+3. A node that was started again and then meets the fence command that its loss began is lost a second time: everybody may wait anew.
 """
 
 import random
@@ -54,6 +55,7 @@ class Pauses:
         """Lose something, and see that everybody is answered in time."""
         clock = self._world.clock
         bound_ns = BOUND_NS + _taken_ns(self._world.machines[0].checks)
+        deaths = [machine.deaths for machine in self._world.machines]
         self._lose()
         for _ in range(3):
             for machine in self._world.machines:
@@ -61,6 +63,8 @@ class Pauses:
                     self._ask(machine)
             clock.run_until(clock.now_ns + self._rng.randrange(300) * MS)
         clock.run_until(clock.now_ns + bound_ns)
+        if any(machine.deaths - before > 1 for machine, before in zip(self._world.machines, deaths, strict=True)):
+            clock.run_until(clock.now_ns + bound_ns)
         for asked in self._asked:
             alive = asked.machine.life == asked.life and not asked.machine.frozen
             if alive and not asked.answer:
