@@ -83,6 +83,11 @@ class Engine:
         """Make the files of a new copy. ``blank``: it holds nothing yet and may only become a resync target."""
     def delete_copy(self, directory: str) -> None:
         """Remove the files of a copy that is not open."""
+    def relabel_copy(self, directory: str, *, serial: str, size_bytes: int, generation: int) -> None:
+        """Make a copy that is not open that of another VDisk, current and whole, with the same data and no reservations.
+
+        May be repeated; a failure may have made it so already.
+        """
     def open_vdisk(
         self,
         name: str,

@@ -35,6 +35,8 @@ from twindisk.api.schemas import (
     PoolNew,
     PoolView,
     ReloadView,
+    ResolvedView,
+    ResolveNew,
     RoleChange,
     StatusView,
     TrapsView,
@@ -227,6 +229,10 @@ class NodeClient:
             found = self._get(f"/mirrors/{_part(vdisk)}/diff", DiffView, from_bytes=from_bytes)
             yield found
             from_bytes = found.next_bytes
+
+    def resolve_mirror(self, vdisk: str, new: ResolveNew) -> ResolvedView:
+        """Resolve a split brain."""
+        return self._post(f"/mirrors/{_part(vdisk)}/resolve", new, ResolvedView)
 
     def end_mirror(self, vdisk: str, *, force: bool = False) -> None:
         """End a VDisk's mirror."""

@@ -4,8 +4,8 @@ Rules:
 
 * A chunk (64 KiB) can differ only if one of the copies names it: in its dirty bitmap, or in its activity log. So both lists together
   are the candidates; equal hashes take those out that were changed alike, or not at all.
-* Who names a chunk may have written it since the copies parted: its 4 MiB extent may be named only because it was written in
-  when the copies parted, or when the node crashed. Who does not name it has not.
+* Who names a chunk may have written it since the copies parted: it may be named only because it was written shortly before
+  the copies parted, or lies in an extent (4 MiB) that was written in shortly before the node crashed. Who does not name it has not.
 * A copy that tells as many words as it was asked for may have more behind them: candidates end there.
 """
 

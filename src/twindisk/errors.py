@@ -154,6 +154,7 @@ class InvalidProblem(StrEnum):
     CHECK = "invalid-check"
     WITNESS = "invalid-witness"
     PATH = "invalid-path"
+    SURVIVOR = "invalid-survivor"
     REQUEST = "invalid-request"
     INITIATOR = "invalid-initiator"
     CHAP_NAME = "invalid-chap-name"
@@ -244,6 +245,9 @@ class RefusedProblem(StrEnum):
     VERIFY_RUNS = "verify-runs"
     DIFF_MIRRORS = "diff-mirrors"
     DIFF_UNRELATED = "diff-unrelated"
+    NOT_SPLIT = "not-split"
+    SETTING_ASIDE = "copy-being-set-aside"
+    SET_ASIDE_FAILED = "copy-not-set-aside"
 
 
 class RefusedError(_FieldsError):

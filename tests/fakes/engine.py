@@ -222,6 +222,14 @@ class FakeEngine(FakeVerifying, FakeParting):
         Path(directory).rmdir()
 
     @one_at_a_time
+    def relabel_copy(self, directory: str, *, serial: str, size_bytes: int, generation: int) -> None:
+        self._note("relabel_copy", directory)
+        copy = FakeCopy.load(Path(directory))
+        if copy.size_bytes != size_bytes:
+            raise EngineInvalidError("the copy has another size")
+        FakeCopy(Path(directory), serial, size_bytes, generation, "master").save()
+
+    @one_at_a_time
     def open_vdisk(
         self,
         name: str,

@@ -1,4 +1,5 @@
-"""Both nodes go on apart, as the check ``ignore`` has it: what differs is told, and by whom it was written."""
+"""Both nodes go on apart, as the check ``ignore`` has it: what differs is told, and by whom it was written; one copy goes on,
+the other is kept."""
 
 import asyncio
 import json
@@ -11,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from twindisk.api.schemas import MirrorView
-from twindisk.demo.node import Node
+from twindisk.demo.node import CommandFailedError, Node
 from twindisk.demo.pair import Pair, iqn
+from twindisk.demo.story import compare_when_idle
 from twindisk.initiator import CheckConditionError, SenseKey, Session, SessionOptions
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -23,6 +25,7 @@ CHUNK = 64 * KIB
 SMALL = "0.03125"  # GiB, as vdconfig takes it
 SIZE_BYTES = 32 * MIB
 Writes = dict[int, bytes]
+RESOLVE = ("twindisk", "mirror", "resolve", "M1", "--survivor")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -80,11 +83,11 @@ async def wait_split(pair: Pair) -> None:
     await pair.wait_for("a split brain on both", reached, 30)
     for node in pair.nodes:
         assert "Invalid state!" in await pair.command(node, "qsync", "-l")
+        assert "mirror resolve M1 --survivor" in await pair.command(node, "twindisk", "mirror", "show", pair.vdisk)
 
 
 async def part(pair: Pair, first: Writes, second: Writes) -> None:
     """Have each node go on without the other and write; they meet again, and both see what has happened."""
-    await pair.wait_for("an empty activity log", is_idle, 30)
     async with frozen(pair.second):
         await wait_apart(pair, pair.first)
         await write(pair, pair.first, first)
@@ -95,10 +98,6 @@ async def part(pair: Pair, first: Writes, second: Writes) -> None:
     finally:
         os.kill(pair.first.pid or 0, signal.SIGCONT)
     await wait_split(pair)
-
-
-def is_idle(rows: dict[str, MirrorView | None]) -> bool:
-    return all(row and row.facts and row.facts.active_extents == 0 for row in rows.values())
 
 
 async def told(pair: Pair, node: Node) -> tuple[list[tuple[int, int, str]], dict[str, object]]:
@@ -133,3 +132,75 @@ async def test_a_diff_names_the_ranges_that_differ_and_who_wrote_them(split: Pai
     text = await split.second.run("twindisk", "mirror", "diff", split.vdisk, status=1)
     assert f"{16 * MIB + CHUNK:>20} {CHUNK:>16} both" in text
     assert "512 KiB differ, written since" in text
+
+
+async def everything(node: Node, name: str) -> bytes:
+    """Read a whole VDisk through a node."""
+    async with await Session.connect(node.place.portal, iqn(name), SessionOptions(timeout_s=30)) as session:
+        await session.clear_unit_attentions()
+        parts = [await session.read(offset, MIB) for offset in range(0, SIZE_BYTES, MIB)]
+    return b"".join(parts)
+
+
+def with_writes(content: bytes, writes: Writes) -> bytes:
+    changed = bytearray(content)
+    for offset, data in writes.items():
+        changed[offset : offset + len(data)] = data
+    return bytes(changed)
+
+
+async def is_not_served(node: Node, name: str) -> bool:
+    async with await Session.connect(node.place.portal, iqn(name), SessionOptions(timeout_s=30)) as session:
+        while True:
+            try:
+                await session.read(0, 512)
+            except CheckConditionError as error:
+                if error.sense.key is not SenseKey.UNIT_ATTENTION:
+                    return error.sense.key is SenseKey.NOT_READY
+            else:
+                return False
+
+
+async def repeat(node: Node, survivor: Node) -> str:
+    """Give the order until it is carried out: whoever was killed before the turn has to meet its peer first."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return str(json.loads(await node.run(*RESOLVE, survivor.name, "--yes", "--json"))["lost"])
+            except CommandFailedError as error:
+                print(error)
+                await asyncio.sleep(0.2)
+
+
+async def check_resolved(pair: Pair, survivor: Node, lost: str, served: bytes, kept: bytes) -> None:
+    """Check that both nodes serve the survivor's data, and that the other's are there byte by byte once they are released."""
+    gave_way = pair.other(survivor)
+    await pair.wait_enabled()
+    assert (await compare_when_idle(pair)).first_difference is None
+    for node in pair.nodes:
+        assert await everything(node, pair.vdisk) == served
+    assert await is_not_served(gave_way, lost)
+    await gave_way.run("twindisk", "vdisk", "release", lost, "--yes")
+    assert await everything(gave_way, lost) == kept
+    await gave_way.run("twindisk", "vdisk", "remove", lost, "--yes")
+
+
+@pytest.mark.promise("P1", "P2", "P4")
+async def test_one_copy_goes_on_and_the_other_is_kept_though_nodes_are_killed_meanwhile(split: Pair) -> None:
+    shared = {0: os.urandom(CHUNK), 20 * MIB: os.urandom(MIB)}
+    await write(split, split.first, shared)
+    base = with_writes(bytes(SIZE_BYTES), shared)
+    for survivor, victims in ((split.second, (split.first,)), (split.first, split.nodes)):
+        one, other = ({at: os.urandom(CHUNK) for at in (MIB, where, 20 * MIB)} for where in (4 * MIB, 8 * MIB))
+        await part(split, one, other)
+        contents = {split.first.name: with_writes(base, one), split.second.name: with_writes(base, other)}
+        asked = asyncio.create_task(split.first.run(*RESOLVE, survivor.name, "--yes", status=None))
+        while "-lost-" not in "".join(path.name for path in (split.other(survivor).place.disk / "vdisks").iterdir()):
+            assert not asked.done(), asked.result()
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*(victim.kill() for victim in victims))
+        await asked
+        await asyncio.gather(*(victim.start() for victim in victims))
+        lost = await repeat(split.second, survivor)
+        base = contents[survivor.name]
+        await check_resolved(split, survivor, lost, base, contents[split.other(survivor).name])

@@ -151,6 +151,23 @@ impl Engine {
         detached(py, || self.handle.delete_copy(Path::new(directory)))
     }
 
+    /// Make a copy that is not open that of another VDisk.
+    #[pyo3(signature = (directory, *, serial, size_bytes, generation))]
+    fn relabel_copy(
+        &self,
+        py: Python<'_>,
+        directory: &str,
+        serial: &str,
+        size_bytes: u64,
+        generation: u64,
+    ) -> PyResult<()> {
+        detached(py, || {
+            let serial = self::serial(serial)?;
+            self.handle
+                .relabel_copy(Path::new(directory), serial, size_bytes, generation)
+        })
+    }
+
     /// Open a copy; initiators see the target, not ready, until a serve command.
     #[pyo3(signature = (name, directory, *, serial, iqn, size_bytes, block_bytes, group_tag, peer, admission = None, unbroken = None))]
     #[allow(clippy::too_many_arguments)]

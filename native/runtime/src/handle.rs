@@ -117,6 +117,21 @@ impl Handle {
         CopyFiles::delete(directory).map_err(|error| store_error(&error))
     }
 
+    /// Make a copy that is not open that of another VDisk, with the same data and nothing else of what it was.
+    ///
+    /// # Errors
+    /// `NotFound`, `Exists` (it is open), `Invalid` (it has another size), `Io`.
+    pub fn relabel_copy(
+        &self,
+        directory: &Path,
+        serial: Serial,
+        size_bytes: u64,
+        generation: u64,
+    ) -> Result<()> {
+        let record = record_of(serial, size_bytes, &Facts::new(generation, Role::Master));
+        CopyFiles::relabel(directory, &record).map_err(|error| store_error(&error))
+    }
+
     /// Open a copy and take it in.
     ///
     /// # Errors

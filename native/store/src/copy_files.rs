@@ -338,7 +338,7 @@ fn delete_in(directory: &dyn Directory) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn lock(directory: &Path) -> Result<RealDirectory, StoreError> {
+pub(crate) fn lock(directory: &Path) -> Result<RealDirectory, StoreError> {
     match RealDirectory::lock(directory) {
         Ok(Some(locked)) => Ok(locked),
         Ok(None) => Err(StoreError::InUse {

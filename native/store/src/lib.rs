@@ -18,6 +18,7 @@ mod memory;
 mod metadata;
 mod real_files;
 mod record;
+mod relabel;
 mod segments;
 mod shared;
 mod slot;

@@ -116,6 +116,19 @@ class Hashes(_Strict):
     hashes: list[str]
 
 
+class GiveWay(_Strict):
+    """A split brain is resolved: of ``give-way``, the receiver's copy is set aside; of ``survive``, the sender's."""
+
+    serial: str
+
+
+class GaveWay(_Strict):
+    """What the receiver's copy became: a VDisk of its own."""
+
+    lost: str
+    node: str
+
+
 class CheckTold(_Strict):
     """What rules at the sender when it loses the receiver."""
 

@@ -250,6 +250,20 @@ class DiffView(_Answer):
     next_bytes: int | None = Field(description="The `from_bytes` of the next part; null: this was the last.")
 
 
+class ResolveNew(_Request):
+    """A split brain to be resolved. ``survivor``: name or mirror address of the node whose copy goes on."""
+
+    survivor: str
+
+
+class ResolvedView(_Answer):
+    """A split brain that was resolved: the copy of ``node`` is VDisk ``lost`` there now, and is made anew from the survivor."""
+
+    vdisk: str
+    node: str
+    lost: str
+
+
 class MirrorView(_Answer):
     """A VDisk's mirror as this node sees it. ``percent``: how far a resync is, None when none runs."""
 

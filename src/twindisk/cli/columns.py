@@ -20,6 +20,7 @@ from twindisk.api.schemas import (
     VDiskView,
     VerifyView,
 )
+from twindisk.brain.model import Fault
 from twindisk.cli.output import Column
 from twindisk.node.fence_text import status_command, without_secrets
 from twindisk.sizes import show_size
@@ -134,6 +135,16 @@ def status_words(mirror: MirrorView) -> str:
     if mirror.percent is not None:
         return f"{mirror.status} {progress_words(mirror)}"
     return mirror.status + (f" ({mirror.fault})" if mirror.fault else "")
+
+
+def resolve_words(mirror: MirrorView) -> str:
+    """Return what to do about a split brain, empty for any other state."""
+    if mirror.fault != Fault.SPLIT_BRAIN.value:
+        return ""
+    return (
+        f"Both nodes went on apart and serve nothing now. See what differs: twindisk mirror diff {mirror.vdisk}\n"
+        f"Then choose whose data are kept: twindisk mirror resolve {mirror.vdisk} --survivor NODE"
+    )
 
 
 MIRRORS: list[Column[MirrorView]] = [

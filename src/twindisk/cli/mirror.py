@@ -9,7 +9,7 @@ from typing import Literal
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from twindisk.api.schemas import MirrorNew, MirrorView, RoleChange, VerifyNew, VerifyView
+from twindisk.api.schemas import MirrorNew, MirrorView, ResolveNew, RoleChange, VerifyNew, VerifyView
 from twindisk.brain.status import Status
 from twindisk.cli import columns
 from twindisk.cli.mirror_diff import diff
@@ -42,7 +42,10 @@ def list_(shell: Shell) -> None:
 @command
 def show(shell: Shell, vdisk: str) -> None:
     """Show a VDisk's mirror."""
-    shell.record(shell.client.mirror(vdisk), columns.MIRROR)
+    seen = shell.client.mirror(vdisk)
+    shell.record(seen, columns.MIRROR)
+    if not shell.json and (hint := columns.resolve_words(seen)):
+        shell.console.print(hint)
 
 
 @mirror.command("add")
@@ -65,6 +68,27 @@ def end(shell: Shell, vdisk: str, force: bool) -> None:  # noqa: FBT001 - click 
     """End the mirror of VDISK: this node goes on, the peer keeps its copy, withheld."""
     shell.client.end_mirror(vdisk, force=force)
     shell.done(f"The mirror of VDisk {vdisk} is ended.", shell.client.vdisk(vdisk))
+
+
+@mirror.command("resolve")
+@click.argument("vdisk")
+@click.option("--survivor", required=True, help="The node whose copy goes on: its name or its mirror address.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+def resolve(shell: Shell, vdisk: str, survivor: str, yes: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Resolve a split brain of VDISK: the survivor's copy goes on, the other is kept as a VDisk of its own.
+
+    That VDisk is not served until it is released (twindisk vdisk release), and a new copy is filled from the survivor. On either
+    node; may be repeated after an error. See before what differs: twindisk mirror diff.
+    """
+    shell.client.mirror(vdisk)
+    shell.confirm(f"Keep the data of {survivor} as VDisk {vdisk} and set the other copy aside?", yes=yes)
+    done = shell.client.resolve_mirror(vdisk, ResolveNew(survivor=survivor))
+    shell.done(
+        f"VDisk {vdisk} goes on with the data of {survivor}. The copy of node {done.node} is VDisk {done.lost} there, not served."
+        f" Follow the new copy with: twindisk mirror watch {vdisk}",
+        done,
+    )
 
 
 @mirror.command("role")

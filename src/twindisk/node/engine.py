@@ -48,6 +48,10 @@ class EnginePort(Protocol):
         """Remove a copy's files."""
         ...
 
+    def relabel_copy(self, directory: str, *, serial: str, size_bytes: int, generation: int) -> None:
+        """Make a copy that is not open that of another VDisk."""
+        ...
+
     def open_vdisk(
         self,
         name: str,

@@ -26,7 +26,7 @@ from twindisk.errors import (
     RefusedError,
     RefusedProblem,
 )
-from twindisk.node import access, links, mirrors, pools, vdisks
+from twindisk.node import access, copies, links, mirrors, pools, setting_aside, vdisks
 from twindisk.node.admission import check_apart, shares_secret
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
@@ -67,7 +67,7 @@ async def accept(node: Node, sender: str, offer: MirrorOffer) -> None:
     try:
         if present is not None:
             await _give_up(node, present)
-        await vdisks.make_copy(node, fresh, blank=True)
+        await copies.make(node, fresh, blank=True)
         with node.state.transaction():
             node.state.add_vdisk(fresh)
             node.state.add_mirror(Mirror(fresh.name, sender, offer.vdisk, offer.pool))
@@ -89,7 +89,7 @@ async def end(node: Node, sender: str, name: str, end_: MirrorEnd) -> None:
         node.log.warning("mirror taken back by the peer", vdisk=name, peer=sender)
         await vdisks.close_copy(node, vdisk)
         node.state.remove_vdisk(name)
-        await vdisks.delete_files(node, vdisk)
+        await copies.delete(node, vdisk)
     else:
         text = f"VDisk {name} mirror ended by peer {sender}. This copy is kept and not served"
         node.notices.tell(Severity.WARNING, "mirror-ended", text, {"vdisk": name, "peer": sender})
@@ -157,6 +157,7 @@ def _check_same(node: Node, present: VDisk, offer: MirrorOffer) -> None:
 
 
 async def _check_expendable(node: Node, present: VDisk, sender: str) -> None:
+    setting_aside.check_settled(node, present.name)
     mirror, known = node.state.mirror(present.name), node.brain_vdisk(present.name)
     serves_alone = known is not None and known.phase in APART
     if mirror is not None and (mirror.peer != sender or serves_alone):
@@ -179,4 +180,4 @@ async def _give_up(node: Node, present: VDisk) -> None:
     with node.state.transaction():
         node.state.remove_mirror(present.name)
         node.state.remove_vdisk(present.name)
-    await vdisks.delete_files(node, present)
+    await copies.delete(node, present)

@@ -19,6 +19,8 @@ from twindisk.api.peer_schemas import (
     PEER_PREFIX,
     AccessChange,
     CheckTold,
+    GaveWay,
+    GiveWay,
     Hashes,
     HashesAsk,
     Hello,
@@ -93,6 +95,14 @@ class PeerClient:
     async def hashes(self, peer: str, remote: str, ask: HashesAsk) -> Hashes:
         """Ask for hashes of chunks of the peer's copy."""
         return await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/hashes", ask, Hashes)
+
+    async def give_way(self, peer: str, remote: str, ask: GiveWay) -> GaveWay:
+        """Have the peer set its copy of a split VDisk aside."""
+        return await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/give-way", ask, GaveWay)
+
+    async def survive(self, peer: str, remote: str, ask: GiveWay) -> None:
+        """Have the peer say that its copy of a split VDisk goes on."""
+        await self._ask(peer, "POST", f"/mirrors/{quote(remote, safe='')}/survive", ask, Nothing)
 
     async def switch_to_slave(self, peer: str, vdisk: str) -> Refusal | None:
         """Have the peer's copy of our VDisk become Slave; return its refusal, None when it does."""

@@ -95,6 +95,11 @@ class State:
         row = self._connection.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
+    def node_values(self, prefix: str) -> dict[str, str]:
+        """Return the facts about the node whose keys begin so, by key."""
+        query = "SELECT key, value FROM node WHERE substr(key, 1, ?) = ? ORDER BY key"
+        return dict(self._connection.execute(query, (len(prefix), prefix)))
+
     def set_node_value(self, key: str, value: str | None) -> None:
         """Set a fact about the node itself; None forgets it."""
         if value is None:

@@ -11,9 +11,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from twindisk.brain import events as ev
 from twindisk.brain.effects import Severity
@@ -31,10 +29,10 @@ from twindisk.errors import (
     RefusedError,
     RefusedProblem,
 )
-from twindisk.node import disks, pools
+from twindisk.node import copies, disks, pools, setting_aside
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
-from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_generation, new_serial
+from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_serial
 from twindisk.node.records import AccessMode, VDisk
 from twindisk.node.state import VDISKS_FOLDER
 from twindisk.sizes import BLOCK_BYTES, round_to_blocks
@@ -44,7 +42,6 @@ SIZE_MAX_BYTES = 64 << 40
 BLOCK_SIZES = (512, 4096)
 SPACE_MIN_BYTES = 64 << 20
 """A disk with less free space than this gets no new VDisk: not even the metadata of a busy one would fit for long."""
-LOST_FOLDER = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ async def create(node: Node, new: NewVDisk) -> VDisk:
     check_free(node, new.name, serial, iqn)
     vdisk = place(node, name=new.name, pool=pool, serial=serial, iqn=iqn, size_bytes=size_bytes, group_tag=1)
     vdisk = replace(vdisk, access=new.access, block_bytes=new.block_bytes)
-    await make_copy(node, vdisk, blank=False)
+    await copies.make(node, vdisk, blank=False)
     node.state.add_vdisk(vdisk)
     await open_new(node, vdisk, peer=None)
     node.log.info("VDisk created", vdisk=vdisk.name, pool=pool, size_bytes=size_bytes, serial=serial)
@@ -90,11 +87,12 @@ async def create(node: Node, new: NewVDisk) -> VDisk:
 
 
 async def remove(node: Node, name: str, *, force: bool) -> VDisk:
-    """Remove a VDisk and its data. Raises RefusedError: VDISK_MIRRORED always, VDISK_IN_USE (open sessions) unless forced."""
+    """Remove a VDisk and its data. Raises RefusedError: VDISK_MIRRORED, SETTING_ASIDE always, VDISK_IN_USE unless forced."""
     vdisk = find(node, name)
     mirror = node.state.mirror(name)
     if mirror is not None:
         raise RefusedError(RefusedProblem.VDISK_MIRRORED, vdisk=name, peer=mirror.peer, node=node.config.node_name)
+    setting_aside.check_settled(node, name)
     sessions = sessions_of(await asyncio.to_thread(node.engine.status), name)
     if sessions and not force:
         raise RefusedError(
@@ -106,7 +104,7 @@ async def remove(node: Node, name: str, *, force: bool) -> VDisk:
         )
     await close_copy(node, vdisk)
     node.state.remove_vdisk(name)
-    await delete_files(node, vdisk)
+    await copies.delete(node, vdisk)
     node.log.info("VDisk removed", vdisk=name)
     return vdisk
 
@@ -189,20 +187,6 @@ def place(node: Node, *, name: str, pool: str, serial: str, iqn: str, size_bytes
     return VDisk(name, pool, disk.id, directory, serial, iqn, size_bytes, group_tag)
 
 
-async def make_copy(node: Node, vdisk: VDisk, *, blank: bool) -> None:
-    """Make the files of a new copy. ``blank``: it may only become a resync target."""
-    _move_aside(node, vdisk)
-    await asyncio.to_thread(
-        node.engine.create_copy,
-        str(vdisk.directory),
-        serial=vdisk.serial,
-        size_bytes=vdisk.size_bytes,
-        generation=0 if blank else new_generation(),
-        role="slave" if blank else "master",
-        blank=blank,
-    )
-
-
 async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
     """Open a copy and tell the brain. Raises EngineError.
 
@@ -234,11 +218,15 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
 
 
 async def open_known(node: Node, vdisk: VDisk) -> None:
-    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do."""
+    """Open a VDisk when the node starts. One that cannot be opened is noted as broken and serves nothing; the others do.
+
+    What had begun to be set aside is finished before.
+    """
     mirror = node.state.mirror(vdisk.name)
     peer = None if mirror is None else mirror.peer
     pending = node.state.node_value(_growing(vdisk.name))
     try:
+        await setting_aside.finish(node, vdisk.name)
         if pending is not None and await _opens_grown(node, replace(vdisk, size_bytes=int(pending)), peer):
             return
         await open_copy(node, vdisk, peer=peer)
@@ -267,7 +255,7 @@ async def open_new(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
         with node.state.transaction():
             node.state.remove_mirror(vdisk.name)
             node.state.remove_vdisk(vdisk.name)
-        await delete_files(node, vdisk)
+        await copies.delete(node, vdisk)
         raise
 
 
@@ -278,25 +266,6 @@ async def close_copy(node: Node, vdisk: VDisk) -> None:
     with node.loop.hold_reports():
         await asyncio.to_thread(node.engine.close_vdisk, vdisk.name)
         await node.loop.feed(ev.VDiskClosed(VDiskName(vdisk.name)))
-
-
-async def delete_files(node: Node, vdisk: VDisk) -> None:
-    """Remove the files of a copy that is closed; what cannot be removed is logged and moved aside at need."""
-    try:
-        await asyncio.to_thread(node.engine.delete_copy, str(vdisk.directory))
-    except EngineError as error:
-        node.log.error("files of a removed VDisk stay", directory=str(vdisk.directory), problem=error.problem)
-
-
-def _move_aside(node: Node, vdisk: VDisk) -> None:
-    """Move files that no VDisk names out of the way; they may be somebody's data, so they are kept."""
-    if not vdisk.directory.exists():
-        return
-    lost: Path = vdisk.directory.parent.parent / LOST_FOLDER
-    lost.mkdir(mode=0o700, exist_ok=True)
-    target = lost / f"{vdisk.name}-{time.time_ns()}"
-    vdisk.directory.rename(target)
-    node.log.warning("files without a VDisk moved aside", directory=str(vdisk.directory), to=str(target))
 
 
 def _growing(name: str) -> str:

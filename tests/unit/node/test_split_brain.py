@@ -1,20 +1,24 @@
 """Copies that went on apart, between two whole nodes with fake engines."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fakes.nodes import ADDRESSES, Cluster, cluster, phase, until
-from twindisk.brain.model import Fault, PeerAddress
+from twindisk.brain.model import Fault, NodeState, PeerAddress, Role
+from twindisk.brain.model import VDisk as BrainVDisk
 from twindisk.brain.phases import Phase
 from twindisk.differences import CHUNK_BYTES, Writer
-from twindisk.errors import PeerError, RefusedError, RefusedProblem
-from twindisk.node import checks, differing, disks, mirrors, pools, vdisks
+from twindisk.errors import EngineIoError, InvalidError, PeerError, RefusedError, RefusedProblem
+from twindisk.node import checks, differing, disks, mirrors, pools, resolving, setting_aside, vdisks
 from twindisk.node.context import Node
 from twindisk.node.mirrors import NewMirror
-from twindisk.node.records import CheckKind
+from twindisk.node.names import check_name
+from twindisk.node.records import CheckKind, VDisk
 from twindisk.node.vdisks import NewVDisk
 
 MIB = 1 << 20
@@ -125,3 +129,200 @@ async def test_copies_that_mirror_or_have_no_common_past_are_not_compared(pair: 
     await pair.nodes.kill("vm11")
     with pytest.raises(PeerError):
         await differing.part(pair.first, "M1", 0)
+
+
+def mark(pair: Pair) -> None:
+    """Put something into each node's copy of M1 by which it is known again."""
+    for node in (pair.first, pair.second):
+        (vdisks.find(node, "M1").directory / "mark").write_text(node.config.node_name)
+
+
+def marked(vdisk: VDisk) -> str | None:
+    mark = vdisk.directory / "mark"
+    return mark.read_text() if mark.exists() else None
+
+
+def loser(pair: Pair, survivor: str) -> Node:
+    return pair.second if survivor == "vm10" else pair.first
+
+
+def lost_of(node: Node) -> list[VDisk]:
+    return [vdisk for vdisk in node.state.vdisks() if vdisk.name.startswith("M1-lost-")]
+
+
+async def check_resolved(pair: Pair, survivor: str) -> None:
+    """Check that the survivor's data serve as M1 everywhere, and that the loser's are kept, not served."""
+    await until(lambda: pair.phases() == (Phase.IN_SYNC, Phase.IN_SYNC))
+    gave_way = loser(pair, survivor)
+    kept = pair.first if survivor == "vm10" else pair.second
+    assert marked(vdisks.find(kept, "M1")) == survivor
+    assert lost_of(kept) == []
+    (lost,) = lost_of(gave_way)
+    fresh = vdisks.find(gave_way, "M1")
+    assert (marked(lost), marked(fresh)) == (gave_way.config.node_name, None)
+    assert (lost.withheld, gave_way.state.mirror(lost.name)) == (True, None)
+    assert lost.serial != fresh.serial == vdisks.find(kept, "M1").serial
+    assert lost.iqn != fresh.iqn == vdisks.find(kept, "M1").iqn
+    assert fresh.group_tag == (2 if gave_way is pair.second else 1)
+    known = gave_way.brain_vdisk(lost.name)
+    assert known is not None
+    assert (known.phase, known.fault) == (Phase.INVALID, Fault.WITHHELD)
+    assert gave_way.broken == {}
+    role = kept.brain_vdisk("M1")
+    assert role is not None
+    assert role.role is Role.MASTER
+
+
+@pytest.mark.promise("P1", "P2")
+@pytest.mark.parametrize("asked", ["vm10", "vm11"])
+@pytest.mark.parametrize("survivor", ["vm10", VM11])
+async def test_either_copy_goes_on_whichever_node_is_asked_and_the_other_is_kept(
+    pair: Pair, asked: str, survivor: str
+) -> None:
+    await pair.split()
+    mark(pair)
+    done = await resolving.resolve(pair.nodes.nodes[asked].node, "M1", survivor)
+    name = "vm10" if survivor == "vm10" else "vm11"
+    await check_resolved(pair, name)
+    gave_way = loser(pair, name)
+    assert (done.node, done.lost) == (gave_way.config.node_name, lost_of(gave_way)[0].name)
+    assert await resolving.resolve(pair.nodes.nodes[asked].node, "M1", survivor) == done, "it may be repeated"
+    await check_resolved(pair, name)
+    await vdisks.release(gave_way, done.lost)
+    assert phase(gave_way, done.lost) is Phase.SINGLE
+    (vdisks.find(gave_way, done.lost).directory / "mark").unlink()
+    await vdisks.remove(gave_way, done.lost, force=False)
+    assert lost_of(gave_way) == []
+
+
+@pytest.mark.promise("P1", "P2")
+@pytest.mark.parametrize("step", ["rename", "relabel_copy", "create_copy", "open_vdisk"])
+@pytest.mark.parametrize("repeated", [True, False])
+async def test_a_copy_that_gives_way_does_so_whatever_step_fails(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, *, step: str, repeated: bool
+) -> None:
+    """After the turn each step may fail: nothing is served or removed before it has ended, by another order or by a restart."""
+    await pair.split()
+    mark(pair)
+    with monkeypatch.context() as broken:
+        if step == "rename":
+            broken.setattr(setting_aside, "_rename", fails)
+        else:
+            broken.setattr(pair.nodes.engines["vm11"], step, fails)
+        with pytest.raises(RefusedError) as told:
+            await resolving.resolve(pair.second, "M1", "vm10")
+        assert told.value.problem is RefusedProblem.SET_ASIDE_FAILED
+        assert pair.phases() == (Phase.INVALID, None)
+        (lost,) = lost_of(pair.second)
+        if step != "open_vdisk":
+            with pytest.raises(RefusedError) as kept:
+                await vdisks.remove(pair.second, lost.name, force=True)
+            assert kept.value.problem is RefusedProblem.SETTING_ASIDE
+        # The other way round it is too late.
+        with pytest.raises(PeerError):
+            await resolving.resolve(pair.first, "M1", VM11)
+        await pair.nodes.kill("vm11")
+    if repeated:
+        await pair.nodes.start("vm11")
+        assert (await resolving.resolve(pair.first, "M1", "vm10")).lost == lost.name
+    else:
+        await pair.nodes.kill("vm10")
+        await pair.nodes.start("vm11")
+        assert phase(pair.second, "M1") is Phase.PEER_WAIT
+        await pair.nodes.start("vm10")
+    await check_resolved(pair, "vm10")
+
+
+def fails(*_: object, **__: object) -> None:
+    raise EngineIoError("the disk does not answer", errno=5)
+
+
+@pytest.mark.promise("P1")
+async def test_before_the_turn_nothing_has_changed(pair: Pair) -> None:
+    await pair.split()
+    mark(pair)
+    before = pair.second.state.vdisks()
+    for call in ("close_vdisk", "turn"):
+        with pytest.MonkeyPatch.context() as broken:
+            if call == "turn":
+                broken.setattr(setting_aside, "turn", fails)
+            else:
+                broken.setattr(pair.nodes.engines["vm11"], call, fails)
+            with pytest.raises(EngineIoError):
+                await resolving.resolve(pair.second, "M1", "vm10")
+        assert pair.second.state.vdisks() == before
+        await pair.nodes.kill("vm11")
+        await pair.nodes.start("vm11")
+        await until(lambda: pair.phases() == (Phase.INVALID, Phase.INVALID))
+    await resolving.resolve(pair.second, "M1", "vm10")
+    await check_resolved(pair, "vm10")
+
+
+@pytest.mark.promise("P1", "P2")
+@pytest.mark.parametrize(("left", "right"), [("vm10", "vm11"), ("vm11", "vm10")])
+async def test_of_two_orders_to_opposite_effect_at_most_one_is_carried_out(pair: Pair, left: str, right: str) -> None:
+    await pair.split()
+    mark(pair)
+    asked = await asyncio.gather(
+        resolving.resolve(pair.first, "M1", left), resolving.resolve(pair.second, "M1", right), return_exceptions=True
+    )
+    done = [each for each in asked if isinstance(each, resolving.Resolved)]
+    assert len(done) <= 1, asked
+    assert len(lost_of(pair.first)) + len(lost_of(pair.second)) == len(done)
+    if not done:
+        assert pair.phases() == (Phase.INVALID, Phase.INVALID)
+        done.append(await resolving.resolve(pair.first, "M1", left))
+    await check_resolved(pair, "vm11" if done[0].node == "vm10" else "vm10")
+
+
+async def test_only_a_split_brain_that_both_know_of_is_resolved(pair: Pair) -> None:
+    for node, survivor in ((pair.first, "vm10"), (pair.first, "vm11"), (pair.second, VM10)):
+        with pytest.raises((RefusedError, PeerError)) as told:
+            await resolving.resolve(node, "M1", survivor)
+        assert RefusedProblem.NOT_SPLIT in (told.value.problem, told.value.fields.get("told"))
+    with pytest.raises(InvalidError):
+        await resolving.resolve(pair.first, "M1", "vm12")
+    await pair.split()
+    await pair.nodes.kill("vm11")
+    for survivor in (VM10, VM11):
+        with pytest.raises(PeerError):
+            await resolving.resolve(pair.first, "M1", survivor)
+    assert phase(pair.first, "M1") is Phase.INVALID
+
+
+async def test_a_node_that_was_started_anew_and_serves_alone_keeps_its_copy(pair: Pair) -> None:
+    """Its peer has seen the split and serves nothing; it must not give way to a node that has not."""
+    await pair.split()
+    pair.nodes.world.cut(pair.nodes.engines["vm10"], pair.nodes.engines["vm11"])
+    known = pair.first.brain_vdisk("M1")
+    assert known is not None
+    pair.first.loop._state = replace_vdisk(pair.first.brain, known)
+    with pytest.raises(PeerError) as told:
+        await resolving.resolve(pair.second, "M1", "vm10")
+    assert told.value.fields["told"] == RefusedProblem.NOT_SPLIT
+    assert lost_of(pair.second) == []
+
+
+def replace_vdisk(state: NodeState, known: BrainVDisk) -> NodeState:
+    alone = replace(known, phase=Phase.ALONE, fault=None)
+    return replace(state, vdisks={**state.vdisks, known.name: alone})
+
+
+AT = datetime(2026, 11, 23, 7, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "expected"),
+    [
+        ("M1", (), "M1-lost-20261123-0701"),
+        ("M1", ("m1-lost-20261123-0701",), "M1-lost-20261123-0701-2"),
+        ("M1", ("m1-lost-20261123-0701", "m1-lost-20261123-0701-2"), "M1-lost-20261123-0701-3"),
+        ("x" * 64, (), "x" * 45 + "-lost-20261123-0701"),
+    ],
+)
+def test_the_name_of_a_copy_that_is_set_aside_is_free_and_allowed(
+    name: str, taken: tuple[str, ...], expected: str
+) -> None:
+    found = setting_aside.lost_name(name, AT, frozenset(taken))
+    assert found == expected
+    check_name(found, "VDisk")

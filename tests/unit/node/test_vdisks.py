@@ -15,7 +15,7 @@ from twindisk.errors import (
     RefusedError,
     RefusedProblem,
 )
-from twindisk.node import disks, pools, vdisks
+from twindisk.node import copies, disks, pools, vdisks
 from twindisk.node.context import Node
 from twindisk.node.vdisks import NewVDisk
 
@@ -129,7 +129,7 @@ async def test_files_that_no_vdisk_names_are_moved_aside_not_overwritten(tmp_pat
         stray.mkdir()
         (stray / "data").write_text("precious")
         await vdisks.create(node, NewVDisk("M1", MIB, pool="HA"))
-        (kept,) = (tmp_path / "vm10" / "disk" / vdisks.LOST_FOLDER).iterdir()
+        (kept,) = (tmp_path / "vm10" / "disk" / copies.LOST_FOLDER).iterdir()
         assert (kept / "data").read_text() == "precious"
 
 

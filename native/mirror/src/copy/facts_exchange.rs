@@ -1,6 +1,7 @@
 //! What the copies tell each other while they do not mirror, and what is reported of it.
 //!
-//! Facts are told once they are durable, in the modes in which an attach could begin, and anew whenever they change.
+//! Facts are told once they are durable, in the modes in which an attach could begin, and anew whenever they change, or the peer has
+//! another copy meanwhile.
 
 use super::attach::Early;
 use super::{Copy, Mode, Surroundings};
@@ -93,9 +94,11 @@ impl Copy {
     /// The peer told its facts.
     pub(super) fn facts_told(&mut self, remote: ToldFacts) {
         self.early = Early::default();
-        if self.remote.is_none() {
-            // The peer may not have been listening when we told ours.
+        let anew = |known: &ToldFacts| *known != remote && remote.seq <= known.seq;
+        if self.remote.as_ref().is_none_or(anew) {
+            // The peer may not have been listening when we told ours: its copy was opened since, if its numbers begin anew.
             self.told_seq = None;
+            self.reported = None;
         }
         let outdated = self
             .attach_plan()

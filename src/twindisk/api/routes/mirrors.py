@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, status
 
 from twindisk.api import views
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.api.schemas import DiffView, MirrorNew, MirrorView, RoleChange, VerifyNew
+from twindisk.api.schemas import DiffView, MirrorNew, MirrorView, ResolvedView, ResolveNew, RoleChange, VerifyNew
 from twindisk.brain.model import Role
-from twindisk.node import differing, mirrors, verifying
+from twindisk.node import differing, mirrors, resolving, verifying
 from twindisk.node.context import Node
 from twindisk.node.records import Mirror
 from twindisk.node.vdisks import SIZE_MAX_BYTES
@@ -69,6 +69,13 @@ async def diff_mirror(
 ) -> DiffView:
     """Return a part of where the copies differ that parted, from a byte on; the next part begins at its `next_bytes`."""
     return views.diff_view(mirrors.find(node, vdisk), await differing.part(node, vdisk, from_bytes))
+
+
+@router.post("/{vdisk}/resolve")
+async def resolve_mirror(node: RunningNode, vdisk: str, new: ResolveNew) -> ResolvedView:
+    """Resolve a split brain: one copy goes on, the other is kept as a VDisk of its own and made anew. May be repeated."""
+    resolved = await resolving.resolve(node, vdisk, new.survivor)
+    return ResolvedView(vdisk=vdisk, node=resolved.node, lost=resolved.lost)
 
 
 @router.post("/{vdisk}/role")

@@ -10,6 +10,8 @@ from twindisk.api import views
 from twindisk.api.peer_schemas import (
     AccessChange,
     CheckTold,
+    GaveWay,
+    GiveWay,
     Hashes,
     HashesAsk,
     Hello,
@@ -22,7 +24,7 @@ from twindisk.api.peer_schemas import (
     SwitchAnswer,
 )
 from twindisk.api.routes.dependencies import RunningNode
-from twindisk.node import checks, differing, mirror_accept
+from twindisk.node import checks, differing, mirror_accept, resolving
 
 router = APIRouter(tags=["peer"])
 
@@ -97,3 +99,20 @@ async def tell_suspects(node: RunningNode, sender: Sender, name: str, ask: Suspe
 async def tell_hashes(node: RunningNode, sender: Sender, name: str, ask: HashesAsk) -> Hashes:
     """Say the hashes of chunks of our copy."""
     return await differing.tell_hashes(node, sender, name, ask)
+
+
+@router.post("/mirrors/{name}/give-way")
+async def give_way(node: RunningNode, sender: Sender, name: str, ask: GiveWay) -> GaveWay:
+    """Set our copy of a split VDisk aside, for the sender's goes on."""
+    async with node.change(for_peer=True):
+        mirror_accept.mirrored_with(node, sender, name, ask.serial)
+        resolved = await resolving.give_way(node, name)
+    return GaveWay(lost=resolved.lost, node=resolved.node)
+
+
+@router.post("/mirrors/{name}/survive")
+async def survive(node: RunningNode, sender: Sender, name: str, ask: GiveWay) -> Nothing:
+    """Say that our copy of a split VDisk goes on, for the sender's is to be set aside."""
+    async with node.change(for_peer=True):
+        resolving.survive(node, sender, name, ask)
+    return Nothing()

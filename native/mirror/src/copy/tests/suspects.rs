@@ -1,4 +1,4 @@
-//! What a copy says it may differ in, part by part.
+//! Copies that went on apart: what a copy says it may differ in, part by part, and a blank one in its place.
 
 use super::*;
 use crate::{CHUNK_BYTES, EXTENT_BYTES};
@@ -66,4 +66,50 @@ fn a_copy_that_mirrors_says_nothing() {
     pair.link_down();
     pair.go_alone(MASTER);
     assert_eq!(suspects(&pair), Ok(vec![]));
+}
+
+#[test]
+fn a_blank_copy_in_place_of_one_that_went_on_apart_is_filled_over_the_link_that_stands() {
+    for seqs in [0, 3] {
+        let mut pair = Pair::new();
+        pair.link_down();
+        for at in [MASTER, SLAVE] {
+            pair.go_alone(at);
+            pair.stop(at);
+        }
+        for _ in 0..seqs {
+            pair.go_alone(SLAVE);
+            pair.stop(SLAVE);
+        }
+        pair.link_up();
+        let before = pair.sides[SLAVE].facts.clone().expect("both told theirs");
+        assert_ne!(before.local.facts.base, 0);
+        assert_ne!(before.remote.facts.base, 0);
+        let spec = CopySpec {
+            serial: SERIAL,
+            size_bytes: SIZE_BYTES as u64,
+            peer: Some(PEER),
+            facts: Facts::new(0, Role::Slave),
+            active: vec![],
+            bitmap: vec![],
+            shared: SharedRecord::default(),
+            unbroken: None,
+        };
+        pair.sides[MASTER].disk.fill(b'm');
+        let slave = &mut pair.sides[SLAVE];
+        slave.facts = None;
+        slave.disk.fill(0);
+        slave.node.remove_copy(SERIAL);
+        slave.node.add_copy(spec, NOW_NS);
+        pair.run();
+        let told = pair.sides.each_ref().map(|side| side.facts.clone());
+        let [Some(master), Some(slave)] = told else {
+            panic!("both hear of the other's copy: {told:?}");
+        };
+        assert!(master.remote.facts.blank() && slave.local.facts.blank());
+        assert_eq!(slave.remote, master.local);
+        pair.attach(MASTER, Sync::FullSource);
+        let copy = pair.sides[SLAVE].node.copy(SERIAL).expect("it is there");
+        assert_eq!(copy.status().mode, "mirroring");
+    }
 }
