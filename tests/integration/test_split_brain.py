@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
+from integration.conftest import running_pair
 from twindisk.api.schemas import MirrorView
 from twindisk.demo.node import CommandFailedError, Node
 from twindisk.demo.pair import Pair, iqn
@@ -28,14 +29,15 @@ Writes = dict[int, bytes]
 RESOLVE = ("twindisk", "mirror", "resolve", "M1", "--survivor")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def split(bare_pair: Pair) -> AsyncIterator[Pair]:
-    """A pair whose checks let both nodes go on; it is Enabled."""
-    await bare_pair.configure(SMALL, fence=None)
-    for node in bare_pair.nodes:
-        peer = bare_pair.other(node).place.mirror_address
-        await bare_pair.command(node, "qmirrorcheck", "-a", "-t", "ignore", "-r", peer)
-    yield bare_pair
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def split(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    """A pair whose checks let both nodes go on; it is Enabled, and each test leaves it so."""
+    async with running_pair(tmp_path_factory.mktemp("split")) as pair:
+        await pair.configure(SMALL, fence=None)
+        for node in pair.nodes:
+            peer = pair.other(node).place.mirror_address
+            await pair.command(node, "qmirrorcheck", "-a", "-t", "ignore", "-r", peer)
+        yield pair
 
 
 @asynccontextmanager
@@ -132,6 +134,10 @@ async def test_a_diff_names_the_ranges_that_differ_and_who_wrote_them(split: Pai
     text = await split.second.run("twindisk", "mirror", "diff", split.vdisk, status=1)
     assert f"{16 * MIB + CHUNK:>20} {CHUNK:>16} both" in text
     assert "512 KiB differ, written since" in text
+    lost = await repeat(split.first, split.second)
+    await split.wait_enabled()
+    assert await repeat(split.first, split.second) == lost, "it may be repeated"
+    await split.first.run("twindisk", "vdisk", "remove", lost, "--yes")
 
 
 async def everything(node: Node, name: str) -> bytes:
@@ -189,7 +195,7 @@ async def check_resolved(pair: Pair, survivor: Node, lost: str, served: bytes, k
 async def test_one_copy_goes_on_and_the_other_is_kept_though_nodes_are_killed_meanwhile(split: Pair) -> None:
     shared = {0: os.urandom(CHUNK), 20 * MIB: os.urandom(MIB)}
     await write(split, split.first, shared)
-    base = with_writes(bytes(SIZE_BYTES), shared)
+    base = await everything(split.first, split.vdisk)
     for survivor, victims in ((split.second, (split.first,)), (split.first, split.nodes)):
         one, other = ({at: os.urandom(CHUNK) for at in (MIB, where, 20 * MIB)} for where in (4 * MIB, 8 * MIB))
         await part(split, one, other)
