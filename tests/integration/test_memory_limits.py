@@ -22,9 +22,11 @@ LIMIT_MIB = 256
 INITIATOR_MIB, MARGIN_MIB, COMMAND_MIB = 128, 48, 8
 READ, WRITE, WRITE_MORE = 0xC0, 0xA0, 0x20
 UNASKED = {"InitialR2T": "No", "ImmediateData": "Yes", "FirstBurstLength": "262144"}
-SESSIONS = 4
+SESSIONS = {"unasked": 12}
+"""Of an attack; of the others 4. So many together send more unasked than their initiator may hold."""
 COMMANDS = 100
 KIB, MIB = 1 << 10, 1 << 20
+FIRST_BURST = bytes(256 * KIB)
 LIMIT_S = 60.0
 
 
@@ -51,6 +53,15 @@ def announced_writes(login: RawLogin) -> None:
         login.put(head, bytes(128 * KIB))
 
 
+def unasked(login: RawLogin) -> None:
+    """Begin the longest writes, and send of each all that may be sent before it is asked for."""
+    for number in range(1, COMMANDS):
+        length = 8 * MIB
+        login.put(
+            command_header(number, cdb.write_16(0, length // 512), flags=WRITE, expected_bytes=length), FIRST_BURST
+        )
+
+
 def crumbs(login: RawLogin) -> None:
     """Leave little of what is sent to be kept, spread over all of it."""
     for number in range(1, COMMANDS):
@@ -60,7 +71,7 @@ def crumbs(login: RawLogin) -> None:
             login.put(ping_header(number + 1), bytes(256 * KIB))
 
 
-ATTACKS = {"reads": reads, "announced": announced_writes, "crumbs": crumbs}
+ATTACKS = {"reads": reads, "announced": announced_writes, "crumbs": crumbs, "unasked": unasked}
 
 
 async def held(node: Node) -> tuple[int, dict[str, int]]:
@@ -82,7 +93,7 @@ def resident_mib(node: Node, line: str) -> int:
 
 async def attack(node: Node, kind: str, name: str, stack: contextlib.AsyncExitStack) -> None:
     """Open sessions that take what they can get, and leave them open."""
-    for isid in range(SESSIONS):
+    for isid in range(SESSIONS.get(kind, 4)):
         login = await RawLogin.connect(node.place.portal, isid=isid)
         stack.callback(login.drop)
         await login.logged_in(M1, name, **UNASKED)

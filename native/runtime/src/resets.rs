@@ -134,7 +134,9 @@ impl Engine {
         }
         let response = request.answer.cut_short(response);
         let (place, nexus) = (request.vdisk, request.nexus);
-        let asker = self.asker(place).filter(|asker| asker.nexus == nexus);
+        let answered = request.background;
+        let asker = self.asker(place);
+        let asker = asker.filter(|asker| asker.nexus == nexus && !answered);
         let asker = asker.zip(self.core.requests.get(id));
         match asker.filter(|(asker, request)| !asker.precedes(request)) {
             Some((asker, _)) => {

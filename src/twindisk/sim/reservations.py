@@ -157,6 +157,8 @@ class Unit:
         if asked is None or asked.entry is None or asked.entry.what not in DRAINING:
             return
         for unit in self._engine.units_of(self._serial):
+            if asked.entry not in unit.log:
+                raise Failed("P5", f"{asked.entry} is answered and in force on one node alone")
             if asked.entry.what == "reset":
                 under_way = unit.older(1 + resets(self.log).index(asked.entry))
             else:

@@ -39,6 +39,8 @@ pub struct Attaching {
     was_alone: bool,
     /// The peer's data are of another generation: it has answered hosts without this copy.
     peer_went_on: bool,
+    /// What follows from power on is done at the peer, whose terms fit: so it is here, once both mirror.
+    power_on_done: bool,
     stage: Stage,
     /// Extents that hold data, for a full resync.
     allocated: Vec<u64>,
@@ -138,6 +140,7 @@ impl Copy {
             since_ns,
             was_alone,
             peer_went_on,
+            power_on_done: false,
             stage: Stage::Quiet,
             allocated: Vec::new(),
         })));
@@ -266,7 +269,9 @@ impl Copy {
             return true;
         }
         let (record, power_on_done) = record.unwrap_or_default();
-        self.shared.power_on_done |= power_on_done;
+        if let Some(attaching) = self.attaching() {
+            attaching.power_on_done = power_on_done;
+        }
         if plan.role == Role::Master {
             self.merge(plan, record);
         } else {
@@ -329,9 +334,10 @@ impl Copy {
     }
 
     fn mirror(&mut self, plan: AttachPlan, direction: Direction) {
-        let peer_went_on = self
-            .attaching()
-            .is_some_and(|attaching| attaching.peer_went_on);
+        let (peer_went_on, power_on_done) = self.attaching().map_or((false, false), |attaching| {
+            (attaching.peer_went_on, attaching.power_on_done)
+        });
+        self.shared.power_on_done |= power_on_done;
         self.enter(Mode::Mirroring(direction));
         self.last_change_ns = self.around.now_ns;
         self.remote = None;

@@ -1,6 +1,7 @@
 //! Two nodes with a wire that loses what the test says: commands that were under way when the peer was lost.
 
 mod copies;
+mod forsaken;
 mod overtaken;
 mod power_on;
 mod resync;
@@ -38,6 +39,9 @@ struct Side {
     hold_persists: bool,
     held_persists: Vec<DiskId>,
     fail_changes: bool,
+    /// Do not carry out changes of the data.
+    hold_changes: bool,
+    held_changes: Vec<(DiskId, DiskOp)>,
     punched: usize,
     persisted: Vec<Vec<(u64, u64)>>,
     /// How often it was told that what follows from power on is to be done.
@@ -80,6 +84,8 @@ impl Side {
             hold_persists: false,
             held_persists: vec![],
             fail_changes: false,
+            hold_changes: false,
+            held_changes: vec![],
             punched: 0,
             persisted: vec![],
             power_ons: 0,
@@ -108,6 +114,10 @@ impl Side {
             DiskOp::Read { offset, len_bytes } => {
                 let range = offset as usize..offset as usize + len_bytes as usize;
                 DiskDone::Data(Bytes::copy_from_slice(&self.disk[range]).into())
+            }
+            DiskOp::Change(_) if self.hold_changes => {
+                self.held_changes.push((id, op));
+                return;
             }
             DiskOp::Change(_) if self.fail_changes => DiskDone::Failed(5),
             DiskOp::Change(change) => {
@@ -293,6 +303,15 @@ impl Pair {
         self.run();
     }
 
+    fn release_changes(&mut self, at: usize) {
+        let side = &mut self.sides[at];
+        side.hold_changes = false;
+        for (id, op) in std::mem::take(&mut side.held_changes) {
+            side.disk(id, op);
+        }
+        self.run();
+    }
+
     fn answer(&self, at: usize, id: u64) -> Option<&HostResult> {
         let mut answers = self.sides[at].answers.iter();
         answers
@@ -445,55 +464,4 @@ fn what_can_be_repeated_ends_not_ready_when_its_node_stops() {
         pair.stop(SLAVE);
         assert_eq!(pair.answer(SLAVE, 1), Some(&STANDBY));
     }
-}
-
-/// Begun at the Master, whose activity log is not durable yet; applied at the Slave and read there. The peer is lost, then the
-/// session at the Master.
-fn begun_and_forsaken(op: HostOp) -> Pair {
-    let mut pair = Pair::new();
-    pair.sides[MASTER].hold_persists = true;
-    pair.host(MASTER, 1, op);
-    pair.host(SLAVE, 2, read());
-    assert_eq!(pair.answer(SLAVE, 2), Some(&byte(b'2')));
-    assert_eq!(pair.disks(), ['1', '2']);
-    pair.link_down();
-    pair.cancel(MASTER, 1);
-    pair.release_persists(MASTER);
-    pair
-}
-
-#[test]
-fn a_change_that_was_read_at_the_slave_outlives_its_session() {
-    for op in [write(b'2'), compare_and_write(b'1', b'2')] {
-        let mut pair = begun_and_forsaken(op);
-        pair.go_alone(MASTER);
-        pair.host(MASTER, 3, read());
-        assert_eq!(pair.answer(MASTER, 3), Some(&byte(b'2')));
-        assert_eq!(pair.answer(MASTER, 1), None, "nobody waits for it");
-    }
-}
-
-#[test]
-fn a_change_whose_session_is_gone_is_dropped_where_the_peer_went_on() {
-    let mut pair = begun_and_forsaken(write(b'2'));
-    pair.go_alone(SLAVE);
-    pair.host(SLAVE, 3, write(b'3'));
-    pair.link_up();
-    pair.attach(SLAVE, Sync::Source);
-    assert_eq!(pair.disks(), ['3', '3']);
-
-    let mut pair = begun_and_forsaken(write(b'2'));
-    pair.stop(MASTER);
-    pair.go_alone(MASTER);
-    assert_eq!(pair.disks()[MASTER], '1');
-}
-
-#[test]
-fn a_change_that_nobody_heard_of_goes_with_its_session() {
-    let mut pair = Pair::new();
-    pair.link_down();
-    pair.host(MASTER, 1, write(b'2'));
-    pair.cancel(MASTER, 1);
-    pair.go_alone(MASTER);
-    assert_eq!(pair.disks()[MASTER], '1');
 }

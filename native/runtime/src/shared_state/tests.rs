@@ -1,5 +1,6 @@
 //! One engine, turned by hand: the test says in which order disk operations end.
 
+use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -314,24 +315,28 @@ fn a_command_of_several_steps_holds_up_no_hand_over() {
 
 #[test]
 fn of_the_nexus_that_resets_a_command_with_steps_to_go_ends_unanswered() {
-    let mut stand = Stand::new();
-    let other = stand.write_same(1, 0..1);
-    stand.keep("fill");
-    let own = stand.write_same(2, 1..3);
-    stand.wait_for("fill");
-    let reset = stand.reset(2, UnitFunction::ClearTaskSet);
-    stand.tell("persist");
-    stand.tell("fill");
-    assert!(!stand.is_pending(own));
-    let request = stand.engine.core.requests.get(reset).unwrap();
-    let Work::Reset(Reset { withdrawn, .. }) = &request.work else {
-        panic!("{request:?}");
-    };
-    assert_eq!(withdrawn, &[TaskTag::default()]);
-    stand.let_go();
-    stand.run_until(|stand| !stand.is_pending(reset));
-    assert!(!stand.is_pending(other));
-    assert_eq!(stand.pieces_written(), [0, 1]);
+    for (background, taken_back) in [(false, vec![TaskTag::default()]), (true, vec![])] {
+        let mut stand = Stand::new();
+        let other = stand.write_same(1, 0..1);
+        stand.keep("fill");
+        let own = stand.write_same(2, 1..3);
+        let request = stand.engine.core.requests.get_mut(own);
+        request.unwrap().background = background;
+        stand.wait_for("fill");
+        let reset = stand.reset(2, UnitFunction::ClearTaskSet);
+        stand.tell("persist");
+        stand.tell("fill");
+        assert!(!stand.is_pending(own));
+        let request = stand.engine.core.requests.get(reset).unwrap();
+        let Work::Reset(Reset { withdrawn, .. }) = &request.work else {
+            panic!("{request:?}");
+        };
+        assert_eq!(withdrawn, &taken_back);
+        stand.let_go();
+        stand.run_until(|stand| !stand.is_pending(reset));
+        assert!(!stand.is_pending(other));
+        assert_eq!(stand.pieces_written(), [0, 1]);
+    }
 }
 
 #[test]
@@ -377,6 +382,30 @@ fn a_sanitize_changes_nothing_before_what_has_begun_has_ended_even_if_its_asker_
     stand.let_go();
     stand.run_until(|stand| stand.unit().sanitizing().is_none());
     assert_eq!(stand.pieces_written(), []);
+}
+
+#[test]
+fn what_a_session_that_was_closed_has_begun_is_waited_for() {
+    let mut stand = Stand::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let portal = listener.local_addr().unwrap();
+    let _initiator = TcpStream::connect(portal).unwrap();
+    let (stream, from) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let stream = mio::net::TcpStream::from_std(stream);
+    stand.engine.open_session(stream, from, portal, None);
+    let sessions = stand.engine.endpoints.iter();
+    let place = sessions.map(|(place, _)| place).last().unwrap();
+    let nexus = stand.engine.session_mut(place).unwrap().nexus;
+    let write = stand.write_same(nexus.0, 0..2);
+    stand.keep("fill");
+    stand.engine.close_session(place);
+    assert!(!stand.is_pending(write), "nobody waits for its answer");
+    let reset = stand.reset(2, UnitFunction::ClearTaskSet);
+    assert!(!stand.runs_until(|stand| !stand.is_pending(reset)));
+    stand.let_go();
+    stand.run_until(|stand| !stand.is_pending(reset));
+    assert_eq!(stand.pieces_written(), [0], "its second step is not begun");
 }
 
 /// A caching mode page as MODE SELECT (6) sends it.

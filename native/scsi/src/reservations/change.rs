@@ -2,7 +2,7 @@
 
 use super::nexus::{InitiatorPort, Nexus};
 use super::parameters::{Action, Parameters};
-use super::table::{Cause, Kind, Reservation, TABLE_MAX_BYTES, Table};
+use super::table::{Cause, Kind, REGISTRATIONS_MAX_BYTES, Reservation, TABLE_MAX_BYTES, Table};
 use crate::sense::Sense;
 use crate::unit_state::Section;
 
@@ -59,9 +59,11 @@ pub(crate) fn change(
     if !matches!(parameters.action, Action::Reserve | Action::Release) {
         next.generation = next.generation.wrapping_add(1);
     }
-    if next.encode().len() > TABLE_MAX_BYTES {
+    let [before_bytes, after_bytes] = [table, &next].map(Table::registrations_bytes);
+    if after_bytes > before_bytes.max(REGISTRATIONS_MAX_BYTES) {
         return Err(Sense::REGISTRATION_RESOURCES.into());
     }
+    debug_assert!(next.encode().len() <= TABLE_MAX_BYTES);
     let drain = parameters.action == Action::PreemptAndAbort;
     if drain {
         next.cause = Cause::PreemptedAndAborted;

@@ -4,6 +4,10 @@ use std::fmt;
 
 /// Longest iSCSI name (RFC 7143 §4.2.7.1).
 pub(crate) const NAME_MAX_BYTES: usize = 223;
+/// Bytes of a nexus beside its initiator's name.
+const NEXUS_HEAD_BYTES: usize = 2 + 6 + 1;
+/// Most bytes of a nexus ([`Nexus::encode`]).
+pub(crate) const NEXUS_MAX_BYTES: usize = NEXUS_HEAD_BYTES + NAME_MAX_BYTES;
 const PROTOCOL_ISCSI: u8 = 0x05;
 /// FORMAT CODE 01b: name and ISID.
 const WITH_ISID: u8 = 0x40;
@@ -72,6 +76,11 @@ pub struct Nexus {
 }
 
 impl Nexus {
+    /// Bytes that [`Self::encode`] appends.
+    pub(crate) fn len_bytes(&self) -> usize {
+        NEXUS_HEAD_BYTES + self.initiator.name().len()
+    }
+
     /// Append it as the state of both nodes has it (docs/formats/unit-state.md).
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let name = self.initiator.name();

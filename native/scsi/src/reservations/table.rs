@@ -1,11 +1,15 @@
 //! The registrations and the reservation of one VDisk, and their bytes (docs/formats/unit-state.md).
 
-use super::nexus::{Nexus, take};
+use super::nexus::{NEXUS_MAX_BYTES, Nexus, take};
 use crate::unit_state::Section;
 
-/// Most bytes that a table may take; a registration that has no room is refused.
+/// Most bytes that a table may take.
 pub(crate) const TABLE_MAX_BYTES: usize = 60 << 10;
 const HEADER_BYTES: usize = 12;
+/// Most bytes that registrations may take: one that has no room is refused. Whatever is registered, there is room for the two nexuses
+/// that any other change names, the holder and who made the change.
+pub(crate) const REGISTRATIONS_MAX_BYTES: usize =
+    TABLE_MAX_BYTES - HEADER_BYTES - 2 * NEXUS_MAX_BYTES;
 const APTPL: u8 = 1;
 const HELD: u8 = 2;
 const BY: u8 = 4;
@@ -128,6 +132,12 @@ impl Table {
     pub(crate) fn key_of(&self, nexus: &Nexus) -> Option<u64> {
         let registered = self.registrations.iter().find(|one| one.nexus == *nexus);
         registered.map(|one| one.key)
+    }
+
+    /// What the registrations take.
+    pub(crate) fn registrations_bytes(&self) -> usize {
+        let bytes = |one: &Registration| size_of_val(&one.key) + one.nexus.len_bytes();
+        self.registrations.iter().map(bytes).sum()
     }
 
     /// True when the nexus holds the reservation, alone or with others.

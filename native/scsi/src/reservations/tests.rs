@@ -1,6 +1,7 @@
 //! Persistent reservations as two initiators see them, with their sessions on one logical unit.
 
 mod absence;
+mod room;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -385,29 +386,6 @@ fn the_generation_counts_what_spc_counts() {
     assert_eq!(unit.out(A, PREEMPT, 1, 1, 2), GOOD);
     assert_eq!(unit.out(A, CLEAR, 0, 1, 0), GOOD);
     assert_eq!(generation(&mut unit), 4);
-}
-
-#[test]
-fn a_table_without_room_refuses_registrations() {
-    let mut unit = Unit::new();
-    for number in 0..u16::MAX {
-        let name = format!("iqn.2024-01.test:{}", "x".repeat(200));
-        let [high, low] = number.to_be_bytes();
-        let initiator = InitiatorPort::new(&name, [0, 0, 0, 0, high, low]).unwrap();
-        let nexus = NexusId(1000 + u64::from(number));
-        unit.0.name_nexus(nexus, initiator);
-        assert_eq!(unit.attention(nexus), Some((0x29, 0)));
-        let mut list = [0; 24];
-        list[15] = 1;
-        let response = unit.out_with(nexus, REGISTER, 0, &list);
-        if response.status == Status::Good {
-            continue;
-        }
-        assert_eq!(response.sense, Some(Sense::REGISTRATION_RESOURCES));
-        assert!(number > 200);
-        return;
-    }
-    panic!("a table without end");
 }
 
 #[test]

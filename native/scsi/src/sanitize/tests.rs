@@ -307,10 +307,13 @@ fn unit_4k() -> LogicalUnit {
     unit
 }
 
-/// Make as many registrations as there is room for.
+/// Make as many registrations as there is room for, and a reservation.
 fn crowd(unit: &mut LogicalUnit) {
     for number in 0..u16::MAX {
-        let nexus = NexusId(1000 + u64::from(number));
+        let nexus = match number {
+            0 => A,
+            _ => NexusId(1000 + u64::from(number)),
+        };
         let [high, low] = number.to_be_bytes();
         // Short names take what long ones leave.
         let name = "x".repeat(if number < 250 { 223 } else { 1 });
@@ -325,6 +328,14 @@ fn crowd(unit: &mut LogicalUnit) {
             StateChange::None(_) if number < 250 => {}
             StateChange::None(_) => break,
         }
+    }
+    let mut reserve = [0; 16];
+    (reserve[0], reserve[1], reserve[2], reserve[8]) = (0x5f, 1, 1, 24);
+    let mut key = [0; 24];
+    key[7] = 1;
+    match unit.change_state(A, &reserve, &[Bytes::copy_from_slice(&key)]) {
+        StateChange::To { bytes, .. } => drop(unit.set_state(&bytes)),
+        StateChange::None(response) => panic!("{response:?}"),
     }
 }
 

@@ -54,6 +54,21 @@ fn the_target_of_a_resync_has_served() {
 }
 
 #[test]
+fn a_master_that_did_not_come_to_mirror_with_a_copy_that_had_served_says_that_it_has_not() {
+    let mut pair = Pair::new();
+    pair.link_down();
+    pair.sides[MASTER] = Side::new(Role::Master);
+    pair.link_up();
+    // Its peer is lost after it has said how it stands, before this copy has made durable what follows.
+    pair.sides[MASTER].hold_persists = true;
+    pair.attach(MASTER, Sync::Source);
+    pair.link_down();
+    pair.release_persists(MASTER);
+    pair.go_alone(MASTER);
+    assert_eq!(told(&pair), [1, 1]);
+}
+
+#[test]
 fn a_copy_that_gets_another_peer_has_served() {
     let mut pair = Pair::new();
     let node = &mut pair.sides[MASTER].node;

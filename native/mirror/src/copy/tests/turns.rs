@@ -5,7 +5,7 @@ use crate::shared_record::{RECORD_MAX_BYTES, TAGS_MAX};
 
 const UNKNOWN: HostResult = HostResult::Unknown;
 
-fn turn(tag: u64) -> HostOp {
+pub(super) fn turn(tag: u64) -> HostOp {
     HostOp::Turn { tag }
 }
 
