@@ -23,6 +23,7 @@ from twindisk.initiator.session import Session, SessionOptions
 
 CHECK_INTERVAL_S: Final = 0.25
 _RETRY_PAUSE_S: Final = 0.02
+_UNIT_ATTENTIONS_MAX: Final = 8
 _RETRIED: Final = frozenset({SenseKey.NOT_READY, SenseKey.ABORTED_COMMAND, SenseKey.UNIT_ATTENTION})
 
 _Result = TypeVar("_Result")
@@ -143,8 +144,19 @@ class MultipathDisk:
             if path.session is None or not path.session.connected:
                 path.session = None
                 path.session = await Session.connect(path.portal, self.iqn, self._options)
-            await path.session.test_unit_ready()
+            await _ready(path.session)
         except InitiatorError as error:
             path.last = error
         else:
             path.state = PathState.UP
+
+
+async def _ready(session: Session) -> None:
+    """Raise what keeps a path from being used. Unit attentions do not: where others reset again and again, there is always one."""
+    for _ in range(_UNIT_ATTENTIONS_MAX):
+        try:
+            return await session.test_unit_ready()
+        except CheckConditionError as error:
+            if error.sense.key is not SenseKey.UNIT_ATTENTION:
+                raise
+    return None
