@@ -59,6 +59,14 @@ class Walk:
     attached_epoch: int
     slot: int = 1
 
+    def skip(self, slot: int, found: Claim) -> None:
+        """Begin behind a slot that was spent when this node walked here before, and that holds the same as then: ``found``.
+
+        The slots before it are spent too: each was passed then, and what is spent stays so (rules 2 and 3: epochs only grow).
+        """
+        if judge(found, self.mine, self.attached_epoch) is Verdict.NEXT:
+            self.slot = slot + 1
+
     def written(self) -> Verdict:
         """Return the verdict: nobody had written into the slot."""
         return Verdict.WON

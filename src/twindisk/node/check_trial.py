@@ -39,6 +39,8 @@ async def _ask(node: Node, check: Check) -> FenceTrial:
         same = name == check.witness
         outcome = Outcome.REACHED if same else Outcome.WRONG
         told = "" if same else "This is another witness than the one that was configured."
+        if same and use.sends_password_openly(check.command, node.config.etc):
+            told = "Its password is sent in clear text: whoever listens can claim. Use etcds://."
     seconds = asyncio.get_running_loop().time() - begun
     node.log.info("witness tried", peer=check.peer, witness=check.command, outcome=outcome.value, told=told or None)
     attempt = FenceAttempt(check.command, exit_status=None, timed_out=False, output=told, seconds=seconds)

@@ -54,9 +54,16 @@ async def add(node: Node, peer: str, kind: CheckKind, command: str) -> Check:
     if (kind in (CheckKind.FENCE, CheckKind.WITNESS)) != bool(command) or "\n" in command:
         raise InvalidError(InvalidProblem.CHECK, kind=kind.value, value=command)
     # Before it is this change's turn: others shall not wait for a witness.
-    witness = await use.meet(command, node.config.etc, MEET_LIMIT_S) if kind is CheckKind.WITNESS else ""
+    witness = await _meet(node, peer, command) if kind is CheckKind.WITNESS else ""
     async with node.change():
         return await _add(node, peer, kind, command, witness)
+
+
+async def _meet(node: Node, peer: str, place: str) -> str:
+    name = await use.meet(place, node.config.etc, MEET_LIMIT_S)
+    if use.sends_password_openly(place, node.config.etc):
+        node.log.warning("the witness's password is sent in clear text: use etcds://", peer=peer, witness=place)
+    return name
 
 
 async def _add(node: Node, peer: str, kind: CheckKind, command: str, witness: str) -> Check:

@@ -20,6 +20,7 @@ from twindisk.node.runs import Runs
 from twindisk.node.state import State
 from twindisk.sentences import tell
 from twindisk.witness import use
+from twindisk.witness.hints import Hints
 
 
 class ClaimRuns:
@@ -32,6 +33,7 @@ class ClaimRuns:
         self._node_name = node_name
         self._log = log
         self._runs: Runs[VDiskName] = Runs("claim")
+        self._hints = Hints()
         self._troubles: dict[VDiskName, str] = {}
         """What was logged last of a VDisk whose witness is not reached."""
 
@@ -87,4 +89,5 @@ class ClaimRuns:
             serial=known.serial,
             vdisk=effect.vdisk,
             node=self._node_name,
+            hints=self._hints,
         )

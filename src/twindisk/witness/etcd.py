@@ -1,7 +1,7 @@
 """A witness in etcd, v3, through its JSON gateway.
 
 Keys are written in a transaction that asks for ``create_revision == 0``; etcd answers when a majority of its members has it on disk.
-Reads are linearizable, etcd's default. Several endpoints are tried in turn: writing a key again finds what was written.
+Reads are linearizable, etcd's default. Several endpoints are tried in turn, the one that answered last first: writing a key again finds what was written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import httpx
 
 from twindisk.errors import WitnessError, WitnessProblem
 from twindisk.witness.accounts import Accounts
+from twindisk.witness.hints import Hints
 from twindisk.witness.http import ask, http_client, refusal
 from twindisk.witness.place import EtcdPlace
 
@@ -25,18 +26,19 @@ _DENIALS: Final = ("permission denied", "authentication failed", "user name is e
 
 
 @asynccontextmanager
-async def etcd_store(place: EtcdPlace, accounts: Accounts) -> AsyncIterator[EtcdStore]:
+async def etcd_store(place: EtcdPlace, accounts: Accounts, hints: Hints) -> AsyncIterator[EtcdStore]:
     """Open a store in etcd."""
     async with http_client(accounts, tls=place.endpoints[0].startswith("https:")) as client:
-        yield EtcdStore(place, accounts, client)
+        yield EtcdStore(place, accounts, hints, client)
 
 
 class EtcdStore:
     """The keys under a prefix."""
 
-    def __init__(self, place: EtcdPlace, accounts: Accounts, client: httpx.AsyncClient) -> None:
+    def __init__(self, place: EtcdPlace, accounts: Accounts, hints: Hints, client: httpx.AsyncClient) -> None:
         self._place = place
         self._accounts = accounts
+        self._hints = hints
         self._client = client
         self._tokens: dict[str, str] = {}
 
@@ -72,14 +74,20 @@ class EtcdStore:
         return b64encode(f"{self._place.prefix}/{key}".encode()).decode()
 
     async def _ask(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
-        *others, last = self._place.endpoints
+        endpoints = self._place.endpoints
+        answered = self._hints.answered.get(endpoints)
+        *others, last = sorted(endpoints, key=lambda endpoint: endpoint != answered)
         for endpoint in others:
             try:
                 async with asyncio.timeout(_ENDPOINT_S):
-                    return await self._ask_one(endpoint, call, body)
+                    found = await self._ask_one(endpoint, call, body)
             except (TimeoutError, WitnessError):
                 continue
-        return await self._ask_one(last, call, body)
+            self._hints.answered[endpoints] = endpoint
+            return found
+        found = await self._ask_one(last, call, body)
+        self._hints.answered[endpoints] = last
+        return found
 
     async def _ask_one(self, endpoint: str, call: str, body: dict[str, Any]) -> dict[str, Any]:
         if self._accounts.etcd_user is not None and endpoint not in self._tokens:

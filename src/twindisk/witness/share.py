@@ -8,7 +8,8 @@ Rules:
    in the key, and by the number of links, never by the call's error.
 3. A share that is not mounted shows as an empty directory: nothing is written before the witness's name was found in the very
    directory that is held open.
-4. A server that does not answer holds a call for as long as it likes: calls run in threads that nobody waits for.
+4. A server that does not answer holds a call for as long as it likes: calls run in threads that nobody waits for. Each directory has
+   places for so many of its own, so that a dead share takes none from another.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import functools
 import os
 import secrets
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -28,11 +30,12 @@ from twindisk.errors import WitnessError, WitnessProblem
 from twindisk.witness.place import SharePlace
 
 _RUNNING_MAX: Final = 16
-"""Calls that may run, or hang, at a time; others wait for their turn."""
+"""Calls that may run, or hang, at a time for one directory; others wait for their turn."""
 _TURN_PAUSE_S: Final = 0.01
 _STALE_PAUSE_S: Final = 0.05
 Result = TypeVar("Result")
-_running = threading.BoundedSemaphore(_RUNNING_MAX)
+_running: defaultdict[str, threading.BoundedSemaphore] = defaultdict(lambda: threading.BoundedSemaphore(_RUNNING_MAX))
+"""By directory; those that a node ever asked are few."""
 
 
 @asynccontextmanager
@@ -122,10 +125,11 @@ async def _in_thread(
 
     ``discard`` gets what comes when nobody waits for it any more.
     """
-    our_turn = _running.acquire(blocking=False)
+    running = _running[where]
+    our_turn = running.acquire(blocking=False)
     while not our_turn:
         await asyncio.sleep(_TURN_PAUSE_S)
-        our_turn = _running.acquire(blocking=False)
+        our_turn = running.acquire(blocking=False)
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Result] = loop.create_future()
 
@@ -145,7 +149,7 @@ async def _in_thread(
         except Exception as error:  # noqa: BLE001 - whoever waits is to see it
             told = functools.partial(fail, error)
         finally:
-            _running.release()
+            running.release()
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(told)
 

@@ -17,6 +17,7 @@ from typing import Protocol
 from twindisk.witness.accounts import read_accounts
 from twindisk.witness.bucket import bucket_store
 from twindisk.witness.etcd import etcd_store
+from twindisk.witness.hints import Hints
 from twindisk.witness.place import BucketPlace, EtcdPlace, read_place
 from twindisk.witness.share import share_store
 
@@ -38,14 +39,14 @@ class Store(Protocol):
 
 
 @asynccontextmanager
-async def open_store(place: str, etc: Path) -> AsyncIterator[Store]:
-    """Open the store at a URL, with the accounts of a node's configuration directory.
+async def open_store(place: str, etc: Path, hints: Hints | None = None) -> AsyncIterator[Store]:
+    """Open the store at a URL, with the accounts of a node's configuration directory. ``hints``: of uses before.
 
     Raises InvalidError(WITNESS), ConfigError and WitnessError.
     """
     where = read_place(place)
     if isinstance(where, EtcdPlace):
-        async with etcd_store(where, read_accounts(etc)) as etcd:
+        async with etcd_store(where, read_accounts(etc), hints or Hints()) as etcd:
             yield etcd
     elif isinstance(where, BucketPlace):
         async with bucket_store(where, read_accounts(etc)) as bucket:

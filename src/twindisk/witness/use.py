@@ -5,6 +5,7 @@ Rules:
 1. A witness has a name, written once by whoever comes first. Two nodes share a witness exactly if they found the same name,
    whatever URL each of them uses. Before a claim the name is read again: at the same place something else may be by now.
 2. A store is taken as a witness only if it was seen to refuse to write a key twice.
+3. A write whose answer was lost may be asked for again, and find what it wrote itself: that is no second writer.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from twindisk.brain.witness import Claim, Verdict, Walk
 from twindisk.errors import WitnessError, WitnessProblem
+from twindisk.witness.accounts import read_accounts
+from twindisk.witness.hints import Hints, Spent
+from twindisk.witness.place import EtcdPlace, read_place
 from twindisk.witness.record import (
     IDENTITY_KEY,
     claim_bytes,
@@ -49,13 +53,20 @@ async def try_witness(place: str, etc: Path, limit_s: float) -> str | None:
         raise _too_late(place, limit_s) from None
 
 
+def sends_password_openly(place: str, etc: Path) -> bool:
+    """Return whether the account's password goes to this witness in clear text. Raises InvalidError, ConfigError."""
+    where = read_place(place)
+    plain = isinstance(where, EtcdPlace) and where.endpoints[0].startswith("http:")
+    return plain and read_accounts(etc).etcd_user is not None
+
+
 async def _try(store: Store) -> None:
     """Write a key of our own twice: the second time must be refused and show what was written the first time."""
     key, first, second = (f"trial-{secrets.token_hex(8)}", *(secrets.token_hex(8).encode() for _ in range(2)))
     found = await store.write_once(key, first)
     try:
         again = await store.write_once(key, second)
-        if found is not None or again != first or await store.read(key) != first:
+        if found not in (None, first) or again != first or await store.read(key) != first:
             raise WitnessError(WitnessProblem.NOT_EXCLUSIVE, detail="a second write to the same key was taken")
     finally:
         await store.remove(key)
@@ -71,14 +82,23 @@ async def claim(
     serial: str,
     vdisk: str,
     node: str,
+    hints: Hints,
 ) -> tuple[Verdict, Claim]:
-    """Claim; return WON or LOST, and whose claim decides. Raises InvalidError, ConfigError, WitnessError: not known, ask again."""
+    """Claim; return WON or LOST, and whose claim decides. Raises InvalidError, ConfigError, WitnessError: not known, ask again.
+
+    ``hints`` are of this node's claims before; what is learnt is added, also by a claim that comes too late.
+    """
     mine = claim_bytes(walk.mine, vdisk=vdisk, node=node)
     try:
-        async with asyncio.timeout(limit_s), open_store(place, etc) as store:
+        async with asyncio.timeout(limit_s), open_store(place, etc, hints) as store:
             name = await store.read(IDENTITY_KEY)
             if name is None or read_identity(name) != witness:
                 raise WitnessError(WitnessProblem.ANOTHER, detail=place)
+            spent = hints.spent.get((witness, serial))
+            if spent is not None:
+                there = await store.read(slot_key(serial, spent.slot))
+                if there is not None and read_claim(there) == spent.claim:
+                    walk.skip(spent.slot, spent.claim)
             while True:
                 found = await store.write_once(slot_key(serial, walk.slot), mine)
                 if found is None:
@@ -87,6 +107,7 @@ async def claim(
                 verdict = walk.taken(standing)
                 if verdict is not Verdict.NEXT:
                     return verdict, standing
+                hints.spent[witness, serial] = Spent(walk.slot - 1, standing)
     except TimeoutError:
         raise _too_late(place, limit_s) from None
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from fakes.witnesses import (
 )
 from twindisk.brain.witness import Claim, Verdict, Walk
 from twindisk.errors import ConfigError, TwindiskError, WitnessError, WitnessProblem
-from twindisk.witness import record, use
+from twindisk.witness import record, share, use
+from twindisk.witness.hints import Hints
 from twindisk.witness.store import Store, open_store
 
 SERIAL = "6e" + "0" * 30
 A, B = "10.0.0.1", "10.0.0.2"
 LIMIT_S = 20.0
+CALLS_MAX = share._RUNNING_MAX
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +54,13 @@ def walk(owner: str, epoch: int, attached_epoch: int) -> Walk:
     return Walk(Claim(owner, epoch), attached_epoch)
 
 
-async def claim(place: str, etc: Path, name: str, walked: Walk, serial: str = SERIAL) -> Verdict:
-    verdict, _ = await use.claim(place, etc, LIMIT_S, witness=name, walk=walked, serial=serial, vdisk="M1", node="vm10")
+async def claim(
+    place: str, etc: Path, name: str, walked: Walk, serial: str = SERIAL, hints: Hints | None = None
+) -> Verdict:
+    hints = hints or Hints()
+    verdict, _ = await use.claim(
+        place, etc, LIMIT_S, witness=name, walk=walked, serial=serial, vdisk="M1", node="vm10", hints=hints
+    )
     return verdict
 
 
@@ -115,6 +123,92 @@ async def test_at_a_place_with_another_name_or_none_nothing_is_claimed(place: st
     assert list(tmp_path.iterdir()) == []
 
 
+class Counted:
+    """A store in memory that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.loses = 0
+        """So many answers to writes are lost, and the question is put again."""
+
+    async def write_once(self, key: str, value: bytes) -> bytes | None:
+        self.asked.append(("write", key))
+        found = self.kept.get(key)
+        self.kept.setdefault(key, value)
+        if self.loses:
+            self.loses -= 1
+            return await self.write_once(key, value)
+        return found
+
+    async def read(self, key: str) -> bytes | None:
+        self.asked.append(("read", key))
+        return self.kept.get(key)
+
+    async def remove(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    store = Counted()
+
+    @contextlib.asynccontextmanager
+    async def open_it(_place: str, _etc: Path, _hints: Hints | None = None) -> AsyncIterator[Store]:
+        yield store
+
+    monkeypatch.setattr(use, "open_store", open_it)
+    return store
+
+
+@pytest.mark.promise("P2")
+async def test_a_claim_begins_behind_what_was_spent_while_that_is_there(counted: Counted, etc: Path) -> None:
+    name = await use.meet("s3://bucket", etc, LIMIT_S)
+    ours, theirs = Hints(), Hints()
+    for epoch in range(1, 21):
+        assert await claim("s3://bucket", etc, name, walk(A, epoch, epoch), hints=ours) is Verdict.WON
+        counted.asked.clear()
+    assert await claim("s3://bucket", etc, name, walk(A, 21, 21), hints=ours) is Verdict.WON
+    slots = [record.slot_key(SERIAL, slot) for slot in (19, 20, 21)]
+    assert counted.asked[1:] == [("read", slots[0]), ("write", slots[1]), ("write", slots[2])]
+    assert await claim("s3://bucket", etc, name, walk(B, 21, 21), hints=theirs) is Verdict.LOST
+    counted.asked.clear()
+    assert await claim("s3://bucket", etc, name, walk(B, 22, 22), hints=theirs) is Verdict.WON
+    assert [kind for kind, _ in counted.asked] == ["read", "read", "write", "write"]
+    # Somebody tidies up while both nodes are Enabled; from then on the nodes must meet in the first slot.
+    for slot in range(1, 23):
+        await counted.remove(record.slot_key(SERIAL, slot))
+    assert await claim("s3://bucket", etc, name, walk(A, 30, 30), hints=ours) is Verdict.WON
+    assert await claim("s3://bucket", etc, name, walk(B, 30, 30), hints=theirs) is Verdict.LOST
+    assert await claim("s3://bucket", etc, name, walk(B, 30, 30)) is Verdict.LOST
+
+
+@pytest.mark.promise("P2")
+async def test_a_hint_of_later_times_is_not_used(counted: Counted, etc: Path) -> None:
+    name = await use.meet("s3://bucket", etc, LIMIT_S)
+    hints = Hints()
+    assert await claim("s3://bucket", etc, name, walk(A, 5, 5)) is Verdict.WON
+    assert await claim("s3://bucket", etc, name, walk(B, 7, 7), hints=hints) is Verdict.WON
+    # As after its state was put back from a copy.
+    assert await claim("s3://bucket", etc, name, walk(B, 4, 4), hints=hints) is Verdict.LOST
+
+
+async def test_a_lost_answer_is_no_second_writer(counted: Counted, etc: Path) -> None:
+    counted.loses = 1
+    assert await use.try_witness("s3://bucket", etc, LIMIT_S) is None
+    counted.loses = 3
+    assert await use.meet("s3://bucket", etc, LIMIT_S) == record.read_identity(counted.kept[record.IDENTITY_KEY])
+
+
+def test_a_password_that_is_sent_in_clear_text_is_known_as_such(tmp_path: Path) -> None:
+    openly = use.sends_password_openly
+    assert not openly("etcd://w1/td", tmp_path)
+    write_accounts(tmp_path, "EtcdUser=twindisk\nEtcdPassword=hush-hush\n")
+    assert openly("etcd://w1,w2/td", tmp_path)
+    assert not openly("etcds://w1,w2/td", tmp_path)
+    assert not openly("s3://bucket?endpoint=http://w1:9000", tmp_path)
+
+
 class WritesOver:
     """A store that does not know the condition."""
 
@@ -137,7 +231,7 @@ async def test_a_store_that_writes_over_is_no_witness(monkeypatch: pytest.Monkey
     kept = WritesOver()
 
     @contextlib.asynccontextmanager
-    async def open_it(_place: str, _etc: Path) -> AsyncIterator[Store]:
+    async def open_it(_place: str, _etc: Path, _hints: Hints | None = None) -> AsyncIterator[Store]:
         yield kept
 
     monkeypatch.setattr(use, "open_store", open_it)
@@ -181,13 +275,50 @@ async def test_a_witness_that_does_not_answer_is_given_up_in_time(etc: Path, tmp
         pass
 
 
-async def test_one_dead_endpoint_of_two_does_not_matter(etc: Path, tmp_path: Path) -> None:
-    (dead,) = free_ports(ADDRESS, 1)
-    with etcd_place(tmp_path) as place:
-        both = place.replace("etcd://", f"etcd://{ADDRESS}:{dead},")
-        name = await use.meet(both, etc, LIMIT_S)
-        assert await use.meet(place, etc, LIMIT_S) == name
-        assert await claim(both, etc, name, walk(A, 1, 1)) is Verdict.WON
+async def test_an_endpoint_that_does_not_answer_is_asked_once(etc: Path, tmp_path: Path) -> None:
+    asked = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.close()
+
+    hints = Hints()
+    dead = await asyncio.start_server(note, ADDRESS)
+    port = dead.sockets[0].getsockname()[1]
+    async with dead:
+        with etcd_place(tmp_path) as place:
+            both = place.replace("etcd://", f"etcd://{ADDRESS}:{port},")
+            name = await use.meet(both, etc, LIMIT_S)
+            assert await use.meet(place, etc, LIMIT_S) == name
+            asked.clear()
+            for epoch in (1, 2):
+                assert await claim(both, etc, name, walk(A, epoch, epoch), hints=hints) is Verdict.WON
+                assert len(asked) == 1
+
+
+async def test_a_share_that_hangs_keeps_none_from_another(etc: Path, tmp_path: Path) -> None:
+    hanging, sound = tmp_path / "hanging", tmp_path / "sound"
+    for directory in (hanging, sound):
+        directory.mkdir()
+    os.mkfifo(hanging / record.IDENTITY_KEY)
+    hung = [asyncio.create_task(claim(f"file://{hanging}", etc, "w", walk(A, 1, 1))) for _ in range(2 * CALLS_MAX)]
+    async with open_store(f"file://{sound}", etc) as store:
+        while threads_at(hanging) < CALLS_MAX:
+            await asyncio.sleep(0.01)
+        assert await store.write_once("key", b"value") is None
+        assert threads_at(hanging) == CALLS_MAX
+    for task in hung:
+        task.cancel()
+    await asyncio.gather(*hung, return_exceptions=True)
+    while threads_at(hanging):
+        with contextlib.suppress(OSError):  # let the threads go
+            os.close(os.open(hanging / record.IDENTITY_KEY, os.O_WRONLY | os.O_NONBLOCK))
+        await asyncio.sleep(0.01)
+
+
+def threads_at(share: Path) -> int:
+    """Return how many calls hang."""
+    return sum(thread.name == f"witness {share}" for thread in threading.enumerate())
 
 
 async def test_etcd_over_tls_with_an_account(tmp_path: Path) -> None:
