@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDL1";
 /// Version of the mirror link's protocol. 2: fills, updates and the shared record came in.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 /// Longest mirror address in a hello.

@@ -56,6 +56,11 @@ pub enum Body {
     Apply(Change),
     /// S: applied.
     Applied,
+    /// S: no space here for what I was to apply; my range is locked, apply something else there. M: your host's change or update is not made,
+    /// one of us has no space for it; nothing is locked.
+    NoSpace,
+    /// M: I have made what you have no space for: give your copy up.
+    GiveUp,
     /// S: my host asks for this change.
     Request(Change),
     /// S: my host asks for this update.

@@ -204,6 +204,8 @@ pub enum HostResult {
     Overtaken,
     /// The shared record would become too long; nothing was changed.
     NoRoom,
+    /// No space is left for the change. It was not made, but for parts of it, on both copies alike.
+    NoSpace,
     /// Not served here; nothing is promised about a change that was asked for.
     NotReady(NotReady),
 }

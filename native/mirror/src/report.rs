@@ -140,6 +140,8 @@ pub enum Report {
     Switching,
     /// A verification ended.
     Verified(Box<Verified>),
+    /// No space is left for changes, which end so; said once a minute at most.
+    NoSpace,
     /// The disk failed: this copy serves nothing any more.
     DiskFailed {
         /// What was asked of the disk.

@@ -123,7 +123,7 @@ fn vdisk_event<'py>(py: Python<'py>, name: &str, event: &VdiskEvent) -> Dict<'py
             dict.set_item("initiator", initiator)?;
             dict.set_item("address", address)?;
         }
-        VdiskEvent::PeerLeft | VdiskEvent::Left | VdiskEvent::Switching => {}
+        VdiskEvent::PeerLeft | VdiskEvent::Left | VdiskEvent::Switching | VdiskEvent::NoSpace => {}
     }
     Ok(dict)
 }
@@ -140,6 +140,7 @@ fn kind_of(event: &VdiskEvent) -> &'static str {
         VdiskEvent::Left => "left",
         VdiskEvent::Switching => "switching",
         VdiskEvent::Verified(_) => "verified",
+        VdiskEvent::NoSpace => "no_space",
         VdiskEvent::DiskFailed { .. } => "disk_failed",
         VdiskEvent::SessionOpened { .. } => "session_opened",
         VdiskEvent::SessionClosed { .. } => "session_closed",

@@ -172,6 +172,7 @@ impl Engine {
             Report::Left => VdiskEvent::Left,
             Report::Switching => VdiskEvent::Switching,
             Report::Verified(found) => VdiskEvent::Verified(found),
+            Report::NoSpace => VdiskEvent::NoSpace,
             Report::DiskFailed { operation, errno } => VdiskEvent::DiskFailed { operation, errno },
         };
         self.show_state(place);

@@ -22,6 +22,7 @@ use twindisk_mirror::{
 use twindisk_store::{BitmapChange, CopyFiles, CopyRecord, StoreError};
 
 use crate::abort::AbortOnPanic;
+use crate::sparse;
 
 /// Worker threads of an engine.
 const WORKERS: usize = 8;
@@ -285,6 +286,15 @@ pub fn perform(files: &CopyFiles, serial: Serial, op: DiskOp) -> DiskDone {
 }
 
 fn write(files: &CopyFiles, offset: u64, payload: &Payload) -> Result<(), StoreError> {
+    match write_all(files, offset, payload) {
+        Err(error) if sparse::is_for_want_of_space(&error) => {
+            sparse::write(files, offset, &payload.to_contiguous())
+        }
+        outcome => outcome,
+    }
+}
+
+fn write_all(files: &CopyFiles, offset: u64, payload: &Payload) -> Result<(), StoreError> {
     match payload.pieces() {
         [one] => files.write(offset, &[IoSlice::new(one)]),
         many => files.write(

@@ -46,6 +46,8 @@ pub enum VdiskEvent {
     Switching,
     /// A verification ended.
     Verified(Box<Verified>),
+    /// No space is left for changes, which end so.
+    NoSpace,
     /// The disk failed.
     DiskFailed {
         /// What was asked of the disk.

@@ -40,6 +40,7 @@ mod sessions;
 pub mod share;
 mod shared_state;
 pub mod socket;
+mod sparse;
 pub mod status;
 mod tasks;
 mod tokens;

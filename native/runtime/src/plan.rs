@@ -136,6 +136,7 @@ impl Answer {
             // The initiator knows what has become of its rights, and of what it wrote, when it sends it again.
             HostResult::Overtaken => Response::busy(),
             HostResult::NoRoom => Response::check(Sense::NO_RESOURCES),
+            HostResult::NoSpace => Response::check(Sense::NO_SPACE),
             HostResult::NotReady(state) => Response::not_serving(state_of(state)),
         };
         match self.asked_bytes {

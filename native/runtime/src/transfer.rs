@@ -248,6 +248,7 @@ impl Transfer {
             (_, HostResult::Overtaken) if at == self.own && self.may_be_repeated() => {
                 return Err(Response::busy());
             }
+            (_, HostResult::NoSpace) => return Err(Response::check(Sense::NO_SPACE)),
             (_, HostResult::Unknown) => return Err(Response::check(Sense::OUTCOME_UNKNOWN)),
             _ => return Err(Response::check(Sense::NOT_REACHABLE)),
         }

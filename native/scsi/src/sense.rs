@@ -103,6 +103,8 @@ impl Sense {
 
     /// SANITIZE COMMAND FAILED.
     pub const SANITIZE_FAILED: Self = Self::new(SenseKey::MediumError, 0x31, 0x03);
+    /// SPACE ALLOCATION FAILED WRITE PROTECT.
+    pub const NO_SPACE: Self = Self::new(SenseKey::DataProtect, 0x27, 0x07);
     /// INSUFFICIENT RESOURCES.
     pub const NO_RESOURCES: Self = Self::new(SenseKey::IllegalRequest, 0x55, 0x03);
 

@@ -421,6 +421,10 @@ impl File for MemoryFile {
         self.change(Change::Length(length))
     }
 
+    fn reserve(&self, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
         let disk = self.directory.disk();
         let found = disk.inodes[self.number]

@@ -47,6 +47,7 @@ impl Metadata {
             .set_len(0)
             .and_then(|()| bitmap.set_len(length))
             .map_err(failed("set length", BITMAP))?;
+        bitmap.reserve(length).map_err(failed("reserve", BITMAP))?;
         bitmap.sync().map_err(failed("sync", BITMAP))?;
         let meta = open(directory, META_NEW, true)?;
         let mut bytes = vec![0; SLOTS * SLOT_BYTES];
@@ -161,9 +162,13 @@ impl Metadata {
 
     /// Give the bitmap file the length that a larger size needs.
     pub(crate) fn grow_bitmap(&mut self, size_bytes: u64) -> Result<(), StoreError> {
+        let length = bitmap_length(size_bytes);
         self.bitmap
-            .set_len(bitmap_length(size_bytes))
+            .set_len(length)
             .map_err(failed("set length", BITMAP))?;
+        self.bitmap
+            .reserve(length)
+            .map_err(failed("reserve", BITMAP))?;
         self.bitmap.sync().map_err(failed("sync", BITMAP))
     }
 

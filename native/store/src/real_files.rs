@@ -147,6 +147,14 @@ impl File for RealFile {
         self.0.set_len(length)
     }
 
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        let flags = FallocateFlags::KEEP_SIZE;
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.0, flags, 0, length)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
         let start = match rustix::fs::seek(&self.0, SeekFrom::Data(from)) {
             Err(Errno::NXIO) => return Ok(None),

@@ -83,6 +83,10 @@ impl SharedFile {
         );
         let is_new = self.file.is_none();
         let file = self.opened()?;
+        if is_new {
+            let both = 2 * SLOT_BYTES as u64;
+            file.reserve(both).map_err(failed("reserve", SHARED))?;
+        }
         let sequence = self.sequence + 1;
         let slot = encode(sequence, bytes);
         let offset = (sequence % 2) * SLOT_BYTES as u64;

@@ -38,6 +38,9 @@ pub(crate) trait File: Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Set the length; a longer file reads as zeros at its end.
     fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Have space for the file's first bytes, so that to write them never finds none. Where the file system cannot promise that,
+    /// nothing is done.
+    fn reserve(&self, length: u64) -> io::Result<()>;
     /// The first range at or behind `from` that holds data.
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>>;
     /// Bytes that the file takes.

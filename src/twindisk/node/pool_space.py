@@ -19,6 +19,7 @@ from twindisk.sizes import show_size
 MARGIN_PERCENT: Final = 2
 KIND_LOW: Final = "pool-low"
 KIND_ENOUGH: Final = "pool-enough"
+KIND_FULL: Final = "pool-full"
 
 Low = frozenset[tuple[str, str]]
 """Pool and VDisk of which operators were told that space is low."""
@@ -62,6 +63,15 @@ def judge(low: Low, pools: Sequence[PoolSpace], threshold_percent: int) -> tuple
             if is_low != was_low:
                 notices.append(_notice(pool, vdisk, threshold_percent, is_low=is_low))
     return frozenset(now_low), notices
+
+
+def no_space(vdisk: str, pool: str) -> SpaceNotice:
+    """Return what to tell when a write found no space."""
+    text = (
+        f"No space is left in Pool {pool} of a node, and writes to VDisk {vdisk} that need some are refused."
+        " All else is served. Free space on both nodes: grow the file system of the disk, or delete and unmap data"
+    )
+    return SpaceNotice(Severity.ERROR, KIND_FULL, pool, vdisk, text)
 
 
 def _notice(pool: PoolSpace, vdisk: str, percent: int, *, is_low: bool) -> SpaceNotice:

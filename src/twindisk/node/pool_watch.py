@@ -6,9 +6,17 @@ import asyncio
 
 from twindisk.node import disks
 from twindisk.node.context import Node
-from twindisk.node.pool_space import Low, PoolSpace, judge
+from twindisk.node.pool_space import Low, PoolSpace, judge, no_space
 
 CHECK_S = 30.0
+
+
+def tell_no_space(node: Node, name: str) -> None:
+    """Tell that writes of a VDisk end for want of space."""
+    vdisk = node.state.vdisk(name)
+    if vdisk is not None:
+        notice = no_space(name, vdisk.pool)
+        node.notices.tell(notice.severity, notice.kind, notice.text, {"vdisk": name, "pool": vdisk.pool})
 
 
 class PoolWatch:

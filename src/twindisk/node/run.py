@@ -21,7 +21,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Settings
 from twindisk.config import NodeConfig, Portal
 from twindisk.errors import EngineError
-from twindisk.node import access, checks, discovery, disks, links, unbroken, vdisks, verifying
+from twindisk.node import access, checks, discovery, disks, links, pool_watch, unbroken, vdisks, verifying
 from twindisk.node.answers import Answers
 from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.context import Node
@@ -215,6 +215,8 @@ class RunningNode:
             )
         elif kind == "verified":
             verifying.ended(self.node, report)
+        elif kind == "no_space":
+            pool_watch.tell_no_space(self.node, report["vdisk"])
         elif kind == "peer_version":
             links.tell_versions(self.node, report["peer"], report["theirs"], report["ours"])
         elif kind == "login_refused":

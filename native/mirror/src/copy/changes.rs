@@ -4,6 +4,7 @@
 //! peer, the answer to the host. Its lock lasts until both copies have it.
 
 use super::mode::Progress;
+use super::no_space::Asker;
 use super::task::{Task, TaskKind};
 use super::{Copy, DiskUse, Mode};
 use crate::EXTENT_BYTES;
@@ -47,7 +48,8 @@ impl Copy {
                 self.disk_op(DiskUse::Task(id), DiskOp::Change(change));
             }
             TaskKind::HostWatch { .. } | TaskKind::PeerWatch { .. } => self.watch_granted(id),
-            TaskKind::HostReadAfar { .. }
+            TaskKind::Undo { .. }
+            | TaskKind::HostReadAfar { .. }
             | TaskKind::HostAsk { .. }
             | TaskKind::HostTurn { .. }
             | TaskKind::PeerTurn { .. }
@@ -58,7 +60,7 @@ impl Copy {
         }
     }
 
-    fn read_for(&mut self, id: u64, offset: u64, len_bytes: u64) {
+    pub(super) fn read_for(&mut self, id: u64, offset: u64, len_bytes: u64) {
         let len_bytes =
             u32::try_from(len_bytes).expect("reads are bounded by the SCSI transfer length");
         self.disk_op(DiskUse::Task(id), DiskOp::Read { offset, len_bytes });
@@ -186,7 +188,7 @@ impl Copy {
         }
     }
 
-    fn apply(&mut self, id: u64) {
+    pub(super) fn apply(&mut self, id: u64) {
         let change = match self.tasks.get(&id).map(|task| &task.kind) {
             Some(
                 TaskKind::HostChange { change, .. }
@@ -248,6 +250,7 @@ impl Copy {
             TaskKind::PeerHash { .. } => self.chunk_compared(id, done),
             TaskKind::PeerChunk { .. } => self.chunk_taken(id),
             TaskKind::List { .. } | TaskKind::PeerList { .. } => self.own_list(id, done),
+            TaskKind::Undo { .. } => self.undo_read(id, done),
             TaskKind::Compare { .. } => self.compare_read(id, done),
             TaskKind::PeerCompare { .. } => self.peer_compare_read(id, done),
             TaskKind::Repair { local_pending, .. } => {
@@ -274,11 +277,12 @@ impl Copy {
                 *peer_pending = false;
                 self.repair_progress(id);
             }
+            Some(TaskKind::Undo { .. }) => self.undone(id),
             _ => {}
         }
     }
 
-    fn host_change_progress(&mut self, id: u64) {
+    pub(super) fn host_change_progress(&mut self, id: u64) {
         let Some(Task {
             kind:
                 TaskKind::HostChange {
@@ -286,10 +290,12 @@ impl Copy {
                     fua,
                     local_pending,
                     peer_pending,
+                    local_short,
+                    peer_short,
                     ..
                 },
             ..
-        }) = self.tasks.get(&id)
+        }) = self.tasks.get_mut(&id)
         else {
             return;
         };
@@ -297,8 +303,16 @@ impl Copy {
             return;
         }
         let (host, fua) = (*host, *fua);
-        self.end_change(id);
-        self.answer_change(host, fua);
+        if *local_short {
+            self.undo(id, Asker::Host(host));
+        } else if *peer_short {
+            // It is lost as the Slave now; the change is held until then.
+            *peer_pending = true;
+            self.say(id, Body::GiveUp);
+        } else {
+            self.end_change(id);
+            self.answer_change(host, fua);
+        }
     }
 
     fn host_request_applied(&mut self, id: u64) {

@@ -5,17 +5,23 @@ use crate::message::Body;
 use crate::report::Report;
 
 impl Copy {
+    /// A disk operation failed.
     pub(super) fn disk_failed(&mut self, usage: &DiskUse, errno: i32) {
         let operation = match usage {
             DiskUse::Task(task) => self.tasks.get(task).map_or("I/O", |task| task.kind.name()),
             DiskUse::Persist => "persist",
             DiskUse::Allocated => "list allocated extents",
             DiskUse::DrainFlush | DiskUse::ResyncFlush | DiskUse::HeldFlush => "flush",
-            DiskUse::Stale => {
+            DiskUse::Stale { .. } => {
                 self.stale -= 1;
                 "I/O"
             }
         };
+        self.give_up(operation, errno);
+    }
+
+    /// This copy serves nothing any more and takes no part.
+    pub(super) fn give_up(&mut self, operation: &'static str, errno: i32) {
         if matches!(self.mode, Mode::Failed) {
             return;
         }

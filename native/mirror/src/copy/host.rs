@@ -112,6 +112,8 @@ impl Copy {
             fua,
             local_pending: true,
             peer_pending: matches!(self.mode, Mode::Mirroring(_)),
+            local_short: false,
+            peer_short: false,
         }
     }
 

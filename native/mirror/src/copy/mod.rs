@@ -25,6 +25,7 @@ mod host;
 mod interrupted;
 mod leave;
 mod mode;
+mod no_space;
 mod pace;
 mod persist;
 mod resync;
@@ -90,6 +91,9 @@ pub struct Copy {
     tasks: HashMap<u64, Task>,
     /// Master: the Slave's requests, by the Slave's id.
     peer_tasks: HashMap<u64, u64>,
+    /// Slave: tasks of the Master's changes, by its ids, for which there is no space.
+    short: HashMap<u64, u64>,
+    tell_no_space_ns: u64,
     locks: RangeLocks,
     ready: Vec<u64>,
     active: ActivityLog,
@@ -149,6 +153,8 @@ impl Copy {
             held: VecDeque::new(),
             tasks: HashMap::new(),
             peer_tasks: HashMap::new(),
+            short: HashMap::new(),
+            tell_no_space_ns: 0,
             locks: RangeLocks::default(),
             ready: Vec::new(),
             active: ActivityLog::loaded(spec.active),
@@ -233,7 +239,9 @@ impl Copy {
             return;
         };
         if let DiskDone::Failed(errno) = done {
-            self.disk_failed(&usage, errno);
+            if !self.found_no_space(&usage, errno) {
+                self.disk_failed(&usage, errno);
+            }
         } else {
             match usage {
                 DiskUse::Task(task) => self.task_disk_done(task, done),
@@ -242,7 +250,7 @@ impl Copy {
                 DiskUse::DrainFlush => self.drain_flushed = true,
                 DiskUse::ResyncFlush => self.resync_flushed = true,
                 DiskUse::HeldFlush => self.unflushed = false,
-                DiskUse::Stale => self.stale_done(),
+                DiskUse::Stale { .. } => self.stale_done(),
             }
         }
         self.pump();
@@ -346,7 +354,13 @@ impl Copy {
                 usage,
                 DiskUse::Task(_) | DiskUse::DrainFlush | DiskUse::ResyncFlush | DiskUse::Allocated
             ) {
-                *usage = DiskUse::Stale;
+                let change = match usage {
+                    DiskUse::Task(id) => {
+                        self.tasks.get(id).is_some_and(|task| task.kind.is_change())
+                    }
+                    _ => false,
+                };
+                *usage = DiskUse::Stale { change };
                 self.stale += 1;
             }
         }
@@ -355,6 +369,7 @@ impl Copy {
         self.active.abandon_writers(under_way);
         self.tasks.clear();
         self.peer_tasks.clear();
+        self.short.clear();
         self.shared.abandon();
         self.locks.clear();
         self.ready.clear();

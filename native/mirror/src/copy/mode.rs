@@ -59,8 +59,10 @@ pub enum DiskUse {
     ResyncFlush,
     /// Flush of a copy that lost its peer, before it says anything about itself.
     HeldFlush,
-    /// Of a time before the mode changed; only its end matters.
-    Stale,
+    /// Of a time before the mode changed; only its end matters. `change`: it changes the data.
+    Stale {
+        change: bool,
+    },
 }
 
 /// How far a host's command has come, over all attempts.

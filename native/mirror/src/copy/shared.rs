@@ -19,6 +19,7 @@
 use std::collections::VecDeque;
 
 use super::gate::Gate;
+use super::no_space::Asker;
 use super::persist::Ticket;
 use super::task::{Task, TaskKind};
 use super::{Copy, Mode, Surroundings};
@@ -365,7 +366,10 @@ impl Copy {
                 TaskKind::HostChange { host, .. }
                 | TaskKind::HostRequest { host, .. }
                 | TaskKind::HostUpdate { host, .. }
-                | TaskKind::HostAsk { host, .. } => forsaken(host),
+                | TaskKind::HostAsk { host, .. }
+                | TaskKind::Undo {
+                    asker: Asker::Host(host),
+                } => forsaken(host),
                 _ => false,
             })
     }

@@ -1,5 +1,6 @@
 //! What is under way in a copy: one task per command, message or chunk that touches the data.
 
+use super::no_space::Asker;
 use crate::dirty_bitmap::DirtyBitmap;
 use crate::ids::HostId;
 use crate::ops::{Change, Update};
@@ -35,7 +36,12 @@ pub enum TaskKind {
         fua: bool,
         local_pending: bool,
         peer_pending: bool,
+        /// This copy, or the peer's, has no space for it.
+        local_short: bool,
+        peer_short: bool,
     },
+    /// Master: a change for which there was no space: the Slave is to hold what this copy holds.
+    Undo { asker: Asker },
     /// Slave: a host's change; asks the Master first (`granted`), then is applied here.
     HostRequest {
         host: HostId,
@@ -121,7 +127,7 @@ impl TaskKind {
             Self::HostAllocation { .. } => "list allocated ranges",
             Self::HostChange { .. } | Self::HostRequest { .. } => "write",
             Self::HostUpdate { .. } | Self::HostAsk { .. } | Self::PeerUpdate { .. } => "update",
-            Self::PeerRequest { .. } | Self::PeerApply { .. } => "mirror write",
+            Self::PeerRequest { .. } | Self::PeerApply { .. } | Self::Undo { .. } => "mirror write",
             Self::Flush { .. } | Self::PeerFlush { .. } => "flush",
             Self::HostTurn { .. } | Self::PeerTurn { .. } => "record",
             Self::HostWatch { .. } | Self::PeerWatch { .. } => "watch",
@@ -144,6 +150,9 @@ impl TaskKind {
             | Self::HostAsk { host, .. }
             | Self::HostRequest { host, .. }
             | Self::HostTurn { host, .. }
+            | Self::Undo {
+                asker: Asker::Host(host),
+            }
             | Self::HostWatch { host, .. } => Some(*host),
             Self::Flush { host, .. } => *host,
             _ => None,
@@ -160,6 +169,7 @@ impl TaskKind {
                 | Self::HostRequest { .. }
                 | Self::PeerRequest { .. }
                 | Self::PeerRead { .. }
+                | Self::Undo { .. }
         )
     }
 
@@ -176,6 +186,7 @@ impl TaskKind {
                 | Self::HostRequest { .. }
                 | Self::PeerRequest { .. }
                 | Self::PeerApply { .. }
+                | Self::Undo { .. }
         )
     }
 }

@@ -1,6 +1,7 @@
 //! The peer's messages, sorted to where they belong. A message that does not fit the mode or the epoch is dropped: its
 //! sender has lost the attach too and starts afresh, or will hear of it by a message on its way.
 
+use super::no_space::ENOSPC;
 use super::task::TaskKind;
 use super::verify::STRETCH_EXTENTS;
 use super::{Copy, Mode};
@@ -47,6 +48,7 @@ impl Copy {
     fn slave_says(&mut self, id: u64, body: Body) {
         match body {
             Body::Applied => self.applied_by_peer(id),
+            Body::NoSpace => self.peer_found_no_space(id),
             // While draining nothing new is begun: the Slave asks again of whoever is Master then.
             // A change of the record may wait for the Slave's commands, so while there is one they go on.
             Body::Request(change) if self.draining.is_none() || self.record_busy() => {
@@ -87,6 +89,9 @@ impl Copy {
     fn master_says(&mut self, id: u64, body: Body) {
         match body {
             Body::Apply(change) => {
+                if let Some(task) = self.replaced(id, &change) {
+                    return self.apply(task);
+                }
                 let (offset, len_bytes) = (change.offset, change.len_bytes);
                 let kind = TaskKind::PeerApply {
                     peer_id: id,
@@ -97,6 +102,8 @@ impl Copy {
             }
             Body::Resolved(change) => self.resolved_by_peer(id, change),
             Body::Refused { offset } => self.refused_by_peer(id, offset),
+            Body::NoSpace => self.refused_for_space(id),
+            Body::GiveUp => self.give_up("mirror write", ENOSPC),
             Body::Granted => self.request_granted(id),
             Body::ReadData(data) => self.read_afar(id, data),
             Body::ActiveAdd(extents) => {

@@ -47,6 +47,8 @@ fn all_bodies() -> Vec<Body> {
         Body::AttachReady(terms),
         Body::AttachGo(terms),
         Body::AttachRefused,
+        Body::NoSpace,
+        Body::GiveUp,
         Body::Resumed,
         Body::Apply(change.clone()),
         Body::Apply(unmap.clone()),

@@ -80,6 +80,9 @@ pub fn action<'py>(py: Python<'py>, node: &Node, action: Action) -> PyResult<Bou
                 HostResult::NoRoom => {
                     ("complete", serial, host.0, "no-room", py.None()).into_pyobject(py)
                 }
+                HostResult::NoSpace => {
+                    ("complete", serial, host.0, "no-space", py.None()).into_pyobject(py)
+                }
                 HostResult::NotReady(why) => {
                     ("complete", serial, host.0, "not-ready", state_word(why)).into_pyobject(py)
                 }
@@ -156,6 +159,7 @@ fn report_action<'py>(
             dict.update(dicts::verified(py, &found)?.as_mapping())?;
             "verified"
         }
+        Report::NoSpace => "no_space",
         Report::DiskFailed { operation, errno } => {
             dict.set_item("operation", operation)?;
             dict.set_item("errno", errno)?;

@@ -1,0 +1,195 @@
+//! A change for which no space is left: it is made on neither copy, its host is told so, and the VDisk serves on.
+//!
+//! Rules:
+//! 1. A change that found no space may be there in part. A copy that serves alone leaves it so: nothing is promised about what a write that
+//!    ended with an error leaves.
+//! 2. Copies that mirror must not part over it. The range stays locked on both until both hold what the Master holds there
+//!    ([`TaskKind::Undo`]): zeros take no space, and what was there before has its space already.
+//! 3. Where the Master has made the change and the Slave has no space for it, the Slave gives its copy up as if its disk had failed, and the
+//!    Master goes on alone.
+//! 4. Any other operation that finds no space, such as a resync's or one on a very long range, is a failure of the disk.
+
+use super::task::{Task, TaskKind};
+use super::{Copy, DiskUse, Mode};
+use crate::ids::HostId;
+use crate::message::Body;
+use crate::ops::{Change, ChangeKind, DiskDone, HostResult};
+use crate::report::Report;
+
+/// Linux's error number of a filesystem without space.
+pub const ENOSPC: i32 = 28;
+
+/// ENOSPC and EDQUOT.
+const NO_SPACE: [i32; 2] = [ENOSPC, 122];
+
+/// Longest change that is undone.
+const UNDO_MAX_BYTES: u64 = 16 << 20;
+
+/// How long operators are not told again, in nanoseconds.
+const TOLD_FOR_NS: u64 = 60_000_000_000;
+
+/// Who is to hear that there was no space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A host of this node.
+    Host(HostId),
+    /// The Slave, for a host of its own: the id of its request.
+    Peer(u64),
+}
+
+impl Copy {
+    /// A disk operation failed with this error number. False: that is a failure of the disk.
+    pub(super) fn found_no_space(&mut self, usage: &DiskUse, errno: i32) -> bool {
+        if !NO_SPACE.contains(&errno) {
+            return false;
+        }
+        let id = match *usage {
+            DiskUse::Task(id) => id,
+            DiskUse::Stale { change: true } => {
+                // Nobody was answered, and the activity log names the range.
+                self.stale_done();
+                return true;
+            }
+            _ => return false,
+        };
+        let alone = matches!(self.mode, Mode::Single | Mode::Alone);
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return false;
+        };
+        let may_undo = matches!(self.mode, Mode::Mirroring(_)) && task.len_bytes <= UNDO_MAX_BYTES;
+        match &mut task.kind {
+            TaskKind::HostChange { host, .. } if alone => {
+                let host = *host;
+                self.end_change(id);
+                self.tell_no_space();
+                self.complete(host, HostResult::NoSpace);
+            }
+            TaskKind::HostChange {
+                local_pending,
+                local_short,
+                ..
+            } if may_undo => {
+                (*local_pending, *local_short) = (false, true);
+                self.host_change_progress(id);
+            }
+            TaskKind::PeerRequest { peer_id, .. } if may_undo => {
+                let asker = Asker::Peer(*peer_id);
+                self.undo(id, asker);
+            }
+            TaskKind::PeerApply { peer_id, .. } if may_undo => {
+                let peer_id = *peer_id;
+                self.short.insert(peer_id, id);
+                self.say(peer_id, Body::NoSpace);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Master: the change is not made: both copies are to hold what this one holds. The range is locked.
+    pub(super) fn undo(&mut self, id: u64, asker: Asker) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        task.kind = TaskKind::Undo { asker };
+        let (offset, len_bytes) = (task.offset, task.len_bytes);
+        self.read_for(id, offset, len_bytes);
+    }
+
+    /// Master: what this copy holds was read.
+    pub(super) fn undo_read(&mut self, id: u64, done: DiskDone) {
+        let (Some(task), DiskDone::Data(found)) = (self.tasks.get(&id), done) else {
+            return;
+        };
+        let kind = if found.is_zero() {
+            ChangeKind::Unmap
+        } else {
+            ChangeKind::Write(found)
+        };
+        let change = Change {
+            offset: task.offset,
+            len_bytes: task.len_bytes,
+            kind,
+        };
+        self.say(id, Body::Apply(change));
+    }
+
+    /// Master: the Slave holds the same.
+    pub(super) fn undone(&mut self, id: u64) {
+        let Some(Task {
+            kind: TaskKind::Undo { asker },
+            ..
+        }) = self.tasks.get(&id)
+        else {
+            return;
+        };
+        let asker = *asker;
+        self.end_change(id);
+        self.tell_no_space();
+        match asker {
+            Asker::Host(host) => self.complete(host, HostResult::NoSpace),
+            Asker::Peer(peer_id) => {
+                self.peer_tasks.remove(&peer_id);
+                self.say(peer_id, Body::NoSpace);
+            }
+        }
+    }
+
+    /// Master: the Slave has no space for what it was to apply.
+    pub(super) fn peer_found_no_space(&mut self, id: u64) {
+        match self.tasks.get_mut(&id).map(|task| &mut task.kind) {
+            Some(TaskKind::HostChange {
+                peer_pending,
+                peer_short,
+                ..
+            }) => {
+                (*peer_pending, *peer_short) = (false, true);
+                self.host_change_progress(id);
+            }
+            Some(TaskKind::Undo { .. } | TaskKind::Repair { .. }) => self.say(id, Body::GiveUp),
+            _ => {}
+        }
+    }
+
+    /// Slave: the Master has not made our change: one of the copies has no space for it.
+    pub(super) fn refused_for_space(&mut self, id: u64) {
+        if let Some(Task {
+            kind:
+                TaskKind::HostAsk { host, .. }
+                | TaskKind::HostRequest {
+                    host,
+                    granted: false,
+                    ..
+                },
+            ..
+        }) = self.tasks.get(&id)
+        {
+            let host = *host;
+            self.finish(id);
+            self.complete(host, HostResult::NoSpace);
+        }
+    }
+
+    /// Slave: the change for which there was no space is to become this one. The task that waits for it, with its lock.
+    pub(super) fn replaced(&mut self, peer_id: u64, by: &Change) -> Option<u64> {
+        let id = *self.short.get(&peer_id)?;
+        let task = self.tasks.get_mut(&id)?;
+        let same = (task.offset, task.len_bytes) == (by.offset, by.len_bytes);
+        if let TaskKind::PeerApply { change, .. } = &mut task.kind
+            && same
+        {
+            change.clone_from(by);
+            self.short.remove(&peer_id);
+            return Some(id);
+        }
+        None
+    }
+
+    /// Have operators told, now and then.
+    fn tell_no_space(&mut self) {
+        if self.around.now_ns >= self.tell_no_space_ns {
+            self.tell_no_space_ns = self.around.now_ns + TOLD_FOR_NS;
+            self.report(Report::NoSpace);
+        }
+    }
+}
