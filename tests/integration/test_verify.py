@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from integration.pacing import pace
 from integration.register_clients import BLOCK_BYTES, RegisterClients
 from twindisk.demo.node import Node
 from twindisk.demo.pair import Pair, iqn
@@ -91,24 +92,16 @@ async def test_only_the_master_verifies_and_says_where_it_is(pair: Pair) -> None
 
 
 async def test_a_verification_ends_with_its_attach(pair: Pair) -> None:
-    await pace(pair.first, "SyncMinMiB=1\nSyncMaxMiB=1\n")
+    await pace(pair.first, 1)
     asked = asyncio.create_task(verify(pair.first, pair, status=2))
     await until_it_runs(pair)
     await pair.second.kill()
     found = await asked
     assert found["state"] == "interrupted"
     assert found["compared_bytes"] < WORKLOAD_BYTES
-    await pace(pair.first, "")
+    await pace(pair.first, None)
     await pair.second.start()
     await pair.wait_enabled()
-
-
-async def pace(node: Node, lines: str) -> None:
-    """Set a running node's pace."""
-    file = node.place.etc / "ndrecv.conf"
-    kept = [line for line in file.read_text().splitlines() if not line.startswith("Sync")]
-    file.write_text("\n".join(kept) + "\n" + lines)
-    await node.run("twindisk", "node", "reload")
 
 
 async def until_it_runs(pair: Pair) -> None:
