@@ -21,6 +21,10 @@ from twindisk.sim.trace import Failed
 BLOCK: Final = 512
 EXTENT: Final = 4 << 20
 _ZEROS: Final = bytes(BLOCK)
+_LONG_FLUSH: Final = 0.2
+"""The part of all flushes that find much to write."""
+_LONG_FLUSH_NS: Final = 100 * MS
+"""What such a flush takes at most, beside what every operation takes."""
 _RANGED: Final = frozenset({"read", "write", "unmap"})
 """Operations on a range of blocks."""
 
@@ -106,12 +110,15 @@ class Disk:
             self._clock.after(20 * MS, self._apply_late, self._life, action)
             return
         self._running[action[2]] = _Running(action, done, self._count)
-        self._clock.after(self._latency_ns(), self._finish, self._life, action[2])
+        self._clock.after(self._latency_ns(action[3]), self._finish, self._life, action[2])
 
-    def _latency_ns(self) -> int:
+    def _latency_ns(self, operation: str) -> int:
         chance = self._rng.random()
         base = 0.05 + 0.6 * self._rng.random() if chance < 0.9 else 10 * self._rng.random()
-        return int(base * MS * self.slow)
+        latency_ns = int(base * MS * self.slow)
+        if operation == "flush" and self._rng.random() < _LONG_FLUSH:
+            latency_ns += int(_LONG_FLUSH_NS * self._rng.random())
+        return latency_ns
 
     def _finish(self, life: int, number: int) -> None:
         if life != self._life:

@@ -256,6 +256,8 @@ class Engine:
         serial, number = action[1], action[2]
         if self._world.trace.wanted:
             self._note_disk(action)
+        if action[3] == "flush":
+            self._world.faults.flushing(self._machine, resync=self.node.status(serial)["sync"] != "none")
         life = self._machine.life
 
         def done(outcome: Any) -> None:

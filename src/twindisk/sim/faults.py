@@ -29,9 +29,16 @@ _WEIGHTS: Final = {
 
 _AIMED_AT: Final = {"attached", "resynced", "alone", "switching", "peer_left"}
 """Reports of a core after which little time is left to find it in the middle of something."""
-_AIMED: Final = ("power", "power", "kill", "cut", "reset", "freeze")
+_AIMED: Final = ("power", "power", "power-both", "kill", "cut", "reset", "freeze")
 _AIMED_NS: Final = 80 * MS
 """A fault that is aimed comes within this time."""
+
+_FLUSHING_NS: Final = 100 * MS
+"""One that is aimed at a flush comes within this time."""
+
+_TOGETHER: Final = ("deaf", "stall", "part")
+_TOGETHER_WANTED: Final = 0.5
+"""The part of all runs in which faults come together."""
 
 
 class Faults:
@@ -45,6 +52,8 @@ class Faults:
         self.end_ns = self._clock.now_ns + self._rng.randint(6, 25) * SECOND
         self._aim = random.Random(f"{world.seed} aim")
         self._aims = self._aim.choice([0, 0, 1, 3])
+        self._flush_aims = self._aim.choice([0, 0, 1, 2])
+        self._pairs = random.Random(f"{world.seed} together")
 
     def plan(self) -> None:
         """Draw the faults and put them into the clock's queue."""
@@ -55,6 +64,11 @@ class Faults:
             kind = self._rng.choices(kinds, weights)[0]
             node = self._world.machines[self._rng.randrange(2)]
             self._clock.after(self._rng.randrange(span_ns), self._do, kind, node)
+        if self._pairs.random() < _TOGETHER_WANTED:
+            for _ in range(self._pairs.randint(1, 3)):
+                kind = self._pairs.choice(_TOGETHER)
+                node = self._world.machines[self._pairs.randrange(2)]
+                self._clock.after(self._pairs.randrange(span_ns), self._do, kind, node)
         self._world.witness.plan(span_ns)
         self._world.operators.plan(span_ns)
         if self._manual:
@@ -70,6 +84,13 @@ class Faults:
             node = self._world.machines[self._aim.randrange(2)]
             delay_ns = int(self._aim.random() ** 2 * _AIMED_NS)
             self._clock.after(delay_ns, self._do, self._aim.choice(_AIMED), node)
+
+    def flushing(self, node: "Machine", *, resync: bool) -> None:
+        """Aim a loss of power at a node that has just begun to flush while one copy is brought up to date."""
+        if resync and self._flush_aims > 0 and self._clock.now_ns < self.end_ns and self._aim.random() < 0.3:
+            self._flush_aims -= 1
+            kind = self._aim.choice(["power", "power", "power-both"])
+            self._clock.after(self._aim.randrange(_FLUSHING_NS), self._do, kind, node)
 
     def heal(self) -> None:
         """End all faults: everything runs, is thawed, connected and fast."""
@@ -108,6 +129,9 @@ class Faults:
             "stop": self._stop,
             "slow-disk": self._slow,
             "disk": self._fail_disk,
+            "deaf": self._deafen,
+            "stall": self._stall,
+            "part": self._part,
         }
         faults[kind](node)
 
@@ -129,6 +153,24 @@ class Faults:
     def _freeze(self, node: "Machine") -> None:
         node.freeze()
         self._after(50, 9000, node.thaw)
+
+    def _deafen(self, node: "Machine") -> None:
+        """Break the link for the peer, of which the node hears nothing: it serves on while its lease lasts."""
+        self._world.network.cut.add(node.index)
+        self._world.network.reset_all()
+        self._clock.after(self._pairs.randint(100, 4000) * MS, self._world.network.heal, node.index)
+
+    def _stall(self, node: "Machine") -> None:
+        """Freeze a node for a moment in which its link is broken: thawed, it has commands to answer before it hears of that."""
+        node.freeze()
+        self._clock.after(self._pairs.randrange(20 * MS), self._world.network.reset_all)
+        self._clock.after(self._pairs.randint(50, 2500) * MS, node.thaw)
+
+    def _part(self, node: "Machine") -> None:
+        """Lose a node while its peer has heard nothing of it for a while: it dies with changes that it alone has applied."""
+        self._world.network.cut.add(1 - node.index)
+        self._clock.after(self._pairs.randint(5000, 9000) * MS, self._world.network.heal, 1 - node.index)
+        self._clock.after(self._pairs.randint(20, 1800) * MS, self._do, self._pairs.choice(["kill", "power"]), node)
 
     def _stop(self, node: "Machine") -> None:
         node.stop()

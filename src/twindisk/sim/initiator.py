@@ -8,7 +8,8 @@ Rules:
 3. A command that is not answered in time costs its session: the node is told to forget it, when it hears of it.
 4. COMPARE AND WRITE compares with what the initiators saw last, or with what a write leaves that is not answered, and is tried once. One that ended with a miscompare is no write:
    whoever reads its value has found a fault. A value gives way to at most one of them.
-5. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
+5. Hosts die, too: some of what failed is never tried again, and half of what failed for a cold block (:mod:`twindisk.sim.cold`).
+6. UNMAP is tried once per block, of blocks that were never zeros before: so zeros tell that it was carried out.
 """
 
 import math
@@ -27,6 +28,8 @@ PREFILL: Final = 1 << 40
 
 _STUCK_NS: Final = 100 * MS
 """A write that has taken longer is taken to be held."""
+_GIVEN_UP: Final = 0.1
+"""The part of all commands that failed whose host died with them."""
 
 
 def block_of(value: int) -> bytes:
@@ -143,6 +146,8 @@ class Worker:
             self._send("compare_and_write", rival.serial, rival.first + rng.randrange(len(rival.values)), 1)
         elif chance < 0.1:
             self._send("compare_and_write", serial, first, 1)
+        elif chance < 0.9 and rng.random() < self._world.cold.part:
+            self._go_cold(serial, write=chance < 0.5)
         elif chance < 0.5:
             self._send("write", serial, first, count)
         elif chance < 0.9:
@@ -152,6 +157,21 @@ class Worker:
             self._send("unmap", serial, first, 1)
         else:
             self._send("flush", serial, 0, 0)
+
+    def _go_cold(self, serial: str, *, write: bool) -> None:
+        """Write a block that lies apart, or read one that was written."""
+        cold = self._world.cold
+        number = cold.take(serial) if write else None
+        if number is not None:
+            self._send("write", serial, number, 1)
+        elif cold.written[serial]:
+            self._send("read", serial, self._world.rng.choice(cold.written[serial]), 1)
+        else:
+            self.start()
+
+    def _gives_up(self, attempt: Attempt) -> bool:
+        """Return whether a host dies with a command that failed."""
+        return self._world.rng.random() < (0.5 if attempt.first in self._world.cold else _GIVEN_UP)
 
     def _again(self, before: Attempt) -> None:
         """Try a command again over the other path; a write with new values, so that a late attempt gives itself away."""
@@ -264,7 +284,8 @@ class Worker:
         self._node = 1 - attempt.node
         if attempt.kind != "read":
             self._record(attempt, math.inf, None)
-        if attempt.kind not in {"unmap", "compare_and_write"} and self._world.load:
+        tried_once = attempt.kind in {"unmap", "compare_and_write"}
+        if self._world.load and not tried_once and not self._gives_up(attempt):
             self._pause(lambda: self._again(attempt))
         else:
             self.start()
@@ -317,7 +338,7 @@ class Worker:
 
     def _bytes_of(self, serial: str, number: int, value: int) -> bytes:
         """Return what a block with a value holds, the opposite of :meth:`value_of`."""
-        if value == self._world.unmapped_value(serial, number):
+        if value == self._world.unmapped_value(serial, number) or (value == INITIAL and number in self._world.cold):
             return bytes(BLOCK)
         return block_of(PREFILL if value == INITIAL else value)
 
@@ -327,5 +348,5 @@ class Worker:
         if block != block_of(value):
             return -1
         if value == 0:
-            return self._world.unmapped_value(serial, number)
+            return INITIAL if number in self._world.cold else self._world.unmapped_value(serial, number)
         return INITIAL if value == PREFILL else value

@@ -9,6 +9,7 @@ from twindisk.brain.model import VDiskName
 from twindisk.brain.phases import Phase
 from twindisk.sim.checks import Checks
 from twindisk.sim.clock import MS, SECOND, Clock
+from twindisk.sim.cold import Cold
 from twindisk.sim.copier import Copier, Copies, check_copies, choose_targets
 from twindisk.sim.daemon import checks_of
 from twindisk.sim.disk import BLOCK, Disk
@@ -59,7 +60,7 @@ class World:
         self.fresh = {serial for serial in self.vdisks if self.rng.random() < 0.15}
         self._serials = {name: serial for serial, name in self.vdisks.items()}
         self._indices = {serial: int(serial, 16) - (0x6E << 120) for serial in self.vdisks}
-        self.size_bytes = self.rng.choice([3 << 20, (9 << 20) + 70 * BLOCK, (17 << 20) + BLOCK, 40 << 20])
+        self.size_bytes = self.rng.choice([3 << 20, (9 << 20) + 70 * BLOCK, (17 << 20) + BLOCK, 160 << 20])
         self.log_extents = self.rng.choice([2, 4, 1024])
         self.think_ms = self.rng.choice([10, 40, 120])
         self.load = True
@@ -67,6 +68,8 @@ class World:
         self._values = 0
         self.places = self._choose_places()
         self.targets = choose_targets(random.Random(f"{seed} targets"), self.places, self.size_bytes)
+        busy = [*self.places, *self.targets]
+        self.cold = Cold(random.Random(f"{seed} cold"), list(self.vdisks), self.size_bytes, busy)
         self.copies = Copies()
         self.network = Network(self.clock, self.rng)
         self.network.loss = self.rng.choice([0.0, 0.0, 0.02, 0.1])
@@ -302,6 +305,7 @@ class World:
         """Read every block through both disks, as the last operations of the histories."""
         for serial in self.vdisks:
             reads = [(place, self.recorder.reads) for place in self.places]
+            reads += [(number, self.recorder.reads) for number in self.cold.written[serial]]
             reads += [(target, self.copies.reads) for target in self.targets]
             for place, seen in reads:
                 for machine in self.machines:
