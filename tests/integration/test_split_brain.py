@@ -210,3 +210,30 @@ async def test_one_copy_goes_on_and_the_other_is_kept_though_nodes_are_killed_me
         lost = await repeat(split.second, survivor)
         base = contents[survivor.name]
         await check_resolved(split, survivor, lost, base, contents[split.other(survivor).name])
+
+
+@pytest.mark.promise("P2")
+async def test_a_node_that_starts_alone_after_a_split_brain_serves_nothing(split: Pair) -> None:
+    """It would count as surely current: its peer went on from a state of both, and is not there to say that it has more."""
+    data = os.urandom(CHUNK)
+    await part(split, {0: data}, {0: os.urandom(CHUNK)})
+    await asyncio.gather(*(node.kill() for node in split.nodes))
+    await split.first.start()
+    # A copy that is surely current would be served after three seconds.
+    await asyncio.sleep(4)
+    row = await split.first.mirror(split.vdisk)
+    assert row is not None
+    assert (row.status, row.fault) == ("Invalid state!", "split-brain")
+    assert await is_not_served(split.first, split.vdisk)
+    await split.second.start()
+    lost = await repeat(split.second, split.first)
+    await split.wait_enabled()
+    assert (await everything(split.second, split.vdisk))[:CHUNK] == data
+    await split.first.stop()
+    await split.wait_alone(split.second)
+    await split.second.kill()
+    await split.second.start()
+    await split.wait_alone(split.second)
+    await split.first.start()
+    await split.wait_enabled()
+    await split.second.run("twindisk", "vdisk", "remove", lost, "--yes")

@@ -138,6 +138,8 @@ class VDiskOpened:
     facts: CopyFacts
     withheld: bool = False
     """The peer once ended the mirror of this copy (kept by the shell): it must not be served under the old identity."""
+    parted: bool = False
+    """The copies had parted when they met last (kept by the shell): this one is not served until they fit, or the mirror ends."""
 
 
 @dataclass(frozen=True, slots=True)

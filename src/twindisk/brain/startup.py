@@ -3,7 +3,8 @@
 Rules:
 
 1. A node that starts never fences. Surely current (it went on alone and the peer has not caught up): it waits a short time for
-   its peer, then serves alone. Anything else waits for the peer, whatever the checks say.
+   its peer, then serves alone. Anything else waits for the peer, whatever the checks say. One that had parted from its peer's copy
+   waits for operators.
 2. A new mirror's sending side goes on serving: its peer's copy is blank and cannot serve.
 3. When a mirror ends, a copy is served under the pair's identity only on the node where the operator ended it, and only if
    that node was serving, is surely current, or stood in a mismatch that the operator so resolves. Else it is withheld.
@@ -39,6 +40,9 @@ def on_opened(turn: Turn, event: VDiskOpened) -> None:
     )
     if turn.state.stopping:
         turn.admit(replace(vdisk, phase=Phase.LEFT))
+    elif event.peer is not None and event.parted:
+        turn.admit(replace(vdisk, phase=Phase.INVALID, fault=Fault.SPLIT_BRAIN))
+        turn.emit(StopServing(event.vdisk, NotReady.UNAVAILABLE))
     elif event.peer is not None:
         turn.admit(vdisk)
     elif event.withheld or not event.facts.usable:

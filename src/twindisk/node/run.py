@@ -21,7 +21,7 @@ from twindisk.brain import events as ev
 from twindisk.brain.model import Role, Settings
 from twindisk.config import NodeConfig, Portal
 from twindisk.errors import EngineError
-from twindisk.node import access, checks, discovery, disks, links, pool_watch, unbroken, vdisks, verifying
+from twindisk.node import access, checks, discovery, disks, links, parted, pool_watch, unbroken, vdisks, verifying
 from twindisk.node.answers import Answers
 from twindisk.node.claim_runs import ClaimRuns
 from twindisk.node.context import Node
@@ -196,6 +196,7 @@ class RunningNode:
     def _on_decided(self, event: ev.Event, before: NodeState) -> None:
         """Let the two nodes tell each other what must be alike on both, and keep in mind which copies are unbroken."""
         unbroken.follow(self.node, before)
+        parted.follow(self.node, before)
         if isinstance(event, ev.PeerUp):
             self.node.unlinked.pop(event.peer, None)
         if isinstance(event, ev.Attached) and event.role is Role.SLAVE:

@@ -33,6 +33,7 @@ from twindisk.node import copies, disks, pools, setting_aside
 from twindisk.node.context import Node
 from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_serial
+from twindisk.node.parted import is_parted
 from twindisk.node.records import AccessMode, VDisk
 from twindisk.node.state import VDISKS_FOLDER
 from twindisk.sizes import BLOCK_BYTES, round_to_blocks
@@ -213,8 +214,9 @@ async def open_copy(node: Node, vdisk: VDisk, *, peer: str | None) -> None:
         if waits:
             node.log.warning("VDisk waits: no mirroring on this node", vdisk=vdisk.name, peer=peer)
             return
+        parted = is_parted(node.state, vdisk.serial)
         name, address = VDiskName(vdisk.name), None if peer is None else PeerAddress(peer)
-        await node.loop.feed(ev.VDiskOpened(name, address, copy_facts(facts), vdisk.withheld))
+        await node.loop.feed(ev.VDiskOpened(name, address, copy_facts(facts), vdisk.withheld, parted))
 
 
 async def open_known(node: Node, vdisk: VDisk) -> None:

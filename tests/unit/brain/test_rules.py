@@ -58,6 +58,19 @@ class TestStart:
         assert node.vdisk().facts.current == AHEAD.current, "the peer is outdated already: the generation stays"
         assert Message.STARTED_ALONE in node.said
 
+    @pytest.mark.promise("P2", "P6")
+    def test_a_copy_that_had_parted_from_its_peers_waits_until_they_fit(self) -> None:
+        node = OneNode()
+        stop = ef.StopServing(M1, ef.NotReady.UNAVAILABLE)
+        assert node.does(ev.VDiskOpened(M1, PEER, AHEAD, parted=True)) == (stop,)
+        for event in (ev.TimerExpired(ef.Timer(ef.TimerKind.STARTUP_WAIT, M1)), ev.PeerUp(PEER)):
+            node.does(event)
+            assert (node.phase(), node.vdisk().fault) == (Phase.INVALID, Fault.SPLIT_BRAIN)
+        agree(node)
+        node.does(ev.PeerFacts(M1, AHEAD, SPLIT))
+        assert (node.phase(), node.said) == (Phase.INVALID, ()), "that is known already"
+        assert only(node.does(ev.PeerFacts(M1, AHEAD, BLANK)), ef.Attach)
+
     def test_a_peer_that_connects_in_time_is_attached_instead(self) -> None:
         node = opened(AHEAD, link=True)
         node.does(ev.PeerFacts(M1, AHEAD, EQUAL_SLAVE))
