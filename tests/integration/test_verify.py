@@ -92,6 +92,9 @@ async def test_only_the_master_verifies_and_says_where_it_is(pair: Pair) -> None
 
 
 async def test_a_verification_ends_with_its_attach(pair: Pair) -> None:
+    async with MultipathDisk(pair.portals, iqn(pair.vdisk)) as disk:
+        for offset in range(0, WORKLOAD_BYTES, 1 << 20):
+            await disk.write(offset, bytes(range(256)) * 4096)
     await pace(pair.first, 1)
     asked = asyncio.create_task(verify(pair.first, pair, status=2))
     await until_it_runs(pair)
