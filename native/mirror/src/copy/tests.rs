@@ -4,6 +4,7 @@ mod copies;
 mod forsaken;
 mod no_space;
 mod overtaken;
+mod own_logs;
 mod pair;
 mod power_on;
 mod resync;
