@@ -5,7 +5,8 @@
 //! * The side with `dial` connects, from its own mirror address; the other side knows the dialer by the address it proves.
 //! * A connection that does not finish its handshake in time, or breaks a rule, is closed without a word. A dialer of another version is told
 //!   this node's, so that operators learn of it at both ends.
-//! * A pass reads a bounded number of bytes; nothing more is read while too much waits to be sent.
+//! * A pass reads a bounded number of bytes; nothing more is read while too much waits to be sent, as long as any of it is sent: two sides
+//!   that both have too much would wait for each other for ever.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -65,6 +66,10 @@ pub struct Link {
     pub deadline_ns: u64,
     /// Bytes of the messages that were queued so far.
     pub queued_bytes: u64,
+    /// Bytes that had been sent at the last tick.
+    sent_bytes: u64,
+    /// Nothing of too much that waits was sent for a tick.
+    is_stuck: bool,
     stage: Stage,
 }
 
@@ -105,6 +110,8 @@ impl Link {
             peer: Some(peer),
             deadline_ns: now_ns + OPEN_NS,
             queued_bytes: 0,
+            sent_bytes: 0,
+            is_stuck: false,
             stage,
         })
     }
@@ -122,6 +129,8 @@ impl Link {
             peer: None,
             deadline_ns: now_ns + OPEN_NS,
             queued_bytes: 0,
+            sent_bytes: 0,
+            is_stuck: false,
             stage,
         })
     }
@@ -143,7 +152,8 @@ impl Link {
         let mut budget = PASS_BYTES;
         loop {
             self.consume(arrived)?;
-            if !self.socket.is_readable() || self.outbox.len_bytes() > HELD_MAX_BYTES {
+            let is_held = self.outbox.len_bytes() > HELD_MAX_BYTES && !self.is_stuck;
+            if !self.socket.is_readable() || is_held {
                 return Ok(false);
             }
             if budget == 0 {
@@ -155,6 +165,14 @@ impl Link {
                 Ok(Read::Closed) | Err(_) => return Err(Broken::Reset),
             }
         }
+    }
+
+    /// Time passed. True: it is to be read although much waits, for nothing of that was sent.
+    pub fn tick(&mut self) -> bool {
+        let sent_bytes = self.outbox.sent_bytes();
+        self.is_stuck = self.outbox.len_bytes() > HELD_MAX_BYTES && sent_bytes == self.sent_bytes;
+        self.sent_bytes = sent_bytes;
+        self.is_stuck
     }
 
     /// Whether the connection is made; then the hello is on its way.
@@ -272,20 +290,53 @@ mod tests {
         link.flush().map_err(|_| Broken::Reset)
     }
 
-    #[test]
-    fn two_sides_shake_hands_and_exchange_a_message() {
-        let (mut dialer, mut listener) = pair(b"secret", b"secret");
-        let (mut at_dialer, mut at_listener) = (Vec::new(), Vec::new());
-        while !(dialer.is_open() && listener.is_open()) {
-            turn(&mut dialer, &mut at_dialer).unwrap();
-            turn(&mut listener, &mut at_listener).unwrap();
+    fn opened() -> ([Link; 2], [Vec<Arrived>; 2]) {
+        let (dialer, listener) = pair(b"secret", b"secret");
+        let (mut links, mut arrived) = ([dialer, listener], [Vec::new(), Vec::new()]);
+        while !links.iter().all(Link::is_open) {
+            for (link, arrived) in links.iter_mut().zip(&mut arrived) {
+                turn(link, arrived).unwrap();
+            }
         }
-        let message = Message {
+        (links, arrived)
+    }
+
+    fn message(body: Body) -> Message {
+        Message {
             serial: Serial([0x6e; 16]),
             epoch: 1,
             id: 2,
-            body: Body::Flush,
-        };
+            body,
+        }
+    }
+
+    #[test]
+    fn two_sides_that_both_have_too_much_to_send_do_not_wait_for_each_other() {
+        let (mut links, mut arrived) = opened();
+        let data = Bytes::from(vec![0x5a; 1 << 20]);
+        for link in &mut links {
+            for _ in 0..100 {
+                link.send(&message(Body::ReadData(data.clone().into())));
+            }
+            assert!(link.outbox.len_bytes() > HELD_MAX_BYTES);
+        }
+        let before = arrived.each_ref().map(Vec::len);
+        for _ in 0..20_000 {
+            for (link, arrived) in links.iter_mut().zip(&mut arrived) {
+                turn(link, arrived).unwrap();
+                link.tick();
+            }
+            if (arrived.iter().zip(before)).all(|(arrived, before)| arrived.len() == before + 100) {
+                return;
+            }
+        }
+        panic!("both wait: {:?}", arrived.map(|arrived| arrived.len()));
+    }
+
+    #[test]
+    fn two_sides_shake_hands_and_exchange_a_message() {
+        let ([mut dialer, mut listener], [mut at_dialer, mut at_listener]) = opened();
+        let message = message(Body::Flush);
         dialer.send(&message);
         while at_listener.len() < 2 {
             turn(&mut dialer, &mut at_dialer).unwrap();

@@ -322,6 +322,11 @@ impl Engine {
             if let Some(silent) = self.silent_link(place) {
                 self.close_link(silent, "silent");
             }
+            if let Some(link) = self.peers[place].link
+                && self.link_mut(link).is_some_and(Link::tick)
+            {
+                self.schedule(link);
+            }
             let peer = &self.peers[place];
             if peer.link.is_none() && peer.dial && now_ns >= peer.redial_ns {
                 self.dial(place);

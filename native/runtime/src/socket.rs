@@ -59,6 +59,7 @@ impl Outbox for TransmitQueue {
 pub struct ChunkQueue {
     chunks: VecDeque<Bytes>,
     len_bytes: usize,
+    sent_bytes: u64,
 }
 
 impl ChunkQueue {
@@ -68,6 +69,12 @@ impl ChunkQueue {
             self.len_bytes += chunk.len();
             self.chunks.push_back(chunk);
         }
+    }
+
+    /// Bytes that have been sent so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
     }
 }
 
@@ -81,6 +88,7 @@ impl Outbox for ChunkQueue {
 
     fn advance(&mut self, sent_bytes: usize) {
         self.len_bytes -= sent_bytes;
+        self.sent_bytes += sent_bytes as u64;
         let mut left = sent_bytes;
         while let Some(chunk) = self.chunks.front_mut() {
             if left < chunk.len() {
