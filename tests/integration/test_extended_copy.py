@@ -161,7 +161,9 @@ async def test_copies_of_a_session_that_ended_are_counted_until_they_have_ended(
         tasks = [
             asyncio.create_task(copy(copying, units, [Segment(0, 1, 512, 0, 4096 * at)], at)) for at in range(copies)
         ]
-        await asyncio.sleep(0.4)
+        # The peer is missed after two seconds.
+        while (await _held(first))[0] < copies * held_bytes:
+            await asyncio.sleep(0.02)
         copying.drop()
         await asyncio.gather(*tasks, return_exceptions=True)
         held, names = await _held(first)

@@ -16,6 +16,11 @@ def is_parted(state: State, serial: str) -> bool:
     return state.node_value(_key(serial)) is not None
 
 
+def forget(state: State, serial: str) -> None:
+    """Forget it: another copy stands under this serial number now."""
+    state.set_node_value(_key(serial), None)
+
+
 def follow(node: Node, before: NodeState) -> None:
     """Keep what a decision says of each VDisk; ``before`` is the state that it was made in."""
     for name, now in node.brain.vdisks.items():
@@ -25,7 +30,10 @@ def follow(node: Node, before: NodeState) -> None:
             continue
         vdisk = node.state.vdisk(name)
         if vdisk is not None and parted is not is_parted(node.state, vdisk.serial):
-            node.state.set_node_value(_key(vdisk.serial), "yes" if parted else None)
+            if parted:
+                node.state.set_node_value(_key(vdisk.serial), "yes")
+            else:
+                forget(node.state, vdisk.serial)
 
 
 def _says(vdisk: VDisk) -> bool | None:

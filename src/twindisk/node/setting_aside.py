@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from twindisk.errors import EngineIoError, EngineNotFoundError, RefusedError, RefusedProblem
-from twindisk.node import copies
+from twindisk.node import copies, parted
 from twindisk.node.context import Node
 from twindisk.node.names import new_generation
 from twindisk.node.records import Mirror, VDisk
@@ -67,6 +67,7 @@ def turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> N
         state.add_mirror(mirror)
         state.set_node_value(_NOTE + fresh.name, lost.name)
         state.set_node_value(_GAVE_WAY + fresh.serial, lost.name)
+        parted.forget(state, fresh.serial)
 
 
 async def finish(node: Node, name: str) -> None:
