@@ -138,6 +138,7 @@ class Checks:
     def histories(self) -> None:
         """P1 and P3: every block's history is one of a single disk."""
         recorder = self._world.recorder
+        recorder.forget_unmade()
         operations: dict[int, list[tuple[Operation, bool]]] = {}
         seen = {(block, value) for block, value, _, _ in recorder.reads}
         for note in recorder.notes:

@@ -6,7 +6,8 @@ Rules:
    it was asked for. Metadata are durable once their completion was reported.
 2. Killing the process keeps everything completed; what was under way is done, not done, or done in part (by block).
 3. Power loss keeps what was flushed; of the rest each block is kept or lost by chance.
-4. The core never has two operations under way that overlap, if one of them is a change: checked at every start.
+4. A full disk takes no data where there are none: such a change fails, done in part. Zeros take no space, and what was there can be changed.
+5. The core never has two operations under way that overlap, if one of them is a change: checked at every start.
 """
 
 import random
@@ -25,6 +26,8 @@ _LONG_FLUSH: Final = 0.2
 """The part of all flushes that find much to write."""
 _LONG_FLUSH_NS: Final = 100 * MS
 """What such a flush takes at most, beside what every operation takes."""
+NO_SPACE: Final = 28
+"""ENOSPC."""
 _RANGED: Final = frozenset({"read", "write", "unmap"})
 """Operations on a range of blocks."""
 
@@ -89,6 +92,8 @@ class Disk:
         self.slow = 1
         """Factor of every latency."""
         self.failing = False
+        self.room: int | None = None
+        """How many more blocks there is space for; None: any number."""
         self._unflushed: list[tuple[int, list[tuple[int, bytes]]]] = []
         self._count = 0
         self._running: dict[int, _Running] = {}
@@ -135,8 +140,8 @@ class Disk:
         if kind == "read":
             return self.seen.read(action[4], action[5])
         if kind in {"write", "unmap"}:
-            self._apply(_blocks_of(action))
-        elif kind == "flush":
+            return self._change(_blocks_of(action))
+        if kind == "flush":
             self._flush(running.flushed_to)
         elif kind == "persist":
             self._persist(action, stages=4)
@@ -145,6 +150,21 @@ class Disk:
             return [(n * BLOCK, BLOCK) for n in sorted(self.seen.map) if n in held]
         elif kind == "allocated":
             return [(extent,) for extent in sorted({n * BLOCK // EXTENT for n in self.seen.map})]
+        return None
+
+    def _change(self, blocks: list[tuple[int, bytes]]) -> int | None:
+        """Apply a change, as far as there is space; return the error number if there is not enough."""
+        if self.room is not None:
+            held = self.seen.map
+            new = [at for at, (number, block) in enumerate(blocks) if block != _ZEROS and number not in held]
+            if len(new) > self.room:
+                part = blocks[: new[self.room]]
+                self.room = 0
+                self._apply(part)
+                return NO_SPACE
+            freed = sum(block == _ZEROS and number in held for number, block in blocks)
+            self.room += freed - len(new)
+        self._apply(blocks)
         return None
 
     def _apply(self, blocks: list[tuple[int, bytes]]) -> None:

@@ -23,7 +23,7 @@ SILENCE_NS: Final = 2 * SECOND
 OPEN_NS: Final = 3 * SECOND
 
 Reply = Callable[[str, Any], None]
-"""Takes how a host's command ended: ``data`` with bytes, ``done``, ``miscompare``, ``unknown``, ``overtaken``, ``no-room``, or
+"""Takes how a host's command ended: ``data`` with bytes, ``done``, ``miscompare``, ``unknown``, ``overtaken``, ``no-room``, ``no-space``, or
 ``not-ready`` with the state."""
 
 

@@ -40,6 +40,11 @@ _TOGETHER: Final = ("deaf", "stall", "part")
 _TOGETHER_WANTED: Final = 0.5
 """The part of all runs in which faults come together."""
 
+_FULL_WANTED: Final = 0.5
+"""The part of all runs without copies in which disks are full for a while."""
+_ROOM_BLOCKS: Final = 4
+"""How much space there is left then at most."""
+
 
 class Faults:
     """The plan of one run."""
@@ -54,6 +59,7 @@ class Faults:
         self._aims = self._aim.choice([0, 0, 1, 3])
         self._flush_aims = self._aim.choice([0, 0, 1, 2])
         self._pairs = random.Random(f"{world.seed} together")
+        self._full = random.Random(f"{world.seed} full")
 
     def plan(self) -> None:
         """Draw the faults and put them into the clock's queue."""
@@ -69,6 +75,9 @@ class Faults:
                 kind = self._pairs.choice(_TOGETHER)
                 node = self._world.machines[self._pairs.randrange(2)]
                 self._clock.after(self._pairs.randrange(span_ns), self._do, kind, node)
+        if not self._world.copiers and self._full.random() < _FULL_WANTED:
+            for machine in self._full.choice([self._world.machines, *([machine] for machine in self._world.machines)]):
+                self._clock.after(self._full.randrange(span_ns), self._do, "full-disk", machine)
         self._world.witness.plan(span_ns)
         self._world.operators.plan(span_ns)
         if self._manual:
@@ -99,8 +108,10 @@ class Faults:
         for machine in self._world.machines:
             for disk in machine.disks.values():
                 disk.slow = 1
+                disk.room = None
             self._world.network.heal(machine.index)
             machine.thaw()
+            self._empty(machine)
             self._replace(machine)
             machine.start()
         for after_s in (12, 24, 36):
@@ -129,6 +140,7 @@ class Faults:
             "stop": self._stop,
             "slow-disk": self._slow,
             "disk": self._fail_disk,
+            "full-disk": self._fill,
             "deaf": self._deafen,
             "stall": self._stall,
             "part": self._part,
@@ -189,6 +201,20 @@ class Faults:
             for disk in node.disks.values():
                 disk.failing = True
             self._after(500, 9000, self._replace, node)
+
+    def _fill(self, node: "Machine") -> None:
+        """Leave little space for a while. A copy that could not follow its peer is opened anew when there is some again."""
+        for disk in node.disks.values():
+            disk.room = self._full.randrange(_ROOM_BLOCKS)
+        self._clock.after(self._full.randint(500, 9000) * MS, self._empty, node)
+
+    def _empty(self, node: "Machine") -> None:
+        for disk in node.disks.values():
+            disk.room = None
+        known = node.daemon.state.vdisks.values() if node.daemon is not None else ()
+        if any(vdisk.phase is Phase.FAILED for vdisk in known):
+            node.broken = True
+            self._replace(node)
 
     @staticmethod
     def _replace(node: "Machine") -> None:

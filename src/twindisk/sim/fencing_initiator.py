@@ -155,6 +155,8 @@ class FencingWorker:
         def answered(how: str, _what: Any) -> None:
             if how == "done":
                 note.ended_ns = world.clock.now_ns
+            elif how == "no-space":
+                world.recorder.refused[note.block, value] = world.clock.now_ns
             elif how in {"conflict", "reserved", "protected"}:
                 write.refused_ns = world.clock.now_ns
                 if how == "conflict":

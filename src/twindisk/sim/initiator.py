@@ -103,6 +103,14 @@ class Recorder:
     """Values of the latest writes that were not answered, by block."""
     flushes: list[tuple[int, int, int]] = field(default_factory=list)
     """Flushes that were answered: VDisk's index, began, ended."""
+    refused: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Block and value of writes for which there was no space, and when that was answered."""
+
+    def forget_unmade(self) -> None:
+        """Forget reads of what was refused for want of space after they had begun: one node may have had it before both had not."""
+        self.reads = [
+            read for read in self.reads if not (read[:2] in self.refused and read[2] <= self.refused[read[0], read[1]])
+        ]
 
 
 class Worker:
@@ -253,7 +261,9 @@ class Worker:
         if how == "not-ready":
             self.failed(attempt, f"not ready: {what}")
             return
-        if how in {"unknown", "aborted", "overtaken"}:
+        if how == "no-space":
+            self._refused(attempt)
+        if how in {"unknown", "aborted", "overtaken", "no-space"}:
             self.failed(attempt, how)
             return
         attempt.over = True
@@ -272,6 +282,13 @@ class Worker:
             attempt.values,
         )
         self.start()
+
+    def _refused(self, attempt: Attempt) -> None:
+        """Take note that a write was not made, or in part."""
+        recorder = self._world.recorder
+        for at, value in enumerate(attempt.values):
+            block = self._world.block_name(attempt.serial, attempt.first + at)
+            recorder.refused[block, value] = self._world.clock.now_ns
 
     def failed(self, attempt: Attempt, why: str) -> None:
         """End an attempt whose outcome is unknown, and try the other path."""

@@ -41,8 +41,10 @@ _CHECKS: Final = (
 )
 PACES: Final = ((8 << 20, (1 << 64) - 1, 50 * MS), (4 << 20, 8 << 20, MS), (64 << 20, 64 << 20, 50 * MS))
 """How fast resync may go: at least, at most (bytes per second), slower while hosts wait longer than (nanoseconds)."""
+RESYNC_BYTES: Final = min(slowest for slowest, _, _ in PACES)
+"""What a resync goes through in a second at least."""
 SETTLE_NS: Final = 60 * SECOND
-"""How long a healed pair may take to be in sync again."""
+"""How long a healed pair may take to be in sync again, besides the resync of all that there is."""
 
 
 class World:
@@ -245,7 +247,9 @@ class World:
         """Heal everything and wait until the pair is in sync and idle."""
         self.trace.note("**", "HEAL")
         self.faults.heal()
-        limit_ns = self.clock.now_ns + SETTLE_NS
+        # A resync gives way to the initiators that go on meanwhile.
+        settle_ns = SETTLE_NS + len(self.vdisks) * self.size_bytes * SECOND // RESYNC_BYTES
+        limit_ns = self.clock.now_ns + settle_ns
         while self.clock.now_ns < limit_ns:
             # A lease that was not renewed before the healing may still cost the link once, a late fence command the peer.
             self.clock.run_until(limit_ns, self.in_sync)
@@ -258,7 +262,7 @@ class World:
                 break
             self.load = True
         else:
-            raise Failed("liveness", f"healed, but not in sync after {SETTLE_NS // SECOND} s: {self._phases()}")
+            raise Failed("liveness", f"healed, but not in sync after {settle_ns // SECOND} s: {self._phases()}")
         busy = [worker.name for worker in self.workers if worker.attempt and not worker.attempt.over]
         if busy:
             raise Failed("liveness", f"commands of {busy} have no answer in a healed pair")
