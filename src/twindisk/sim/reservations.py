@@ -157,6 +157,8 @@ class Unit:
         if asked is None or asked.entry is None or asked.entry.what not in DRAINING:
             return
         for unit in self._engine.units_of(self._serial):
+            if not unit.log and unit is not self:
+                continue  # Its process has just started and serves nothing yet; the one before had it.
             if asked.entry not in unit.log:
                 raise Failed("P5", f"{asked.entry} is answered and in force on one node alone")
             if asked.entry.what == "reset":
