@@ -1,7 +1,7 @@
 import pytest
 
 from conformance.expectations import PAGE, Row, complaints, read_rows
-from conformance.suite import Outcome, Result, judge, read_listing
+from conformance.suite import LEAVES_A_RESET, Outcome, Result, judge, read_listing
 from conformance.table import table
 
 BEFORE = "    [SKIPPED] PERSISTENT RESERVE IN is not implemented.\n\n\nSuite: Read10\n"
@@ -35,6 +35,12 @@ def test_a_test_that_never_ends_has_failed(printed: str) -> None:
 
 def test_tests_are_those_of_the_family_with_all_of_them() -> None:
     assert read_listing("ALL\nALL.Read10\nALL.Read10.Simple\nSCSI.Read10.Simple\n") == ["Read10.Simple"]
+
+
+def test_the_test_that_leaves_a_reset_under_way_is_run_last() -> None:
+    tests = ["iSCSITMF.AbortTaskSimpleAsync", LEAVES_A_RESET, "MultipathIO.Simple", "MultipathIO.Reset"]
+    told = "".join(f"ALL.{test}\n" for test in tests)
+    assert read_listing(told) == [tests[0], *tests[2:], LEAVES_A_RESET]
 
 
 def test_the_run_agrees_with_the_page_only_when_every_row_is_true() -> None:
