@@ -330,7 +330,7 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
     RefusedProblem.WITHHELD: (
         409,
         "VDisk withheld",
-        "VDisk {vdisk} on node {node} is withheld: its former peer goes on with this disk. Remove it, or serve it with: twindisk vdisk release {vdisk}",
+        "VDisk {vdisk} on node {node} is withheld: it was the copy of a mirrored VDisk that went on without it. Remove it, or serve it with: twindisk vdisk release {vdisk}",
     ),
     RefusedProblem.SERIAL_FIXED: (
         409,

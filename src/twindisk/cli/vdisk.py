@@ -124,6 +124,6 @@ def remove(shell: Shell, name: str, yes: bool, force: bool) -> None:  # noqa: FB
 @command
 def release(shell: Shell, name: str, yes: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Serve a VDisk again that was withheld when its mirror ended."""
-    danger = "If the former peer still serves its copy, initiators see two different disks as one."
+    danger = "If another node still serves a VDisk with its serial number, initiators see two different disks as one."
     shell.confirm(f"{danger} Serve {name} here?", yes=yes)
     shell.done(f"VDisk {name} is served again.", shell.client.release_vdisk(name))
