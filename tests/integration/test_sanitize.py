@@ -41,11 +41,22 @@ LIMIT_S = 90.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def small(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     """A mirrored pair with a VDisk that is overwritten soon."""
     async with running_pair(tmp_path_factory.mktemp("small")) as pair:
         await pair.configure(str(SIZE_BYTES / (1 << 30)))
         yield pair
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def small(made: Pair) -> Pair:
+    """The pair with both nodes running and nothing under way, whatever became of the test before."""
+    for node in made.nodes:
+        if node.pid is None:
+            await node.start()
+    for node in made.nodes:
+        await ended(made, node)
+    return made
 
 
 async def connect(pair: Pair, node: Node) -> Session:
@@ -126,6 +137,13 @@ async def ended(pair: Pair, node: Node) -> None:
                         await asyncio.sleep(0.05)
                     return
             await asyncio.sleep(0.1)
+
+
+async def master_now(node: Node, vdisk: str) -> None:
+    """Wait until a node is Master."""
+    async with asyncio.timeout(LIMIT_S):
+        while (row := await node.mirror(vdisk)) is None or row.role != "Master":
+            await asyncio.sleep(0.02)
 
 
 def told_to_operators(node: Node, vdisk: str) -> str | None:
@@ -228,15 +246,18 @@ async def test_another_node_goes_on_with_it_after_a_clean_hand_over(small: Pair,
     await write_secrets(small)
     rows = await small.rows()
     (master,) = [node for node in small.nodes if (row := rows[node.name]) is not None and row.role == "Master"]
-    parameters = overwrite(10)
+    parameters = overwrite(31)
     async with await connect(small, small.other(master)) as session:
         await session.command(cdb.sanitize(OVERWRITE, immediate=True, length=len(parameters)), data_out=parameters)
         if how == "stop":
-            await master.stop()
+            handing_over = asyncio.create_task(master.stop())
+            await master_now(small.other(master), small.vdisk)
         else:
-            await asyncio.to_thread(become_slave, master, small.vdisk)
+            handing_over = asyncio.create_task(asyncio.to_thread(become_slave, master, small.vdisk))
+            await handing_over
         assert await progress(session) is not None, "it must not end before"
         session.drop()
+        await handing_over
     await ended(small, small.other(master))
     if how == "stop":
         await master.start()

@@ -3,8 +3,8 @@
 //! Rules:
 //!
 //! * Pure. Nodes that mirror show the same: both derive it from the roles and the access mode, which they share.
-//! * While commands are held, what was shown stays: nobody knows yet which node will go on. A node that begins to take
-//!   commands, to hold them until it is attached, is not preferred before that.
+//! * While commands are held, what was shown stays: nobody knows yet which node will go on. A node that served nothing asks
+//!   for none before it is attached: what it held until then, it would have to refuse if its peer has served alone.
 //! * A node that serves alone, or was told to, shows the peer as unavailable: its copy is durably out of date.
 //! * A node that does not serve cannot know whether the peer does, and shows it as active/optimized. An initiator that asks
 //!   only here must not conclude that no path is left.
@@ -58,7 +58,10 @@ impl Shown {
             },
             Standing::Mirroring(role) => Self::mirroring(access, role),
             Standing::Holding if self.own.is_active() => self,
-            Standing::Holding => Self::mirroring(access, Role::Slave),
+            Standing::Holding => Self {
+                own: AccessState::Transitioning,
+                peer: AccessState::Optimized,
+            },
         }
     }
 
@@ -142,11 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_begins_to_hold_takes_commands_and_does_not_ask_for_them() {
+    fn a_copy_that_served_nothing_takes_no_commands_before_it_is_attached() {
         for access in MODES {
-            let shown = CLOSED.next(access, Standing::Holding);
-            assert_eq!(shown, Shown::mirroring(access, Role::Slave));
-            assert!(shown.own.is_active());
+            for why in [NotReady::Transitioning, NotReady::Unavailable] {
+                let closed = CLOSED.next(access, Standing::Closed(why));
+                let shown = closed.next(access, Standing::Holding);
+                assert_eq!(shown.own, AccessState::Transitioning);
+                assert_eq!(shown.peer, AccessState::Optimized);
+                let attached = shown.next(access, Standing::Mirroring(Role::Slave));
+                assert!(attached.own.is_active());
+            }
         }
     }
 }

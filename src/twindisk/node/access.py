@@ -8,6 +8,7 @@ Rules:
 * The Master's word counts: a Slave asks for it after every attach, until it has an answer. When a change may have reached
   the peer and not us, a Master tells the peer its own anew, a Slave asks.
 * A node compares, asks and stores in one turn of ``node.change()``, so that no change of the peer's comes in between.
+* An attach ends on the two nodes at different moments: a node that is still at it is waited for, not refused.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from twindisk.sealing import SealError, seal, unseal
 ASK_LIMIT_S = 5.0
 """How long one question to the peer may take; the node changes nothing else meanwhile."""
 RETRY_S = 1.0
+ATTACH_LIMIT_S = 2.0
+"""How long an attach or a switch of roles under way is waited for, at each of the two nodes."""
+_POLL_S = 0.02
 
 
 async def change(node: Node, name: str, mode: AccessMode) -> VDisk:
@@ -71,10 +75,10 @@ async def edit(node: Node, name: str, how: Callable[[VDisk], VDisk]) -> VDisk:
     wanted = how(vdisk)
     if mirror is None:
         return await store(node, vdisk, wanted)
-    known = node.brain_vdisk(name)
-    if known is not None and known.phase is Phase.ALONE:
+    phase = await settled_phase(node, name)
+    if phase is Phase.ALONE:
         return await store(node, vdisk, wanted)
-    if known is None or known.phase not in ATTACHED:
+    if phase not in ATTACHED:
         raise refusal(node, vdisk, mirror.peer)
     try:
         await _tell(node, mirror, wanted)
@@ -83,6 +87,18 @@ async def edit(node: Node, name: str, how: Callable[[VDisk], VDisk]) -> VDisk:
             settle(node, name)
         raise
     return await store(node, vdisk, wanted)
+
+
+async def settled_phase(node: Node, name: str) -> Phase | None:
+    """Return the phase of a copy once it neither attaches nor switches roles, or as it is after a while; None if it has none."""
+    deadline = asyncio.get_running_loop().time() + ATTACH_LIMIT_S
+    while True:
+        known = node.brain_vdisk(name)
+        if known is None:
+            return None
+        if known.phase not in {Phase.ATTACHING, Phase.SWITCHING} or asyncio.get_running_loop().time() > deadline:
+            return known.phase
+        await asyncio.sleep(_POLL_S)
 
 
 async def store(node: Node, vdisk: VDisk, wanted: VDisk) -> VDisk:

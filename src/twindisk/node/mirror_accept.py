@@ -111,8 +111,8 @@ async def take_access(node: Node, sender: str, name: str, change: AccessChange) 
 
     Raises RefusedError(ACCESS_CHANGE), InvalidError.
     """
-    vdisk, known = mirrored_with(node, sender, name, None), node.brain_vdisk(name)
-    if known is None or known.phase not in ATTACHED:
+    vdisk = mirrored_with(node, sender, name, None)
+    if await access.settled_phase(node, name) not in ATTACHED:
         raise access.refusal(node, vdisk, sender)
     rules = access.unsealed(node, vdisk.serial, change.admission)
     if shares_secret(rules, access.others(node, name)):

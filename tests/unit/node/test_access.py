@@ -1,9 +1,12 @@
 """The access mode of a VDisk on two whole nodes with fake engines: real state, real brain, real REST between them."""
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,6 +166,29 @@ async def test_after_a_lost_answer_both_come_to_the_masters_mode(
         await access.change(node, "M1", PASSIVE)
     assert pair.modes() == {"active-active", "active-passive"}
     await until(lambda: pair.modes() == {agreed})
+
+
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("slow", ["vm10", "vm11"])
+async def test_a_switch_of_roles_that_still_goes_on_is_waited_for(
+    pair: Pair, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = pair.nodes.engines[slow]
+    really = engine.attach
+
+    def attach_late(name: str, **plan: Any) -> None:  # noqa: ANN401 - as the engine takes it
+        time.sleep(0.3)
+        really(name, **plan)
+
+    monkeypatch.setattr(engine, "attach", attach_late)
+    for role in (Role.SLAVE, Role.MASTER):
+        await mirrors.set_role(pair.first, "M1", role, force=False)
+        assert phase(pair.first, "M1") is Phase.IN_SYNC
+    switching = asyncio.create_task(mirrors.set_role(pair.first, "M1", Role.SLAVE, force=False))
+    await until(lambda: phase(pair.first, "M1") in {Phase.SWITCHING, Phase.ATTACHING})
+    await access.change(pair.first, "M1", PASSIVE)
+    assert pair.modes() == {"active-passive"}
+    await switching
 
 
 async def test_a_slave_asks_until_the_master_answers(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
