@@ -29,6 +29,7 @@ from twindisk.node.log import Log
 RunEffects = Callable[[Sequence[Effect]], Awaitable[list[Event]]]
 Listener = Callable[[dict[str, Any]], None]
 Afterwards = Callable[[Event, NodeState], None]
+Before = Callable[[NodeState, NodeState], None]
 
 
 def boottime_ns() -> int:
@@ -55,14 +56,19 @@ class BrainLoop:
         log: Log,
         on_report: Listener | None = None,
         on_decided: Afterwards | None = None,
+        before_effects: Before | None = None,
     ) -> None:
-        """``on_report`` hears of every report before it is decided, ``on_decided`` of every event after its effects, with the state before."""
+        """``on_report`` hears of every report before it is decided, ``on_decided`` of every event after its effects, with the state before.
+
+        ``before_effects`` gets the states before and after a decision when nothing of it has been done yet.
+        """
         self._state = state
         self._engine = engine
         self._run_effects = run_effects
         self._log = log
         self._on_report = on_report
         self._on_decided = on_decided
+        self._before_effects = before_effects
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._holds = 1
@@ -150,6 +156,8 @@ class BrainLoop:
             self._log.exception("the brain failed", decided=repr(event))
             return
         self._log.debug("decided", on=repr(event), effects=[repr(effect) for effect in effects])
+        if self._before_effects is not None:
+            self._before_effects(before, self._state)
         follow_ups = await self._run_effects(effects)
         self._queue.extendleft(_Waiting(follow_up) for follow_up in reversed(follow_ups))
         if self._on_decided is not None:

@@ -180,4 +180,5 @@ async def _give_up(node: Node, present: VDisk) -> None:
     with node.state.transaction():
         node.state.remove_mirror(present.name)
         node.state.remove_vdisk(present.name)
+        setting_aside.forget(node.state, present.name)
     await copies.delete(node, present)

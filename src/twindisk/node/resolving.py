@@ -6,7 +6,8 @@ Rules:
   copy; by the blank copy that it then meets its brain knows that it goes on.
 * The node that gives way asks for that word under its own turn of changes, and the other one gives it under its own. So of two
   orders to opposite effect at most one is carried out: after it the other node is no longer split.
-* Only a split brain that both nodes know of is resolved; neither serves then. An order that was carried out may be repeated.
+* Only a split brain that both nodes know of is resolved; neither serves then. An order that was carried out may be repeated
+  until the copies are apart again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from twindisk.api.peer_schemas import GiveWay
 from twindisk.brain.effects import Severity
 from twindisk.brain.model import Fault
-from twindisk.brain.phases import Phase
+from twindisk.brain.phases import ATTACHED, Phase
 from twindisk.errors import InvalidError, InvalidProblem, RefusedError, RefusedProblem
 from twindisk.node import mirror_accept, mirrors, setting_aside, vdisks
 from twindisk.node.context import Node
@@ -66,7 +67,7 @@ async def give_way(node: Node, name: str) -> Resolved:
         to_open = [name, lost]
     else:
         before = setting_aside.gave_way(node, vdisk)
-        if before is None:
+        if before is None or _is_apart(node, name):
             raise _not_split(node, vdisk, mirror)
         lost = before
         to_open = [each for each in (name, lost) if each in node.broken]
@@ -129,6 +130,12 @@ async def _turn(node: Node, old: VDisk, mirror: Mirror) -> str:
 def _is_split(node: Node, name: str) -> bool:
     known = node.brain_vdisk(name)
     return known is not None and known.phase is Phase.INVALID and known.fault is Fault.SPLIT_BRAIN
+
+
+def _is_apart(node: Node, name: str) -> bool:
+    """Whether a copy that gave way once, and was made anew since, may now hold what no other copy does."""
+    known = node.brain_vdisk(name)
+    return known is not None and known.phase not in ATTACHED and known.facts.usable
 
 
 def _not_split(node: Node, vdisk: VDisk, mirror: Mirror) -> RefusedError:

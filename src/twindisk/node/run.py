@@ -103,7 +103,15 @@ class RunningNode:
             witness_limit_ms=config.fence.witness_limit_ms,
         )
         brain = NodeState(address=PeerAddress(config.recv_address or NO_ADDRESS), settings=settings)
-        loop = BrainLoop(brain, engine, runner.run, log, on_report=self._on_report, on_decided=self._on_decided)
+        loop = BrainLoop(
+            brain,
+            engine,
+            runner.run,
+            log,
+            on_report=self._on_report,
+            on_decided=self._on_decided,
+            before_effects=partial(parted.remember, state, log),
+        )
         self.node = Node(
             config=config,
             node_id=node_id,

@@ -23,6 +23,7 @@ from twindisk.node import copies, parted
 from twindisk.node.context import Node
 from twindisk.node.names import new_generation
 from twindisk.node.records import Mirror, VDisk
+from twindisk.node.state import State
 
 NAME_MAX: Final = 64
 _NOTE: Final = "setting-aside:"
@@ -46,14 +47,17 @@ def gave_way(node: Node, vdisk: VDisk) -> str | None:
 
 
 def check_settled(node: Node, name: str) -> None:
-    """Raise RefusedError(SETTING_ASIDE) while a VDisk's files may be another's. A note whose disk is gone is forgotten."""
+    """Raise RefusedError(SETTING_ASIDE) while a VDisk's files may be another's. A note whose disk is gone hinders nothing."""
     for owner, lost in _notes(node).items():
         vdisk = node.state.vdisk(lost)
         there = vdisk is not None and (vdisk.directory.exists() or _former(vdisk, owner).exists())
         if name == lost or (name == owner and there):
             raise RefusedError(RefusedProblem.SETTING_ASIDE, vdisk=owner, lost=lost, node=node.config.node_name)
-        if name == owner:
-            node.state.set_node_value(_NOTE + owner, None)
+
+
+def forget(state: State, name: str) -> None:
+    """Forget the note of a VDisk that is removed, in the transaction that removes it."""
+    state.set_node_value(_NOTE + name, None)
 
 
 def turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> None:

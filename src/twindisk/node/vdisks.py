@@ -104,7 +104,9 @@ async def remove(node: Node, name: str, *, force: bool) -> VDisk:
             node=node.config.node_name,
         )
     await close_copy(node, vdisk)
-    node.state.remove_vdisk(name)
+    with node.state.transaction():
+        node.state.remove_vdisk(name)
+        setting_aside.forget(node.state, name)
     await copies.delete(node, vdisk)
     node.log.info("VDisk removed", vdisk=name)
     return vdisk

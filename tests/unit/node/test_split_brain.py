@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes.nodes import ADDRESSES, Cluster, cluster, phase, until
-from twindisk.brain.model import Fault, NodeState, PeerAddress, Role
+from twindisk.brain.model import Fault, Link, NodeState, PeerAddress, Role
 from twindisk.brain.model import VDisk as BrainVDisk
 from twindisk.brain.phases import Phase
 from twindisk.differences import CHUNK_BYTES, Writer
@@ -233,6 +233,63 @@ async def test_a_copy_that_gives_way_does_so_whatever_step_fails(
     await check_resolved(pair, "vm10")
 
 
+@pytest.mark.promise("P2")
+async def test_that_copies_have_parted_is_durable_before_anything_is_done_about_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.part()
+    done: list[str] = []
+    engine, state = pair.nodes.engines["vm11"], pair.second.state
+    really_set, really_stop = state.set_node_value, engine.stop_serving
+
+    def set_node_value(key: str, value: str | None) -> None:
+        really_set(key, value)
+        done.append(key.partition(":")[0])
+
+    def stop_serving(name: str, *, state: str) -> None:
+        done.append("stopped")
+        really_stop(name, state=state)
+
+    monkeypatch.setattr(state, "set_node_value", set_node_value)
+    monkeypatch.setattr(engine, "stop_serving", stop_serving)
+    pair.nodes.engines["vm10"].link_up(VM11)
+    await until(lambda: phase(pair.second, "M1") is Phase.INVALID and "stopped" in done)
+    assert done == ["parted", "stopped"]
+
+
+@pytest.mark.promise("P9")
+async def test_an_order_that_was_carried_out_says_nothing_of_copies_that_are_apart_again(pair: Pair) -> None:
+    await pair.split()
+    mark(pair)
+    await resolving.resolve(pair.second, "M1", VM10)
+    await check_resolved(pair, "vm10")
+    await pair.nodes.kill("vm10")
+    await until(lambda: phase(pair.second, "M1") is Phase.ALONE)
+    with pytest.raises(RefusedError) as told:
+        await resolving.resolve(pair.second, "M1", VM10)
+    assert told.value.problem is RefusedProblem.NOT_SPLIT
+
+
+@pytest.mark.promise("P2")
+async def test_a_note_of_files_that_are_out_of_reach_stays_until_its_vdisk_is_removed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.split()
+    mark(pair)
+    with monkeypatch.context() as broken:
+        broken.setattr(setting_aside, "_rename", fails)
+        with pytest.raises(RefusedError):
+            await resolving.resolve(pair.second, "M1", "vm10")
+    directory = vdisks.find(pair.second, "M1").directory
+    away = directory.with_name("away")
+    directory.rename(away)
+    setting_aside.check_settled(pair.second, "M1")
+    away.rename(directory)
+    with pytest.raises(RefusedError) as kept:
+        setting_aside.check_settled(pair.second, "M1")
+    assert kept.value.problem is RefusedProblem.SETTING_ASIDE
+
+
 def fails(*_: object, **__: object) -> None:
     raise EngineIoError("the disk does not answer", errno=5)
 
@@ -294,6 +351,7 @@ async def test_a_node_that_was_started_anew_and_serves_alone_keeps_its_copy(pair
     """Its peer has seen the split and serves nothing; it must not give way to a node that has not."""
     await pair.split()
     pair.nodes.world.cut(pair.nodes.engines["vm10"], pair.nodes.engines["vm11"])
+    await until(lambda: all(peer.link is Link.DOWN for peer in pair.first.brain.peers.values()))
     known = pair.first.brain_vdisk("M1")
     assert known is not None
     pair.first.loop._state = replace_vdisk(pair.first.brain, known)
