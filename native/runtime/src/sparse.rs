@@ -6,17 +6,15 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
+use twindisk_mirror::copy::is_no_space;
 use twindisk_store::{CopyFiles, StoreError};
 
 /// Blocks in which filesystems give space, in bytes. Zeros are punched by these.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Linux's error number of a filesystem without space.
-const ENOSPC: i32 = 28;
-
 /// True for the error of a write that may be made again by [`write`].
 pub fn is_for_want_of_space(error: &StoreError) -> bool {
-    error.errno() == Some(ENOSPC)
+    error.errno().is_some_and(is_no_space)
 }
 
 /// Write `data` at `offset`, and punch where it is zeros.

@@ -58,6 +58,7 @@ use attach::Rejoin;
 use leave::Drain;
 pub use mode::Surroundings;
 use mode::{Direction, DiskUse, Host, Mode, Progress};
+pub use no_space::is_no_space;
 pub use pace::PaceLimits;
 use persist::Persisting;
 pub use status::{CopyStatus, Standing};

@@ -19,8 +19,14 @@ use crate::report::Report;
 /// Linux's error number of a filesystem without space.
 pub const ENOSPC: i32 = 28;
 
-/// ENOSPC and EDQUOT.
-const NO_SPACE: [i32; 2] = [ENOSPC, 122];
+/// Linux's error number of a quota that is used up.
+const EDQUOT: i32 = 122;
+
+/// True for the error number of an operation that found no space.
+#[must_use]
+pub fn is_no_space(errno: i32) -> bool {
+    matches!(errno, ENOSPC | EDQUOT)
+}
 
 /// Longest change that is undone.
 const UNDO_MAX_BYTES: u64 = 16 << 20;
@@ -40,7 +46,7 @@ pub enum Asker {
 impl Copy {
     /// A disk operation failed with this error number. False: that is a failure of the disk.
     pub(super) fn found_no_space(&mut self, usage: &DiskUse, errno: i32) -> bool {
-        if !NO_SPACE.contains(&errno) {
+        if !is_no_space(errno) {
             return false;
         }
         let id = match *usage {

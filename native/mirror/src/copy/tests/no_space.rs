@@ -1,7 +1,7 @@
 //! Full disks: a change that finds no space is made on neither copy, and the copies serve on.
 
 use super::*;
-use crate::copy::no_space::ENOSPC;
+use crate::copy::no_space::{ENOSPC, is_no_space};
 
 const BOTH: [usize; 2] = [MASTER, SLAVE];
 
@@ -190,4 +190,10 @@ fn any_other_error_is_a_failure_of_the_disk() {
     pair.sides[MASTER].fail_changes = true;
     pair.host(MASTER, 2, write(b'2'));
     assert_eq!(mode(&pair, MASTER), "failed");
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_no_space_either() {
+    assert!([28, 122].into_iter().all(is_no_space));
+    assert!(![5, 30].into_iter().any(is_no_space));
 }
