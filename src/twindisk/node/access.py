@@ -35,8 +35,9 @@ from twindisk.node.context import Node
 from twindisk.node.records import AccessMode, Admission, Mirror, VDisk
 from twindisk.sealing import SealError, seal, unseal
 
-ASK_LIMIT_S = 5.0
-"""How long one question to the peer may take; the node changes nothing else meanwhile."""
+ASK_LIMIT_S = 6.0
+"""How long one question to the peer may take, which waits there for its turn and for an attach; the node changes nothing else
+meanwhile."""
 RETRY_S = 1.0
 ATTACH_LIMIT_S = 2.0
 """How long an attach or a switch of roles under way is waited for, at each of the two nodes."""

@@ -176,7 +176,7 @@ async def test_a_switch_of_roles_that_still_goes_on_is_waited_for(
     engine = pair.nodes.engines[slow]
     really = engine.attach
 
-    def attach_late(name: str, **plan: Any) -> None:  # noqa: ANN401 - as the engine takes it
+    def attach_late(name: str, **plan: Any) -> None:
         time.sleep(0.3)
         really(name, **plan)
 
