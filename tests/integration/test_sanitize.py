@@ -249,12 +249,10 @@ async def test_another_node_goes_on_with_it_after_a_clean_hand_over(small: Pair,
     parameters = overwrite(31)
     async with await connect(small, small.other(master)) as session:
         await session.command(cdb.sanitize(OVERWRITE, immediate=True, length=len(parameters)), data_out=parameters)
-        if how == "stop":
-            handing_over = asyncio.create_task(master.stop())
-            await master_now(small.other(master), small.vdisk)
-        else:
-            handing_over = asyncio.create_task(asyncio.to_thread(become_slave, master, small.vdisk))
-            await handing_over
+        handing_over = asyncio.create_task(
+            master.stop() if how == "stop" else asyncio.to_thread(become_slave, master, small.vdisk)
+        )
+        await master_now(small.other(master), small.vdisk)
         assert await progress(session) is not None, "it must not end before"
         session.drop()
         await handing_over

@@ -48,20 +48,22 @@ impl Shown {
     #[must_use]
     pub fn next(self, access: AccessMode, standing: Standing) -> Self {
         match standing {
-            Standing::Closed(why) => Self {
-                own: state_of(why),
-                peer: AccessState::Optimized,
-            },
+            Standing::Closed(why) => Self::closed(why),
             Standing::Alone => Self {
                 own: AccessState::Optimized,
                 peer: AccessState::Unavailable,
             },
             Standing::Mirroring(role) => Self::mirroring(access, role),
             Standing::Holding if self.own.is_active() => self,
-            Standing::Holding => Self {
-                own: AccessState::Transitioning,
-                peer: AccessState::Optimized,
-            },
+            Standing::Holding => Self::closed(NotReady::Transitioning),
+        }
+    }
+
+    /// What a node shows that does not serve.
+    fn closed(why: NotReady) -> Self {
+        Self {
+            own: state_of(why),
+            peer: AccessState::Optimized,
         }
     }
 

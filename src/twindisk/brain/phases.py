@@ -86,6 +86,9 @@ ATTACHED: Final = frozenset({P.IN_SYNC, P.SOURCE, P.TARGET})
 APART: Final = frozenset({P.GOING_ALONE, P.ALONE, P.REJOINING})
 """Phases of a node that serves, or is about to, without its peer. P2: at most one node of a pair is in them."""
 
+ON_ITS_WAY: Final = frozenset({P.ATTACHING, P.SWITCHING})
+"""Phases in which the copies are about to be attached, as far as this node knows."""
+
 AWAITS_FACTS: Final = frozenset({P.PEER_WAIT, P.STOPPED, P.DECIDING, P.SWITCHING, P.INVALID, P.ALONE})
 """Phases in which the peer's facts lead to an attach."""
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from twindisk.api.peer_schemas import AccessChange
 from twindisk.brain.model import Role
-from twindisk.brain.phases import ATTACHED, Phase
+from twindisk.brain.phases import ATTACHED, ON_ITS_WAY, Phase
 from twindisk.errors import (
     InvalidError,
     InvalidProblem,
@@ -97,7 +97,7 @@ async def settled_phase(node: Node, name: str) -> Phase | None:
         known = node.brain_vdisk(name)
         if known is None:
             return None
-        if known.phase not in {Phase.ATTACHING, Phase.SWITCHING} or asyncio.get_running_loop().time() > deadline:
+        if known.phase not in ON_ITS_WAY or asyncio.get_running_loop().time() > deadline:
             return known.phase
         await asyncio.sleep(_POLL_S)
 

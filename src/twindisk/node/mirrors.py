@@ -17,7 +17,7 @@ from twindisk.api.peer_schemas import MirrorEnd, MirrorOffer
 from twindisk.brain import events as ev
 from twindisk.brain.effects import Refusal
 from twindisk.brain.model import PeerAddress, Role, VDiskName
-from twindisk.brain.phases import Phase
+from twindisk.brain.phases import ON_ITS_WAY, Phase
 from twindisk.brain.reports import copy_facts
 from twindisk.errors import (
     ConflictError,
@@ -40,7 +40,6 @@ ANSWER_LIMIT_S = 45.0
 CONSENT_LIMIT_S = 3.0
 """How long the end of a mirror waits for the peer; the brain hears nothing from the engine meanwhile."""
 _ROLE_POLL_S = 0.05
-_ON_ITS_WAY = frozenset({Phase.SWITCHING, Phase.ATTACHING})
 _SURELY_CURRENT = frozenset({Phase.SINGLE, Phase.IN_SYNC, Phase.SOURCE, Phase.ALONE, Phase.REJOINING})
 _PEER_MAY_BE_LOST = frozenset({Phase.ALONE})
 
@@ -215,7 +214,7 @@ async def set_role(node: Node, name: str, role: Role, *, force: bool) -> None:
             problem, vdisk=name, role=role.value, reason=refusal.value, peer=mirror.peer, node=node.config.node_name
         )
     deadline = asyncio.get_running_loop().time() + ROLE_LIMIT_S
-    while (known := node.brain_vdisk(name)) is None or known.role is not role or known.phase in _ON_ITS_WAY:
+    while (known := node.brain_vdisk(name)) is None or known.role is not role or known.phase in ON_ITS_WAY:
         if asyncio.get_running_loop().time() > deadline:
             seen = "unknown" if known is None else known.phase.value
             raise RefusedError(
