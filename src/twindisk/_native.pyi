@@ -228,8 +228,8 @@ class SimNode:
         """Give up a host's command: its session is gone."""
     def disk_done(self, serial: str, number: int, outcome: bytes | list[tuple[int]] | int | None, now_ns: int) -> None:
         """End a disk operation: with bytes, extents, an error number, or None for done."""
-    def link_up(self, peer: int, key: bytes, now_ns: int) -> None:
-        """Open a link; ``key``: 32 bytes, its session's."""
+    def link_up(self, peer: int, key: bytes, dial: bool, now_ns: int) -> None:
+        """Open a link that this node dialed, or not; ``key``: 32 bytes, its session's."""
     def link_down(self, peer: int, now_ns: int) -> None:
         """End a link."""
     def receive(self, peer: int, data: bytes, now_ns: int) -> None:

@@ -36,7 +36,7 @@ class Pair:
 
     def connect(self) -> None:
         for at, node in enumerate(self.nodes):
-            node.link_up(1 - at, KEY, self.now_ns)
+            node.link_up(1 - at, KEY, at == 0, self.now_ns)
 
     def run(self, duration_ms: int) -> None:
         end_ns = self.now_ns + duration_ms * MS

@@ -92,7 +92,7 @@ def test_a_slave_that_lost_the_master_while_it_compared_does_not_claim_to_know()
     stage.cut()
     stage.silent = set()
     for at, node in enumerate(stage.nodes):
-        node.link_up(1 - at, KEY, stage.now_ns + MS)
+        node.link_up(1 - at, KEY, at == 0, stage.now_ns + MS)
     stage.run(500)
     stage.attach("source", "target", 4)
     assert stage.answers[SLAVE] == [("unknown", None)]

@@ -1,28 +1,37 @@
 //! How two nodes prove to each other that they share the secret, before the first frame (docs/protocols/mirror.md).
 //!
 //! ```text
-//! dialer   -> listener   hello:  magic, version, nonce A, dialer's mirror address
-//! listener -> dialer     reply:  magic, version, nonce B, proof over (A, B, "listener", address)
-//! dialer   -> listener   finish: proof over (A, B, "dialer", address)
+//! dialer   -> listener   hello:  magic, version, nonce A, join, dialer's mirror address
+//! listener -> dialer     reply:  magic, version, nonce B, proof over (A, B, "listener", address, join)
+//! dialer   -> listener   finish: proof over (A, B, "dialer", address, join)
 //! ```
 //! A listener of another version answers with magic and its version alone, and closes.
-//! Both then hold the session key HMAC(secret, A, B, "session") with which heartbeats are tagged. A peer without the
-//! secret learns nothing of it and gets no further than this.
+//!
+//! *join* is zeros for a new session. Both then hold its key HMAC(secret, A, B, "session", ...) with which heartbeats are
+//! tagged, and its id, the first half of the same with "name". A further connection says that id and so joins the session; it
+//! proves the secret with nonces of its own, so that the id alone, which anybody on the way has seen, is worth nothing. A peer
+//! without the secret learns nothing of it and gets no further than this.
 
 use bytes::{Buf, BytesMut};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDL1";
-/// Version of the mirror link's protocol. 2: fills, updates and the shared record came in.
-pub const VERSION: u8 = 6;
+/// Version of the mirror link's protocol.
+pub const VERSION: u8 = 7;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
+const ID_BYTES: usize = 16;
+/// What a connection that begins a session says in place of an id.
+const NEW: SessionId = [0; ID_BYTES];
 /// Longest mirror address in a hello.
 const ADDRESS_MAX_BYTES: usize = 64;
 
 /// Random bytes that the caller draws for each session.
 pub type Nonce = [u8; NONCE_BYTES];
+
+/// What a further connection calls the session that it joins. Never all zeros, and no secret.
+pub type SessionId = [u8; ID_BYTES];
 
 /// Why a handshake failed; close the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,13 +50,18 @@ pub enum HandshakeError {
     /// The other side does not know the secret.
     #[error("the shared secret does not match")]
     Proof,
+    /// The session's id came out as zeros, by a chance of 1 in 2^128; another try has other nonces.
+    #[error("the session has no id")]
+    Id,
 }
 
 /// The outcome of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Key of this session's heartbeats.
-    pub key: [u8; 32],
+    /// What further connections join it by.
+    pub id: SessionId,
+    /// Key of its heartbeats; None: the connection joins a session that has one.
+    pub key: Option<[u8; 32]>,
     /// Mirror address by which the dialer named itself.
     pub dialer: String,
 }
@@ -74,14 +88,22 @@ pub struct Handshake {
     secret: Vec<u8>,
     nonce: Nonce,
     address: String,
+    join: SessionId,
     stage: Stage,
 }
 
 impl Handshake {
-    /// The dialer's side; its hello is to be sent first.
+    /// The dialer's side; its hello is to be sent first. `join`: the session that this is a further connection of, if any.
     #[must_use]
-    pub fn dial(secret: &[u8], nonce: Nonce, own_address: &str) -> (Self, Vec<u8>) {
+    pub fn dial(
+        secret: &[u8],
+        nonce: Nonce,
+        own_address: &str,
+        join: Option<SessionId>,
+    ) -> (Self, Vec<u8>) {
+        let join = join.unwrap_or(NEW);
         let mut hello = opening(&nonce);
+        hello.extend(join);
         hello.push(u8::try_from(own_address.len()).unwrap_or(u8::MAX));
         hello.extend(own_address.as_bytes());
         (
@@ -89,6 +111,7 @@ impl Handshake {
                 secret: secret.to_vec(),
                 nonce,
                 address: own_address.to_owned(),
+                join,
                 stage: Stage::Reply,
             },
             hello,
@@ -102,6 +125,7 @@ impl Handshake {
             secret: secret.to_vec(),
             nonce,
             address: String::new(),
+            join: NEW,
             stage: Stage::Hello,
         }
     }
@@ -123,13 +147,14 @@ impl Handshake {
                 }
                 let proof = input.split_to(PROOF_BYTES);
                 self.verify(&dialer_nonce, &self.nonce, b"dialer", &proof)?;
-                Ok((Vec::new(), Some(self.session(&dialer_nonce, &self.nonce))))
+                let session = self.session(&dialer_nonce, &self.nonce)?;
+                Ok((Vec::new(), Some(session)))
             }
         }
     }
 
     fn receive_hello(&mut self, input: &mut BytesMut) -> Result<Vec<u8>, HandshakeError> {
-        let fixed = 5 + NONCE_BYTES + 1;
+        let fixed = 5 + NONCE_BYTES + ID_BYTES + 1;
         check_opening(input)?;
         if input.len() < fixed {
             return Ok(Vec::new());
@@ -142,6 +167,7 @@ impl Handshake {
             return Ok(Vec::new());
         }
         let dialer_nonce = take_nonce(input);
+        input.copy_to_slice(&mut self.join);
         input.advance(1);
         let address = input.split_to(address_bytes);
         if !address.is_ascii() || address.iter().any(u8::is_ascii_control) {
@@ -149,11 +175,7 @@ impl Handshake {
         }
         self.address = String::from_utf8_lossy(&address).into_owned();
         let mut reply = opening(&self.nonce);
-        reply.extend(
-            self.mac(&dialer_nonce, &self.nonce, b"listener")
-                .finalize()
-                .into_bytes(),
-        );
+        reply.extend(self.proof(&dialer_nonce, &self.nonce, b"listener"));
         self.stage = Stage::Finish { dialer_nonce };
         Ok(reply)
     }
@@ -169,42 +191,74 @@ impl Handshake {
         let listener_nonce = take_nonce(input);
         let proof = input.split_to(PROOF_BYTES);
         self.verify(&self.nonce, &listener_nonce, b"listener", &proof)?;
-        let finish = self
-            .mac(&self.nonce, &listener_nonce, b"dialer")
-            .finalize()
-            .into_bytes()
-            .to_vec();
-        Ok((finish, Some(self.session(&self.nonce, &listener_nonce))))
+        let finish = self.proof(&self.nonce, &listener_nonce, b"dialer");
+        let session = self.session(&self.nonce, &listener_nonce)?;
+        Ok((finish.to_vec(), Some(session)))
     }
 
-    fn session(&self, dialer_nonce: &Nonce, listener_nonce: &Nonce) -> Session {
-        let key = self
-            .mac(dialer_nonce, listener_nonce, b"session")
-            .finalize()
-            .into_bytes()
-            .into();
-        Session {
+    fn session(
+        &self,
+        dialer_nonce: &Nonce,
+        listener_nonce: &Nonce,
+    ) -> Result<Session, HandshakeError> {
+        let (id, key) = if self.join == NEW {
+            let name = self.proof(dialer_nonce, listener_nonce, b"name");
+            let key = self.proof(dialer_nonce, listener_nonce, b"session");
+            (id_from(&name)?, Some(key))
+        } else {
+            (self.join, None)
+        };
+        Ok(Session {
+            id,
             key,
             dialer: self.address.clone(),
-        }
+        })
     }
 
-    fn verify(&self, a: &Nonce, b: &Nonce, who: &[u8], proof: &[u8]) -> Result<(), HandshakeError> {
-        self.mac(a, b, who)
+    fn proof(
+        &self,
+        dialer_nonce: &Nonce,
+        listener_nonce: &Nonce,
+        word: &[u8],
+    ) -> [u8; PROOF_BYTES] {
+        self.mac(dialer_nonce, listener_nonce, word)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
+    fn verify(
+        &self,
+        a: &Nonce,
+        b: &Nonce,
+        word: &[u8],
+        proof: &[u8],
+    ) -> Result<(), HandshakeError> {
+        self.mac(a, b, word)
             .verify_slice(proof)
             .map_err(|_| HandshakeError::Proof)
     }
 
-    fn mac(&self, dialer_nonce: &Nonce, listener_nonce: &Nonce, who: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, dialer_nonce: &Nonce, listener_nonce: &Nonce, word: &[u8]) -> Hmac<Sha256> {
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.secret)
             .expect("HMAC takes keys of any length");
         mac.update(dialer_nonce);
         mac.update(listener_nonce);
-        mac.update(who);
+        mac.update(word);
         mac.update(&[0]);
         mac.update(self.address.as_bytes());
+        mac.update(&self.join);
         mac
     }
+}
+
+fn id_from(name: &[u8; PROOF_BYTES]) -> Result<SessionId, HandshakeError> {
+    let mut id = NEW;
+    id.copy_from_slice(&name[..ID_BYTES]);
+    if id == NEW {
+        return Err(HandshakeError::Id);
+    }
+    Ok(id)
 }
 
 fn opening(nonce: &Nonce) -> Vec<u8> {
@@ -230,79 +284,4 @@ fn take_nonce(input: &mut BytesMut) -> Nonce {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Outcome = Result<Option<Session>, HandshakeError>;
-
-    /// Let two sides talk, byte by byte; what each makes of it.
-    fn talk(dialer_secret: &[u8], listener_secret: &[u8]) -> (Outcome, Outcome) {
-        let (mut dialer, hello) = Handshake::dial(dialer_secret, [1; 32], "10.0.13.150");
-        let mut listener = Handshake::listen(listener_secret, [2; 32]);
-        let feed = |side: &mut Handshake, bytes: &[u8]| {
-            let mut input = BytesMut::new();
-            let mut out = Vec::new();
-            let mut session = None;
-            for byte in bytes {
-                input.extend_from_slice(&[*byte]);
-                let (more, done) = side.receive(&mut input)?;
-                out.extend(more);
-                session = session.or(done);
-            }
-            Ok((out, session))
-        };
-        let (reply, none) = feed(&mut listener, &hello).expect("a hello is not judged");
-        assert_eq!(none, None);
-        match feed(&mut dialer, &reply) {
-            Err(error) => (Err(error), Ok(None)),
-            Ok((finish, session)) => (
-                Ok(session),
-                feed(&mut listener, &finish).map(|(_, session)| session),
-            ),
-        }
-    }
-
-    #[test]
-    fn peers_that_share_the_secret_get_the_same_session() {
-        let (dialer, listener) = talk(b"secret", b"secret");
-        assert_eq!(dialer, listener);
-        assert_eq!(dialer.expect("ok").expect("stands").dialer, "10.0.13.150");
-    }
-
-    #[test]
-    fn a_listener_without_the_secret_is_found_out() {
-        assert_eq!(talk(b"secret", b"guess").0, Err(HandshakeError::Proof));
-    }
-
-    #[test]
-    fn a_dialer_without_the_secret_is_found_out() {
-        let mut listener = Handshake::listen(b"secret", [2; 32]);
-        let (_, hello) = Handshake::dial(b"guess", [1; 32], "10.0.13.150");
-        listener
-            .receive(&mut BytesMut::from(&hello[..]))
-            .expect("a hello is not judged");
-        let forged = listener.receive(&mut BytesMut::from(&[0; 32][..]));
-        assert_eq!(forged, Err(HandshakeError::Proof));
-    }
-
-    #[test]
-    fn a_peer_of_another_version_is_refused_before_anything_is_proven() {
-        let refusal = Err(HandshakeError::Version(1));
-        let (_, mut hello) = Handshake::dial(b"secret", [1; 32], "10.0.13.150");
-        hello[4] = 1;
-        let mut listener = Handshake::listen(b"secret", [2; 32]);
-        assert_eq!(listener.receive(&mut BytesMut::from(&hello[..])), refusal);
-        let (mut dialer, _) = Handshake::dial(b"secret", [1; 32], "10.0.13.150");
-        let reply = [&MAGIC[..], &[1], &[0; 64]].concat();
-        assert_eq!(dialer.receive(&mut BytesMut::from(&reply[..])), refusal);
-    }
-
-    #[test]
-    fn other_protocols_are_refused_at_the_first_byte() {
-        let mut listener = Handshake::listen(b"secret", [2; 32]);
-        assert_eq!(
-            listener.receive(&mut BytesMut::from(&b"GET /"[..])),
-            Err(HandshakeError::Magic)
-        );
-    }
-}
+mod tests;

@@ -8,6 +8,10 @@
 //!    Where the nodes are set to different leases, the shorter one counts.
 //! 3. Clocks need not agree, only run at nearly the same speed: the promise is lengthened by 1/16.
 //!
+//! 4. Both nodes tag with the same key, so a heartbeat says which of them it is by: the dialer's asks and answers are of other
+//!    kinds than the listener's. A node that gets its own back (reflected, or because an address that is to be the
+//!    peer's is its own) ignores them; else it would hear its peer in them and give itself a lease.
+//!
 //! Heartbeats carry the session key's tag (HMAC-SHA256, 16 bytes) so that nobody else can prolong a lease.
 
 use hmac::{Hmac, Mac};
@@ -17,13 +21,23 @@ const MAGIC: [u8; 4] = *b"TDH1";
 /// Bytes of a heartbeat datagram.
 pub const BEAT_BYTES: usize = 4 + 1 + 8 + 8 + 16;
 const TAG_AT: usize = BEAT_BYTES - 16;
-const ASK: u8 = 1;
-const ANSWER: u8 = 2;
+
+/// What one of the two sides says.
+#[derive(Debug, Clone, Copy)]
+struct Kinds {
+    ask: u8,
+    answer: u8,
+}
+
+const DIALER: Kinds = Kinds { ask: 1, answer: 4 };
+const LISTENER: Kinds = Kinds { ask: 3, answer: 2 };
 
 /// The heartbeat machine for one peer.
 #[derive(Debug)]
 pub struct Heart {
     key: [u8; 32],
+    own: Kinds,
+    peer: Kinds,
     interval_ns: u64,
     lease_ns: u64,
     next_ns: u64,
@@ -33,12 +47,25 @@ pub struct Heart {
 }
 
 impl Heart {
-    /// A heart for a link session with the given key (see [`crate::handshake`]). The promise of an earlier session
-    /// must be carried over: `promised_until_ns`.
+    /// A heart for a link session with the given key (see [`crate::handshake`]), which this node dialed, or not. The promise
+    /// of an earlier session must be carried over: `promised_until_ns`.
     #[must_use]
-    pub fn new(key: [u8; 32], interval_ns: u64, lease_ns: u64, promised_until_ns: u64) -> Self {
+    pub fn new(
+        key: [u8; 32],
+        dialer: bool,
+        interval_ns: u64,
+        lease_ns: u64,
+        promised_until_ns: u64,
+    ) -> Self {
+        let (own, peer) = if dialer {
+            (DIALER, LISTENER)
+        } else {
+            (LISTENER, DIALER)
+        };
         Self {
             key,
+            own,
+            peer,
             interval_ns,
             lease_ns,
             next_ns: 0,
@@ -54,7 +81,7 @@ impl Heart {
             return None;
         }
         self.next_ns = now_ns + self.interval_ns;
-        Some(self.beat(ASK, now_ns, self.lease_ns))
+        Some(self.beat(self.own.ask, now_ns, self.lease_ns))
     }
 
     /// How long a promise lasts, for leases of `lease_ns`.
@@ -72,8 +99,9 @@ impl Heart {
     /// Take a datagram; the answer to be sent, if it asks for one. What is not ours is ignored.
     pub fn receive(&mut self, datagram: &[u8], now_ns: u64) -> Option<[u8; BEAT_BYTES]> {
         let beat: &[u8; BEAT_BYTES] = datagram.try_into().ok()?;
-        let (at_ns, granted_ns) = (u64_at(beat, 5), u64_at(beat, 13));
+        let (kind, at_ns, granted_ns) = (beat[4], u64_at(beat, 5), u64_at(beat, 13));
         if beat[..4] != MAGIC
+            || (kind != self.peer.ask && kind != self.peer.answer)
             || self
                 .mac(&beat[..TAG_AT])
                 .verify_truncated_left(&beat[TAG_AT..])
@@ -82,20 +110,17 @@ impl Heart {
             return None;
         }
         self.last_heard_ns = Some(now_ns);
-        match beat[4] {
-            ASK => {
-                self.promised_until_ns = self
-                    .promised_until_ns
-                    .max(now_ns + Self::promise_ns(self.lease_ns));
-                Some(self.beat(ANSWER, at_ns, self.lease_ns))
-            }
-            ANSWER if at_ns <= now_ns => {
-                let lease_ns = self.lease_ns.min(granted_ns);
-                self.serve_until_ns = self.serve_until_ns.max(at_ns.saturating_add(lease_ns));
-                None
-            }
-            _ => None,
+        if kind == self.peer.ask {
+            self.promised_until_ns = self
+                .promised_until_ns
+                .max(now_ns + Self::promise_ns(self.lease_ns));
+            return Some(self.beat(self.own.answer, at_ns, self.lease_ns));
         }
+        if at_ns <= now_ns {
+            let lease_ns = self.lease_ns.min(granted_ns);
+            self.serve_until_ns = self.serve_until_ns.max(at_ns.saturating_add(lease_ns));
+        }
+        None
     }
 
     /// Until when this node may serve; 0 before the first answer.
@@ -148,25 +173,82 @@ mod tests {
 
     const LEASE: u64 = 2_000;
 
-    fn heart() -> Heart {
-        Heart::new([7; 32], 200, LEASE, 0)
+    fn heart(dialer: bool) -> Heart {
+        Heart::new([7; 32], dialer, 200, LEASE, 0)
+    }
+
+    fn pair() -> (Heart, Heart) {
+        (heart(true), heart(false))
     }
 
     #[test]
     fn an_answered_heartbeat_gives_a_lease_from_its_sending() {
-        let (mut a, mut b) = (heart(), heart());
-        let ask = a.tick(1_000).expect("the first is due");
-        assert!(a.tick(1_199).is_none());
-        let answer = b.receive(&ask, 5_000_000).expect("an answer");
-        assert!(a.receive(&answer, 1_900).is_none());
-        assert_eq!(a.serve_until_ns(), 1_000 + LEASE);
-        assert!(b.promised_until_ns() > 5_000_000 + LEASE);
-        assert_eq!(b.serve_until_ns(), 0);
+        for dialer in [true, false] {
+            let (mut a, mut b) = (heart(dialer), heart(!dialer));
+            let ask = a.tick(1_000).expect("the first is due");
+            assert!(a.tick(1_199).is_none());
+            let answer = b.receive(&ask, 5_000_000).expect("an answer");
+            assert!(a.receive(&answer, 1_900).is_none());
+            assert_eq!(a.serve_until_ns(), 1_000 + LEASE);
+            assert!(b.promised_until_ns() > 5_000_000 + LEASE);
+            assert_eq!(b.serve_until_ns(), 0);
+        }
+    }
+
+    fn knows_nothing(heart: &Heart) -> bool {
+        heart.last_heard_ns().is_none()
+            && heart.promised_until_ns() == 0
+            && heart.serve_until_ns() == 0
+    }
+
+    #[test]
+    fn a_reflected_ask_gives_nothing() {
+        for dialer in [true, false] {
+            let mut a = heart(dialer);
+            let ask = a.tick(1_000).expect("due");
+            assert!(a.receive(&ask, 1_010).is_none());
+            assert!(knows_nothing(&a));
+            // Nor at a second heart of the same side, such as this node's own at another address.
+            let mut same = heart(dialer);
+            assert!(same.receive(&ask, 1_010).is_none());
+            assert!(knows_nothing(&same));
+        }
+    }
+
+    #[test]
+    fn a_reflected_answer_gives_nothing() {
+        for dialer in [true, false] {
+            let (mut a, mut b) = (heart(dialer), heart(!dialer));
+            let ask = a.tick(1_000).expect("due");
+            let answer = b.receive(&ask, 1_010).expect("an answer");
+            let promised_ns = b.promised_until_ns();
+            assert!(b.receive(&answer, 1_900).is_none());
+            assert_eq!(b.last_heard_ns(), Some(1_010));
+            assert_eq!(b.promised_until_ns(), promised_ns);
+            assert_eq!(b.serve_until_ns(), 0);
+            let mut same = heart(!dialer);
+            assert!(same.receive(&answer, 1_900).is_none());
+            assert!(knows_nothing(&same));
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_of_the_other_direction_needs_the_key() {
+        for dialer in [true, false] {
+            let mut a = heart(dialer);
+            let ask = a.tick(1_000).expect("due");
+            for kind in 0..=5 {
+                let mut turned = ask;
+                turned[4] = kind;
+                assert!(a.receive(&turned, 1_010).is_none());
+                assert!(knows_nothing(&a));
+            }
+        }
     }
 
     #[test]
     fn strangers_and_old_sessions_are_ignored() {
-        let (mut a, mut b) = (heart(), Heart::new([8; 32], 200, LEASE, 0));
+        let (mut a, mut b) = (heart(true), Heart::new([8; 32], false, 200, LEASE, 0));
         let ask = a.tick(0).expect("due");
         assert!(b.receive(&ask, 10).is_none());
         assert_eq!((b.last_heard_ns(), b.promised_until_ns()), (None, 0));
@@ -175,7 +257,8 @@ mod tests {
 
     #[test]
     fn the_shorter_of_two_leases_counts() {
-        let (mut long, mut short) = (Heart::new([7; 32], 200, 9 * LEASE, 0), heart());
+        let long = Heart::new([7; 32], true, 200, 9 * LEASE, 0);
+        let (mut long, mut short) = (long, heart(false));
         let ask = long.tick(1_000).expect("due");
         let answer = short.receive(&ask, 1_010).expect("an answer");
         long.receive(&answer, 1_020);
@@ -185,7 +268,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_promise_outlasts_the_lease(there in 0_u64..10_000, back in 0_u64..10_000, start in 0_u64..10_000) {
-            let (mut a, mut b) = (heart(), heart());
+            let (mut a, mut b) = pair();
             let ask = a.tick(start).expect("due");
             let answer = b.receive(&ask, start + there).expect("an answer");
             a.receive(&answer, start + there + back);

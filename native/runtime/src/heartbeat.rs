@@ -168,11 +168,11 @@ impl Heartbeats {
         })
     }
 
-    /// Begin to beat for a peer's new session (in place of an old one), with its key.
-    pub fn begin(&self, peer: SocketAddr, key: [u8; 32], vitals: &Arc<Vitals>) {
+    /// Begin to beat for a peer's new session (in place of an old one), with its key; `dialer`: this node dialed it.
+    pub fn begin(&self, peer: SocketAddr, key: [u8; 32], dialer: bool, vitals: &Arc<Vitals>) {
         let mut hearts = self.shared.lock();
         let promised_ns = vitals.promised_until_ns();
-        let heart = Heart::new(key, self.interval_ns, self.lease_ns, promised_ns);
+        let heart = Heart::new(key, dialer, self.interval_ns, self.lease_ns, promised_ns);
         vitals.publish(&heart);
         hearts.insert(
             peer.ip(),
@@ -204,12 +204,25 @@ impl Drop for Heartbeats {
 mod tests {
     use super::*;
 
-    fn start(turned_ns: u64) -> (Heartbeats, Arc<AtomicU64>, Arc<Vitals>) {
-        let turned = Arc::new(AtomicU64::new(turned_ns));
-        let address = "127.0.0.1:0".parse().unwrap();
+    fn start(address: &str, turned_ns: u64) -> (Heartbeats, SocketAddr) {
+        let (address, turned) = (
+            SocketAddr::new(address.parse().unwrap(), 0),
+            turned_ns.into(),
+        );
         let hearts =
-            Heartbeats::start(address, 5_000_000, 2_000_000_000, Arc::clone(&turned)).unwrap();
-        (hearts, turned, Arc::default())
+            Heartbeats::start(address, 5_000_000, 2_000_000_000, Arc::new(turned)).unwrap();
+        let bound = hearts.shared.socket.local_addr().unwrap();
+        (hearts, bound)
+    }
+
+    /// Two nodes whose first one beats for the second and is answered; the other's vitals live with it.
+    fn pair(test: u8, turned_ns: u64) -> ([Heartbeats; 2], SocketAddr, Arc<Vitals>) {
+        let (here, own) = start(&format!("127.0.{test}.1"), turned_ns);
+        let (there, to) = start(&format!("127.0.{test}.2"), boottime_ns());
+        let vitals = Arc::default();
+        here.begin(to, [7; 32], true, &vitals);
+        there.begin(own, [7; 32], false, &Arc::default());
+        ([here, there], to, vitals)
     }
 
     fn wait_for(what: impl Fn() -> bool) -> bool {
@@ -219,33 +232,43 @@ mod tests {
         })
     }
 
-    // Both sides cannot be on one address, since hearts are told apart by address; so one talks to itself.
     #[test]
     fn a_peer_that_answers_gives_a_lease() {
-        let (hearts, _, vitals) = start(boottime_ns());
-        hearts.begin(hearts.shared.socket.local_addr().unwrap(), [7; 32], &vitals);
+        let (_hearts, _, vitals) = pair(2, boottime_ns());
         assert!(wait_for(|| vitals.serve_until_ns() > boottime_ns()));
-        assert!(vitals.promised_until_ns() > boottime_ns());
+        assert!(wait_for(|| vitals.promised_until_ns() > boottime_ns()));
         assert!(vitals.last_heard_ns() > 0);
     }
 
     #[test]
+    fn a_node_that_hears_itself_has_no_lease() {
+        let (hearts, own) = start("127.0.3.1", boottime_ns());
+        let vitals = Arc::default();
+        hearts.begin(own, [7; 32], true, &vitals);
+        std::thread::sleep(Duration::from_millis(150));
+        assert_eq!(vitals.last_heard_ns(), 0);
+        assert_eq!(
+            (vitals.serve_until_ns(), vitals.promised_until_ns()),
+            (0, 0)
+        );
+    }
+
+    #[test]
     fn a_loop_that_is_stuck_silences_the_heart() {
-        let (hearts, _, vitals) = start(boottime_ns().saturating_sub(2 * WATCHDOG_NS));
-        hearts.begin(hearts.shared.socket.local_addr().unwrap(), [7; 32], &vitals);
+        let (_hearts, _, vitals) = pair(4, boottime_ns().saturating_sub(2 * WATCHDOG_NS));
         std::thread::sleep(Duration::from_millis(150));
         assert_eq!(vitals.serve_until_ns(), 0);
     }
 
     #[test]
     fn a_new_session_keeps_the_promise_and_loses_the_lease() {
-        let (hearts, _, vitals) = start(boottime_ns());
-        let own = hearts.shared.socket.local_addr().unwrap();
-        hearts.begin(own, [7; 32], &vitals);
-        assert!(wait_for(|| vitals.serve_until_ns() > 0));
-        hearts.end(own.ip());
+        let ([hearts, _there], to, vitals) = pair(5, boottime_ns());
+        assert!(wait_for(
+            || vitals.serve_until_ns() > 0 && vitals.promised_until_ns() > 0
+        ));
+        hearts.end(to.ip());
         let promised_ns = vitals.promised_until_ns();
-        hearts.begin("127.0.0.1:1".parse().unwrap(), [8; 32], &vitals);
+        hearts.begin("127.0.0.1:1".parse().unwrap(), [8; 32], true, &vitals);
         assert!(vitals.promised_until_ns() >= promised_ns);
         assert_eq!(vitals.serve_until_ns(), 0);
     }

@@ -102,7 +102,7 @@ impl Link {
             Err(error) => return Err(error.into()),
         }
         let socket = Socket::new(TcpStream::from_std(fd.into()))?;
-        let (handshake, hello) = Handshake::dial(secret, nonce()?, &own.to_string());
+        let (handshake, hello) = Handshake::dial(secret, nonce()?, &own.to_string(), None);
         let stage = Stage::Connecting(handshake, hello);
         Ok(Self {
             socket,

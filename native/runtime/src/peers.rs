@@ -143,10 +143,12 @@ impl Engine {
         peer.link = Some(place);
         peer.opened_ns = self.core.now_ns;
         peer.told_version = None;
-        if let Some(mirror) = &self.mirror {
+        if let Some(mirror) = &self.mirror
+            && let Some(key) = session.key
+        {
             mirror
                 .heartbeats
-                .begin(peer.address, session.key, &peer.vitals);
+                .begin(peer.address, key, peer.dial, &peer.vitals);
         }
         let (serve_ns, promised_ns) = (
             peer.vitals.serve_until_ns(),

@@ -35,6 +35,7 @@ class Engine:
         self._world = machine.world
         self._report = report
         self._peer = 1 - machine.index
+        self._dials = machine.index == 0
         self.node = sim_node()(self.now_ns, INTERVAL_NS, LEASE_NS)
         self.node.set_pace(*self._world.pace)
         self._link: Session | None = None
@@ -162,7 +163,7 @@ class Engine:
             self._close("reset")
         self._link = session
         self._opened_ns = self.now_ns
-        self.node.link_up(self._peer, session.key, self.now_ns)
+        self.node.link_up(self._peer, session.key, self._dials, self.now_ns)
 
     def _ended(self, session: Session) -> None:
         if session is self._dialing:
@@ -203,9 +204,7 @@ class Engine:
         if self._dialing is not None and self.now_ns >= self._deadline_ns:
             self._dialing.close(self._machine.index)
             self._dialing = None
-        elif (
-            self._link is None and self._dialing is None and self._machine.index == 0 and self.now_ns >= self._redial_ns
-        ):
+        elif self._link is None and self._dialing is None and self._dials and self.now_ns >= self._redial_ns:
             self._dialing = self._world.network.open_session()
             self._deadline_ns = self.now_ns + OPEN_NS
             self._dialing.send(self._peer, "hello")

@@ -299,8 +299,8 @@ impl SimNode {
         Ok(())
     }
 
-    /// A link with a peer is open; `key` is its session's.
-    fn link_up(&mut self, peer: u32, key: [u8; 32], now_ns: u64) -> PyResult<()> {
+    /// A link with a peer is open, which this node dialed, or not; `key` is its session's.
+    fn link_up(&mut self, peer: u32, key: [u8; 32], dial: bool, now_ns: u64) -> PyResult<()> {
         self.end_heart(peer);
         let (interval_ns, lease_ns) = (self.interval_ns, self.lease_ns);
         let link = self
@@ -309,6 +309,7 @@ impl SimNode {
             .ok_or_else(|| wrong("unknown peer"))?;
         link.heart = Some(Heart::new(
             key,
+            dial,
             interval_ns,
             lease_ns,
             link.promised_until_ns,
