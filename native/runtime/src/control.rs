@@ -87,7 +87,7 @@ impl Engine {
         }
         let (bound, place) = self.listen(address, Purpose::Mirror)?;
         let (interval_ns, lease_ns) = (self.settings.heartbeat_ns, self.settings.lease_ns);
-        match Heartbeats::start(bound, interval_ns, lease_ns, Arc::clone(&self.turned_ns)) {
+        match Heartbeats::start(&[bound], interval_ns, lease_ns, Arc::clone(&self.turned_ns)) {
             Ok(heartbeats) => {
                 self.mirror = Some(Mirror {
                     address: bound.ip(),

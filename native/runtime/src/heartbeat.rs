@@ -1,4 +1,4 @@
-//! The heartbeat thread: UDP datagrams on the mirror address, apart from the engine's loop.
+//! The heartbeat thread: UDP datagrams on this node's mirror addresses, apart from the engine's loop.
 //!
 //! Rules:
 //!
@@ -6,15 +6,21 @@
 //!   that an engine that is stuck loses its peer and its lease.
 //! * What the hearts know is published through atomics; the loop reads them without waiting.
 //! * A peer's promise outlives its link: a new session's heart starts with the promise of the one before.
+//! * A peer has one heart and one lease, however many routes lead to it. An ask goes over all of them; one answer over any is enough.
+//!   An answer goes back over the route on which its ask came. A route that fails holds up no other.
+//! * A datagram belongs to the peer that has a route from the socket's address to the sender's. Whatever fits no route is ignored.
+//! * A turn takes a bounded number of datagrams from each socket: a flood does not keep the heart from beating.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use twindisk_mirror::heart::Heart;
 
 use crate::abort::AbortOnPanic;
@@ -24,6 +30,10 @@ use crate::clock::boottime_ns;
 pub const WATCHDOG_NS: u64 = 10_000_000_000;
 /// The thread looks for new hearts and for its end at least this often.
 const LOOK_NS: u64 = 50_000_000;
+/// It waits for datagrams at least this long between two turns, if there are none.
+const WAIT_MIN_NS: u64 = 1_000_000;
+/// Datagrams that one turn takes from a socket.
+const TURN_DATAGRAMS: usize = 64;
 
 /// What the heart of one peer knows, as of its last beat; times of CLOCK_BOOTTIME.
 #[derive(Debug, Default)]
@@ -62,67 +72,174 @@ impl Vitals {
     }
 }
 
+/// One way to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// This node's address on it.
+    pub own: IpAddr,
+    /// Where the peer receives its heartbeats on it.
+    pub to: SocketAddr,
+}
+
 struct Beating {
     heart: Heart,
-    to: SocketAddr,
+    routes: Vec<Route>,
     vitals: Arc<Vitals>,
 }
 
-type Hearts = HashMap<IpAddr, Beating>;
+/// By the peers' places.
+type Hearts = BTreeMap<usize, Beating>;
+
+/// The socket of one of this node's addresses.
+struct Bound {
+    own: IpAddr,
+    socket: UdpSocket,
+}
+
+impl Bound {
+    /// The socket of the node's mirror address, which must be there.
+    fn present(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            own: address.ip(),
+            socket,
+        })
+    }
+
+    /// The socket of a further address, which may come later: its card may be missing still.
+    fn expected(address: SocketAddr) -> io::Result<Self> {
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = socket_with(family, SocketType::DGRAM, flags, None)?;
+        if address.is_ipv4() {
+            set_ip_freebind(&fd, true)?;
+        } else {
+            set_ipv6_freebind(&fd, true)?;
+        }
+        bind(&fd, &address)?;
+        Ok(Self {
+            own: address.ip(),
+            socket: fd.into(),
+        })
+    }
+
+    fn send(&self, beat: &[u8], to: SocketAddr) {
+        // A datagram that cannot be sent is a lost one.
+        let _ = self.socket.send_to(beat, to);
+    }
+}
 
 struct Shared {
-    socket: UdpSocket,
+    sockets: Vec<Bound>,
     hearts: Mutex<Hearts>,
     turned_ns: Arc<AtomicU64>,
     stop: AtomicBool,
 }
 
 impl Shared {
+    fn bind(addresses: &[SocketAddr], turned_ns: Arc<AtomicU64>) -> io::Result<Self> {
+        let (first, further) = addresses.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let main = Bound::present(*first)?;
+        let port = main.socket.local_addr()?.port();
+        let mut sockets = vec![main];
+        for address in further {
+            let mut address = *address;
+            address.set_port(port);
+            sockets.push(Bound::expected(address)?);
+        }
+        Ok(Self {
+            sockets,
+            hearts: Mutex::default(),
+            turned_ns,
+            stop: AtomicBool::new(false),
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Hearts> {
         self.hearts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self) {
-        let mut datagram = [0; 64];
+        let mut watched: Vec<_> = (self.sockets.iter())
+            .map(|bound| PollFd::new(&bound.socket, PollFlags::IN))
+            .collect();
+        let mut wait_ns = WAIT_MIN_NS;
         while !self.stop.load(Ordering::Acquire) {
-            let received = self.socket.recv_from(&mut datagram);
-            let now_ns = boottime_ns();
-            if now_ns.saturating_sub(self.turned_ns.load(Ordering::Acquire)) > WATCHDOG_NS {
-                continue;
+            let timeout = Timespec {
+                tv_sec: 0,
+                tv_nsec: i64::try_from(wait_ns).unwrap_or(0),
+            };
+            // Each socket is looked at whatever it says: a signal may have cut it short.
+            let _ = poll(&mut watched, Some(&timeout));
+            for bound in &self.sockets {
+                self.hear(bound);
             }
-            if let Ok((len_bytes, from)) = received {
-                self.answer(&datagram[..len_bytes], from, now_ns);
-            }
-            let next_ns = self.beat(now_ns);
-            let wait_ns = next_ns.saturating_sub(now_ns).clamp(1_000_000, LOOK_NS);
-            // Fails only for a zero time; the old time-out stays then.
-            let _ = self
-                .socket
-                .set_read_timeout(Some(Duration::from_nanos(wait_ns)));
+            wait_ns = self.beat();
         }
     }
 
-    fn answer(&self, datagram: &[u8], from: SocketAddr, now_ns: u64) {
-        if let Some(beating) = self.lock().get_mut(&from.ip()) {
+    fn is_stuck(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.turned_ns.load(Ordering::Acquire)) > WATCHDOG_NS
+    }
+
+    /// Take a turn's share of what a socket received.
+    fn hear(&self, bound: &Bound) {
+        let mut datagram = [0; 64];
+        for _ in 0..TURN_DATAGRAMS {
+            let Ok((len_bytes, from)) = bound.socket.recv_from(&mut datagram) else {
+                return;
+            };
+            // Now, when it is there: a promise that counted from before its ask would be too short.
+            let now_ns = boottime_ns();
+            if !self.is_stuck(now_ns) {
+                self.answer(bound, &datagram[..len_bytes], from.ip(), now_ns);
+            }
+        }
+    }
+
+    fn answer(&self, bound: &Bound, datagram: &[u8], from: IpAddr, now_ns: u64) {
+        let mut hearts = self.lock();
+        let found = hearts.values_mut().find_map(|beating| {
+            let route = (beating.routes.iter())
+                .find(|route| route.own == bound.own && route.to.ip() == from)?;
+            Some((route.to, beating))
+        });
+        if let Some((to, beating)) = found {
             let answer = beating.heart.receive(datagram, now_ns);
             beating.vitals.publish(&beating.heart);
             if let Some(answer) = answer {
-                // A datagram that cannot be sent is a lost one.
-                let _ = self.socket.send_to(&answer, beating.to);
+                bound.send(&answer, to);
             }
         }
     }
 
-    fn beat(&self, now_ns: u64) -> u64 {
+    /// Ask where it is time to; how long to wait for the next turn.
+    fn beat(&self) -> u64 {
+        let now_ns = boottime_ns();
+        if self.is_stuck(now_ns) {
+            return LOOK_NS;
+        }
         let mut next_ns = now_ns + LOOK_NS;
         for beating in self.lock().values_mut() {
             if let Some(ask) = beating.heart.tick(now_ns) {
-                // A datagram that cannot be sent is a lost one.
-                let _ = self.socket.send_to(&ask, beating.to);
+                for route in &beating.routes {
+                    self.ask(route, &ask);
+                }
             }
             next_ns = next_ns.min(beating.heart.next_tick_ns());
         }
-        next_ns
+        next_ns.saturating_sub(now_ns).clamp(WAIT_MIN_NS, LOOK_NS)
+    }
+
+    fn ask(&self, route: &Route, ask: &[u8]) {
+        if let Some(bound) = self.sockets.iter().find(|bound| bound.own == route.own) {
+            bound.send(ask, route.to);
+        }
     }
 }
 
@@ -135,24 +252,18 @@ pub struct Heartbeats {
 }
 
 impl Heartbeats {
-    /// Bind the datagram socket and start the thread. `turned_ns`: when the engine's loop last turned.
+    /// Bind a datagram socket for each of this node's addresses and start the thread. The first is its mirror address; the
+    /// further ones, whose port is that of the first, need not be there yet. `turned_ns`: when the engine's loop last turned.
     ///
     /// # Errors
-    /// The address is not ours or in use.
+    /// The first address is not ours, or one is in use.
     pub fn start(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         interval_ns: u64,
         lease_ns: u64,
         turned_ns: Arc<AtomicU64>,
     ) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        socket.set_read_timeout(Some(Duration::from_nanos(LOOK_NS)))?;
-        let shared = Arc::new(Shared {
-            socket,
-            hearts: Mutex::default(),
-            turned_ns,
-            stop: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::bind(addresses, turned_ns)?);
         let run = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("twindisk-heart".to_owned())
@@ -168,25 +279,32 @@ impl Heartbeats {
         })
     }
 
-    /// Begin to beat for a peer's new session (in place of an old one), with its key; `dialer`: this node dialed it.
-    pub fn begin(&self, peer: SocketAddr, key: [u8; 32], dialer: bool, vitals: &Arc<Vitals>) {
+    /// Begin to beat for the new session of the peer at a place (instead of an old one), with its key; `dialer`: this node
+    /// dialed it. The first route is the main path.
+    pub fn begin(
+        &self,
+        place: usize,
+        routes: Vec<Route>,
+        key: [u8; 32],
+        dialer: bool,
+        vitals: &Arc<Vitals>,
+    ) {
         let mut hearts = self.shared.lock();
         let promised_ns = vitals.promised_until_ns();
         let heart = Heart::new(key, dialer, self.interval_ns, self.lease_ns, promised_ns);
         vitals.publish(&heart);
-        hearts.insert(
-            peer.ip(),
-            Beating {
-                heart,
-                to: peer,
-                vitals: Arc::clone(vitals),
-            },
-        );
+        let vitals = Arc::clone(vitals);
+        let beating = Beating {
+            heart,
+            routes,
+            vitals,
+        };
+        hearts.insert(place, beating);
     }
 
     /// Stop beating for a peer whose link is gone. Its promise stays in its vitals.
-    pub fn end(&self, peer: IpAddr) {
-        self.shared.lock().remove(&peer);
+    pub fn end(&self, place: usize) {
+        self.shared.lock().remove(&place);
     }
 }
 
@@ -201,75 +319,4 @@ impl Drop for Heartbeats {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start(address: &str, turned_ns: u64) -> (Heartbeats, SocketAddr) {
-        let (address, turned) = (
-            SocketAddr::new(address.parse().unwrap(), 0),
-            turned_ns.into(),
-        );
-        let hearts =
-            Heartbeats::start(address, 5_000_000, 2_000_000_000, Arc::new(turned)).unwrap();
-        let bound = hearts.shared.socket.local_addr().unwrap();
-        (hearts, bound)
-    }
-
-    /// Two nodes whose first one beats for the second and is answered; the other's vitals live with it.
-    fn pair(test: u8, turned_ns: u64) -> ([Heartbeats; 2], SocketAddr, Arc<Vitals>) {
-        let (here, own) = start(&format!("127.0.{test}.1"), turned_ns);
-        let (there, to) = start(&format!("127.0.{test}.2"), boottime_ns());
-        let vitals = Arc::default();
-        here.begin(to, [7; 32], true, &vitals);
-        there.begin(own, [7; 32], false, &Arc::default());
-        ([here, there], to, vitals)
-    }
-
-    fn wait_for(what: impl Fn() -> bool) -> bool {
-        (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(5));
-            what()
-        })
-    }
-
-    #[test]
-    fn a_peer_that_answers_gives_a_lease() {
-        let (_hearts, _, vitals) = pair(2, boottime_ns());
-        assert!(wait_for(|| vitals.serve_until_ns() > boottime_ns()));
-        assert!(wait_for(|| vitals.promised_until_ns() > boottime_ns()));
-        assert!(vitals.last_heard_ns() > 0);
-    }
-
-    #[test]
-    fn a_node_that_hears_itself_has_no_lease() {
-        let (hearts, own) = start("127.0.3.1", boottime_ns());
-        let vitals = Arc::default();
-        hearts.begin(own, [7; 32], true, &vitals);
-        std::thread::sleep(Duration::from_millis(150));
-        assert_eq!(vitals.last_heard_ns(), 0);
-        assert_eq!(
-            (vitals.serve_until_ns(), vitals.promised_until_ns()),
-            (0, 0)
-        );
-    }
-
-    #[test]
-    fn a_loop_that_is_stuck_silences_the_heart() {
-        let (_hearts, _, vitals) = pair(4, boottime_ns().saturating_sub(2 * WATCHDOG_NS));
-        std::thread::sleep(Duration::from_millis(150));
-        assert_eq!(vitals.serve_until_ns(), 0);
-    }
-
-    #[test]
-    fn a_new_session_keeps_the_promise_and_loses_the_lease() {
-        let ([hearts, _there], to, vitals) = pair(5, boottime_ns());
-        assert!(wait_for(
-            || vitals.serve_until_ns() > 0 && vitals.promised_until_ns() > 0
-        ));
-        hearts.end(to.ip());
-        let promised_ns = vitals.promised_until_ns();
-        hearts.begin("127.0.0.1:1".parse().unwrap(), [8; 32], true, &vitals);
-        assert!(vitals.promised_until_ns() >= promised_ns);
-        assert_eq!(vitals.serve_until_ns(), 0);
-    }
-}
+mod tests;

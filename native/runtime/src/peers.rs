@@ -16,7 +16,7 @@ use twindisk_mirror::{LinkLoss, PeerId};
 
 use crate::engine::{Endpoint, Engine};
 use crate::event::EngineEvent;
-use crate::heartbeat::{Heartbeats, Vitals};
+use crate::heartbeat::{Heartbeats, Route, Vitals};
 use crate::link::{Arrived, Broken, Link};
 use crate::socket::Outbox;
 
@@ -146,9 +146,13 @@ impl Engine {
         if let Some(mirror) = &self.mirror
             && let Some(key) = session.key
         {
+            let main = Route {
+                own: mirror.address,
+                to: peer.address,
+            };
             mirror
                 .heartbeats
-                .begin(peer.address, key, peer.dial, &peer.vitals);
+                .begin(peer_place, vec![main], key, peer.dial, &peer.vitals);
         }
         let (serve_ns, promised_ns) = (
             peer.vitals.serve_until_ns(),
@@ -252,7 +256,7 @@ impl Engine {
         // Spread over 200 to 500 ms by whatever the clock's low digits are, so that two nodes do not keep step.
         peer.redial_ns = self.core.now_ns + REDIAL_NS + self.core.now_ns % (REDIAL_NS * 3 / 2);
         if let Some(mirror) = &self.mirror {
-            mirror.heartbeats.end(peer.address.ip());
+            mirror.heartbeats.end(peer_place);
         }
         // The heart may have promised since the core last heard; from here on it promises nothing more.
         self.renew_leases();
