@@ -1,3 +1,5 @@
+//! What two sides of a handshake make of each other, of altered hellos and of strangers.
+
 use super::*;
 
 type Outcome = Result<Option<Session>, HandshakeError>;

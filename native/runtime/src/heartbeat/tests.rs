@@ -1,3 +1,5 @@
+//! Heartbeats between nodes on loopback addresses: over one route and several.
+
 use std::time::Duration;
 
 use super::*;
