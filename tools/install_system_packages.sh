@@ -48,7 +48,7 @@ candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate
 # QEMU's tools can be there without the iSCSI driver, or with one of another version that they refuse to load.
 qemu_speaks_iscsi() {
     command -v qemu-img >/dev/null 2>&1 || return 1
-    ! LC_ALL=C qemu-img info iscsi://127.0.0.1:1/iqn.1994-05.invalid:none/0 2>&1 | grep -qi 'unknown protocol'
+    ! LC_ALL=C qemu-img info iscsi://127.0.0.1:1/iqn.1994-05.invalid:none/0 2>&1 | grep -Eqi 'unknown protocol|unable to load module'
 }
 
 install_qemu() {
