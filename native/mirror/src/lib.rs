@@ -12,6 +12,7 @@
 
 pub mod action;
 pub mod activity_log;
+pub mod bundle;
 pub mod copy;
 pub mod dirty_bitmap;
 pub mod facts;
