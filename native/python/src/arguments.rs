@@ -12,10 +12,13 @@ type Parsed<T> = Result<T, EngineError>;
 
 /// A host that is an IP address, and a port.
 pub fn address(host: &str, port: u16) -> Parsed<SocketAddr> {
-    let ip: IpAddr = host
-        .parse()
-        .map_err(|_| invalid("the host is not an IP address"))?;
-    Ok(SocketAddr::new(ip, port))
+    Ok(SocketAddr::new(ip(host)?, port))
+}
+
+/// An IP address.
+pub fn ip(host: &str) -> Parsed<IpAddr> {
+    host.parse()
+        .map_err(|_| invalid("the host is not an IP address"))
 }
 
 /// 32 hex digits.

@@ -2,9 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use twindisk_runtime::event::PathOf;
 use twindisk_runtime::mirror::report::{ToldFacts, Verified, VerifyState};
 use twindisk_runtime::mirror::{CHUNK_BYTES, Role, Sync};
-use twindisk_runtime::status::{EngineStatus, PeerStatus, VdiskStatus};
+use twindisk_runtime::status::{EngineStatus, PathStatus, PeerStatus, VdiskStatus};
 use twindisk_runtime::{AccessState, EngineEvent, VdiskEvent};
 
 type Dict<'py> = PyResult<Bound<'py, PyDict>>;
@@ -67,6 +68,15 @@ pub fn facts<'py>(py: Python<'py>, told: &ToldFacts) -> Dict<'py> {
     }))
 }
 
+fn path_event<'py>(py: Python<'py>, kind: &str, path: &PathOf) -> Dict<'py> {
+    Ok(dict!(py, {
+        "kind": kind,
+        "peer": &path.peer,
+        "own": path.own.to_string(),
+        "theirs": path.theirs.to_string(),
+    }))
+}
+
 /// One event; `kind` first.
 pub fn event<'py>(py: Python<'py>, event: &EngineEvent) -> Dict<'py> {
     match event {
@@ -80,6 +90,8 @@ pub fn event<'py>(py: Python<'py>, event: &EngineEvent) -> Dict<'py> {
             "theirs": *theirs,
             "ours": *ours,
         })),
+        EngineEvent::PathDown(path) => path_event(py, "path_down", path),
+        EngineEvent::PathUp(path) => path_event(py, "path_up", path),
         EngineEvent::LoginRefused {
             initiator,
             target,
@@ -241,6 +253,17 @@ fn peer<'py>(py: Python<'py>, status: &PeerStatus) -> Dict<'py> {
         "serve_until_ns": status.serve_until_ns,
         "promised_until_ns": status.promised_until_ns,
         "last_heard_ns": status.last_heard_ns,
+        "sent_bytes": status.sent_bytes,
+        "paths": status.paths.iter().map(|one| path(py, one)).collect::<PyResult<Vec<_>>>()?,
+    }))
+}
+
+fn path<'py>(py: Python<'py>, status: &PathStatus) -> Dict<'py> {
+    Ok(dict!(py, {
+        "own": status.own.to_string(),
+        "theirs": status.theirs.to_string(),
+        "up": status.connections > 0,
+        "connections": status.connections,
         "sent_bytes": status.sent_bytes,
     }))
 }

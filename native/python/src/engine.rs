@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use twindisk_runtime::mirror::copy::PaceLimits;
 use twindisk_runtime::mirror::{AttachPlan, Command};
-use twindisk_runtime::{Handle, Redirect, Settings, VdiskSpec, invalid};
+use twindisk_runtime::{EngineError, Handle, PeerSpec, Redirect, Settings, VdiskSpec, invalid};
 
 use crate::arguments::{
-    AdmissionDict, access, address, admission, block, role, serial, state, sync,
+    AdmissionDict, access, address, admission, block, ip, role, serial, state, sync,
 };
 use crate::dicts;
 use crate::errors::{detached, exception};
@@ -91,23 +91,52 @@ impl Engine {
     }
 
     /// Listen for peers' data links and heartbeats; return the bound port.
-    fn listen_mirror(&self, py: Python<'_>, host: &str, port: u16, secret: &[u8]) -> PyResult<u16> {
+    #[pyo3(signature = (host, port, secret, *, further = Vec::new()))]
+    fn listen_mirror(
+        &self,
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        secret: &[u8],
+        further: Vec<String>,
+    ) -> PyResult<u16> {
         let secret = secret.to_vec();
         detached(py, || {
             let address = address(host, port)?;
+            let further = further
+                .iter()
+                .map(|own| ip(own))
+                .collect::<Result<_, _>>()?;
             self.handle
-                .call(move |engine| engine.listen_mirror(address, secret))?
+                .call(move |engine| engine.listen_mirror(address, secret, further))?
                 .map(|bound| bound.port())
         })
     }
 
     /// Begin to keep a link with a peer.
-    #[pyo3(signature = (address, port, *, dial))]
-    fn add_peer(&self, py: Python<'_>, address: String, port: u16, dial: bool) -> PyResult<()> {
+    #[pyo3(signature = (address, port, *, dial, paths = Vec::new(), connections = 1))]
+    fn add_peer(
+        &self,
+        py: Python<'_>,
+        address: String,
+        port: u16,
+        dial: bool,
+        paths: Vec<(String, String)>,
+        connections: usize,
+    ) -> PyResult<()> {
         detached(py, || {
-            let to = crate::arguments::address(&address, port)?;
-            self.handle
-                .call(move |engine| engine.add_peer(&address, to, dial))?
+            let further = paths
+                .iter()
+                .map(|(own, theirs)| Ok((ip(own)?, ip(theirs)?)))
+                .collect::<Result<_, EngineError>>()?;
+            let spec = PeerSpec {
+                address: crate::arguments::address(&address, port)?,
+                name: address,
+                dial,
+                further,
+                connections,
+            };
+            self.handle.call(move |engine| engine.add_peer(spec))?
         })
     }
 

@@ -9,15 +9,13 @@ use std::sync::Arc;
 use twindisk_iscsi::{Admission, Redirect};
 use twindisk_mirror::copy::PaceLimits;
 use twindisk_mirror::report::ToldFacts;
-use twindisk_mirror::{Command, CommandError, CopySpec, Facts, PeerId, Role, Serial, SharedRecord};
+use twindisk_mirror::{Command, CommandError, CopySpec, Facts, Role, Serial, SharedRecord};
 use twindisk_scsi::{AccessState, BlockSize, Identity, LogicalUnit};
 use twindisk_store::{CopyFiles, CopyRecord, Opened};
 
 use crate::access::AccessMode;
 use crate::engine::{Endpoint, Engine};
 use crate::error::{EngineError, Kind, Result};
-use crate::heartbeat::Heartbeats;
-use crate::peers::{Mirror, Peer, peer_id};
 use crate::portal::{Listener, Purpose};
 use crate::vdisk::{Counters, Vdisk};
 
@@ -66,112 +64,22 @@ impl Engine {
         Ok(bound)
     }
 
-    fn listen(&mut self, address: SocketAddr, purpose: Purpose) -> Result<(SocketAddr, usize)> {
+    pub(crate) fn listen(
+        &mut self,
+        address: SocketAddr,
+        purpose: Purpose,
+    ) -> Result<(SocketAddr, usize)> {
         let failed = |error| EngineError::io(&format!("cannot listen on {address}"), &error);
         let listener = Listener::bind(address, purpose).map_err(failed)?;
         let bound = listener.address;
-        let place = self.keep(Endpoint::Listener(listener)).map_err(failed)?;
-        Ok((bound, place))
+        Ok((bound, self.keep_listener(listener)?))
     }
 
-    /// Listen for peers: TCP for links, UDP on the same port for heartbeats; where it listens.
-    ///
-    /// # Errors
-    /// `Exists`: it does already. `Io`: the address is not ours or in use.
-    pub fn listen_mirror(&mut self, address: SocketAddr, secret: Vec<u8>) -> Result<SocketAddr> {
-        if self.mirror.is_some() {
-            return Err(EngineError::new(
-                Kind::Exists,
-                "the engine listens for peers already",
-            ));
-        }
-        let (bound, place) = self.listen(address, Purpose::Mirror)?;
-        let (interval_ns, lease_ns) = (self.settings.heartbeat_ns, self.settings.lease_ns);
-        match Heartbeats::start(&[bound], interval_ns, lease_ns, Arc::clone(&self.turned_ns)) {
-            Ok(heartbeats) => {
-                self.mirror = Some(Mirror {
-                    address: bound.ip(),
-                    secret,
-                    heartbeats,
-                })
-            }
-            Err(error) => {
-                self.endpoints.remove(place);
-                return Err(EngineError::io(
-                    &format!("cannot receive heartbeats on {bound}"),
-                    &error,
-                ));
-            }
-        }
-        Ok(bound)
-    }
-
-    /// Begin to keep a link with a peer.
-    ///
-    /// # Errors
-    /// `Exists`: it is known. `Invalid`: it is this node. `Refused`: the engine does not listen for peers.
-    pub fn add_peer(&mut self, name: &str, address: SocketAddr, dial: bool) -> Result<()> {
-        let Some(mirror) = &self.mirror else {
-            return Err(
-                EngineError::new(Kind::Refused, "the engine does not listen for peers")
-                    .about_peer(name),
-            );
-        };
-        if mirror.address == address.ip() {
-            return Err(EngineError::new(Kind::Invalid, "the peer is this node").about_peer(name));
-        }
-        if self
-            .peers
-            .iter()
-            .any(|(_, peer)| peer.address.ip() == address.ip())
-        {
-            return Err(
-                EngineError::new(Kind::Exists, "the peer is known already").about_peer(name)
-            );
-        }
-        self.peers.insert(Peer::new(name.to_owned(), address, dial));
-        Ok(())
-    }
-
-    /// Close the link with a peer and forget it.
-    ///
-    /// # Errors
-    /// `NotFound`. `Refused`: a VDisk is mirrored with it.
-    pub fn remove_peer(&mut self, name: &str) -> Result<()> {
-        let place = self.peer_place(name)?;
-        if let Some((_, vdisk)) = self
-            .core
-            .vdisks
-            .iter()
-            .find(|(_, vdisk)| vdisk.peer.as_deref() == Some(name))
-        {
-            return Err(
-                EngineError::new(Kind::Refused, "the VDisk is mirrored with the peer")
-                    .about_vdisk(&vdisk.name)
-                    .about_peer(name),
-            );
-        }
-        if let Some(link) = self.peers[place].link {
-            self.close_link(link, "closed");
-        }
-        // What the mirror core has to say about the loss names the peer by its place, so before the place is free.
-        self.carry_out();
-        self.peers.remove(place);
-        Ok(())
-    }
-
-    fn peer_place(&self, name: &str) -> Result<usize> {
-        let unknown = || EngineError::new(Kind::NotFound, "unknown peer").about_peer(name);
-        self.peers
-            .iter()
-            .find(|(_, peer)| peer.name == name)
-            .map(|(place, _)| place)
-            .ok_or_else(unknown)
-    }
-
-    fn peer_id_of(&self, name: Option<&str>) -> Result<Option<PeerId>> {
-        name.map(|name| self.peer_place(name).map(peer_id))
-            .transpose()
+    /// Have a listener served; its place.
+    pub(crate) fn keep_listener(&mut self, listener: Listener) -> Result<usize> {
+        let address = listener.address;
+        self.keep(Endpoint::Listener(listener))
+            .map_err(|error| EngineError::io(&format!("cannot listen on {address}"), &error))
     }
 
     pub(crate) fn vdisk_place(&self, name: &str) -> Result<usize> {

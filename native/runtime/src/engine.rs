@@ -24,8 +24,8 @@ use crate::core::Core;
 use crate::disk::DiskPool;
 use crate::eraser::Eraser;
 use crate::event::EventQueue;
-use crate::link::Link;
 use crate::pace::Pace;
+use crate::peers::connection::Connection;
 use crate::peers::{Mirror, Peer};
 use crate::portal::{Listener, Purpose};
 use crate::remains::Remains;
@@ -60,7 +60,7 @@ pub type Call = Box<dyn FnOnce(&mut Engine) + Send>;
 pub(crate) enum Endpoint {
     Listener(Listener),
     Session(Box<Session>),
-    Link(Box<Link>),
+    Link(Box<Connection>),
 }
 
 /// A socket's place in the loop.
@@ -70,12 +70,21 @@ pub(crate) struct Slot {
     dirty: bool,
 }
 
+impl Slot {
+    /// Have the output of the socket at this place written at the end of this pass.
+    pub(crate) fn mark_dirty(&mut self, place: usize, dirty: &mut Vec<usize>) {
+        if !std::mem::replace(&mut self.dirty, true) {
+            dirty.push(place);
+        }
+    }
+}
+
 /// The engine; lives on its own thread.
 pub struct Engine {
     poll: Poll,
     pub(crate) endpoints: Slab<Slot>,
     ready: VecDeque<usize>,
-    dirty: Vec<usize>,
+    pub(crate) dirty: Vec<usize>,
     pub(crate) core: Core,
     pub(crate) actions: Vec<Action>,
     pub(crate) disk_ops: Vec<(Serial, DiskId, DiskOp)>,
@@ -328,11 +337,8 @@ impl Engine {
 
     /// Have a socket's output written at the end of this pass.
     pub(crate) fn mark_dirty(&mut self, place: usize) {
-        if let Some(slot) = self.endpoints.get_mut(place)
-            && !slot.dirty
-        {
-            slot.dirty = true;
-            self.dirty.push(place);
+        if let Some(slot) = self.endpoints.get_mut(place) {
+            slot.mark_dirty(place, &mut self.dirty);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -71,6 +72,17 @@ pub enum VdiskEvent {
     },
 }
 
+/// One path to a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathOf {
+    /// The peer's mirror address.
+    pub peer: String,
+    /// This node's address of the path.
+    pub own: IpAddr,
+    /// The peer's address of the path.
+    pub theirs: IpAddr,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineEvent {
@@ -93,6 +105,10 @@ pub enum EngineEvent {
         /// The version that this node speaks.
         ours: u8,
     },
+    /// A path to a peer that is up has not been usable for a while.
+    PathDown(PathOf),
+    /// It is usable again.
+    PathUp(PathOf),
     /// An initiator was not let in. Nothing of what it said about itself is proven.
     LoginRefused {
         /// The name it gave, None: none, or none that could be one.

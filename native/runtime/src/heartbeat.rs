@@ -19,12 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use rustix::net::SocketType;
 use twindisk_mirror::heart::Heart;
 
 use crate::abort::AbortOnPanic;
 use crate::clock::boottime_ns;
+use crate::portal::absent;
 
 /// The heart stops when the engine's loop has not turned for this long, in nanoseconds.
 pub const WATCHDOG_NS: u64 = 10_000_000_000;
@@ -109,19 +109,7 @@ impl Bound {
 
     /// The socket of a further address, which may come later: its card may be missing still.
     fn expected(address: SocketAddr) -> io::Result<Self> {
-        let family = if address.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
-        };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = socket_with(family, SocketType::DGRAM, flags, None)?;
-        if address.is_ipv4() {
-            set_ip_freebind(&fd, true)?;
-        } else {
-            set_ipv6_freebind(&fd, true)?;
-        }
-        bind(&fd, &address)?;
+        let fd = absent(address, SocketType::DGRAM)?;
         Ok(Self {
             own: address.ip(),
             socket: fd.into(),

@@ -2,9 +2,37 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use mio::net::{TcpListener, TcpStream};
+use rustix::net::sockopt::{set_ip_freebind, set_ipv6_freebind, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use twindisk_iscsi::Redirect;
+
+/// Most connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A nonblocking socket on an address that need not be there yet (`IP_FREEBIND`, ip(7)), reusable after a restart.
+///
+/// # Errors
+/// The address is in use.
+pub fn absent(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = if address.is_ipv4() {
+        let fd = socket_with(AddressFamily::INET, kind, flags, None)?;
+        set_ip_freebind(&fd, true)?;
+        fd
+    } else {
+        let fd = socket_with(AddressFamily::INET6, kind, flags, None)?;
+        set_ipv6_freebind(&fd, true)?;
+        fd
+    };
+    if kind == SocketType::STREAM {
+        set_socket_reuseaddr(&fd, true)?;
+    }
+    bind(&fd, &address)?;
+    Ok(fd)
+}
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +62,20 @@ impl Listener {
     /// # Errors
     /// The address is not ours or in use.
     pub fn bind(address: SocketAddr, purpose: Purpose) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        Self::of(TcpListener::bind(address)?, purpose)
+    }
+
+    /// The same on an address that need not be there yet (`IP_FREEBIND`, ip(7)).
+    ///
+    /// # Errors
+    /// The address is in use.
+    pub fn bind_absent(address: SocketAddr, purpose: Purpose) -> io::Result<Self> {
+        let fd = absent(address, SocketType::STREAM)?;
+        listen(&fd, BACKLOG)?;
+        Self::of(TcpListener::from_std(fd.into()), purpose)
+    }
+
+    fn of(listener: TcpListener, purpose: Purpose) -> io::Result<Self> {
         let address = listener.local_addr()?;
         Ok(Self {
             listener,

@@ -8,6 +8,7 @@ use twindisk_scsi::AccessState;
 
 use crate::access::AccessMode;
 use crate::engine::{Endpoint, Engine};
+pub use crate::peers::paths::PathStatus;
 use crate::vdisk::Counters;
 
 /// One session of a VDisk.
@@ -80,6 +81,8 @@ pub struct PeerStatus {
     pub last_heard_ns: u64,
     /// Bytes of the messages for it over the present link; 0: there is none.
     pub sent_bytes: u64,
+    /// The paths to it, the main one first.
+    pub paths: Vec<PathStatus>,
 }
 
 /// Everything.
@@ -120,14 +123,15 @@ impl Engine {
                     .collect(),
             })
         });
-        let peers = self.peers.iter().map(|(_, peer)| PeerStatus {
+        let peers = self.peers.iter().map(|(place, peer)| PeerStatus {
             address: peer.name.clone(),
             up: peer.up,
             dial: peer.dial,
             serve_until_ns: peer.vitals.serve_until_ns(),
             promised_until_ns: peer.vitals.promised_until_ns(),
             last_heard_ns: peer.vitals.last_heard_ns(),
-            sent_bytes: peer.link.map_or(0, |place| self.queued_bytes(place)),
+            sent_bytes: peer.link.as_ref().map_or(0, |link| link.sent_bytes),
+            paths: self.path_status(place),
         });
         EngineStatus {
             vdisks: vdisks.collect(),
@@ -136,13 +140,6 @@ impl Engine {
                 held_bytes: self.account.held_bytes(),
                 limit_bytes: self.account.limit_bytes(),
             },
-        }
-    }
-
-    fn queued_bytes(&self, place: usize) -> u64 {
-        match self.endpoints.get(place).map(|slot| &slot.endpoint) {
-            Some(Endpoint::Link(link)) => link.queued_bytes,
-            _ => 0,
         }
     }
 

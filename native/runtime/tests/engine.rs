@@ -5,26 +5,21 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twindisk_runtime::mirror::{AttachPlan, Command, Role, Serial, Sync};
 use twindisk_runtime::{
-    AccessMode, AccessState, Admission, BlockSize, EngineEvent, Handle, Kind, Settings, VdiskEvent,
-    VdiskSpec,
+    AccessMode, AccessState, Admission, BlockSize, EngineEvent, Handle, Kind, VdiskEvent, VdiskSpec,
 };
 
-const SERIAL: Serial = Serial([0x6e; 16]);
-const SIZE_BYTES: u64 = 9 << 20;
+mod neighbours;
 
-fn engine() -> Handle {
-    let settings = Settings {
-        heartbeat_ns: 20_000_000,
-        silence_ns: 1_000_000_000,
-        lease_ns: 1_000_000_000,
-        memory_limit_bytes: 1 << 30,
-    };
-    Handle::start(settings).unwrap()
-}
+use neighbours::{engine, is_peer_up, neighbours, peer_down_reason, wait_for};
+
+const SERIAL: Serial = Serial([0x6e; 16]);
+/// No further paths.
+const MAIN: [&[u8]; 2] = [&[], &[]];
+const SIZE_BYTES: u64 = 9 << 20;
 
 fn spec(directory: &Path, peer: Option<&str>) -> VdiskSpec {
     VdiskSpec {
@@ -48,48 +43,6 @@ fn open_new(engine: &Handle, directory: &Path) {
         .unwrap();
     let told = engine.open_vdisk(spec(directory, None)).unwrap();
     assert_eq!((told.facts.current, told.size_bytes), (7, SIZE_BYTES));
-}
-
-/// Wait for an event that `wanted` makes something of; what comes with it is dropped.
-fn wait_for<T>(engine: &Handle, wanted: impl Fn(&EngineEvent) -> Option<T>) -> Option<T> {
-    let end = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < end {
-        if let Some(found) = engine.events().take().iter().find_map(&wanted) {
-            return Some(found);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    None
-}
-
-fn is_peer_up(event: &EngineEvent) -> Option<()> {
-    matches!(event, EngineEvent::PeerUp(_)).then_some(())
-}
-
-fn peer_down_reason(event: &EngineEvent) -> Option<&'static str> {
-    match event {
-        EngineEvent::PeerDown { reason, .. } => Some(reason),
-        _ => None,
-    }
-}
-
-/// Two engines that know each other; the first dials. Each test has its own network.
-fn neighbours(network: u8, secrets: [&str; 2]) -> ([Handle; 2], [String; 2]) {
-    let names = [10, 11].map(|host| format!("127.77.{network}.{host}"));
-    let engines = [engine(), engine()];
-    let mut bound = Vec::new();
-    for (at, engine) in engines.iter().enumerate() {
-        let address = SocketAddr::new(names[at].parse().unwrap(), 0);
-        let secret: Vec<u8> = secrets[at].into();
-        let listen = engine.call(move |engine| engine.listen_mirror(address, secret));
-        bound.push(listen.unwrap().unwrap());
-    }
-    for (at, engine) in engines.iter().enumerate() {
-        let (name, address) = (names[1 - at].clone(), bound[1 - at]);
-        let added = engine.call(move |engine| engine.add_peer(&name, address, at == 0));
-        added.unwrap().unwrap();
-    }
-    (engines, names)
 }
 
 #[test]
@@ -212,7 +165,7 @@ fn calls_after_shutdown_say_so() {
 
 #[test]
 fn two_neighbours_find_each_other_and_notice_the_end() {
-    let ([first, second], _) = neighbours(1, ["secret", "secret"]);
+    let ([first, second], _) = neighbours(1, ["secret", "secret"], MAIN, 1);
     assert!(wait_for(&first, is_peer_up).is_some());
     assert!(wait_for(&second, is_peer_up).is_some());
     second.shutdown();
@@ -221,7 +174,7 @@ fn two_neighbours_find_each_other_and_notice_the_end() {
 
 #[test]
 fn a_removed_peer_is_let_go_at_both_ends() {
-    let ([first, second], names) = neighbours(2, ["secret", "secret"]);
+    let ([first, second], names) = neighbours(2, ["secret", "secret"], MAIN, 1);
     assert!(wait_for(&first, is_peer_up).is_some());
     assert!(wait_for(&second, is_peer_up).is_some());
     let name = names[1].clone();
@@ -235,7 +188,7 @@ fn a_removed_peer_is_let_go_at_both_ends() {
 
 #[test]
 fn a_neighbour_with_another_secret_never_comes_up() {
-    let ([first, second], _) = neighbours(3, ["secret", "guess"]);
+    let ([first, second], _) = neighbours(3, ["secret", "guess"], MAIN, 1);
     std::thread::sleep(Duration::from_millis(800));
     assert!(first.events().take().is_empty());
     assert!(second.events().take().is_empty());
@@ -244,7 +197,7 @@ fn a_neighbour_with_another_secret_never_comes_up() {
 #[test]
 fn a_blank_copy_is_brought_up_to_date() {
     let roots = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let (engines, names) = neighbours(4, ["secret", "secret"]);
+    let (engines, names) = neighbours(4, ["secret", "secret"], MAIN, 1);
     let plans = [
         (7, Role::Master, Sync::FullSource),
         (0, Role::Slave, Sync::FullTarget),

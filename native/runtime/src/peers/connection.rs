@@ -1,8 +1,9 @@
-//! The data link with one peer: connecting, proving the secret, then frames.
+//! One TCP connection of a link with a peer: connecting, proving the secret, then numbered frames.
 //!
 //! Rules:
 //!
-//! * The side with `dial` connects, from its own mirror address; the other side knows the dialer by the address it proves.
+//! * The side that dials connects, from its own address of the path; the other side knows the dialer by the mirror address that it proves.
+//! * A connection that is made waits for the word whether it opens a link or joins the one that stands ([`Connection::begin`]).
 //! * A connection that does not finish its handshake in time, or breaks a rule, is closed without a word. A dialer of another version is told
 //!   this node's, so that operators learn of it at both ends.
 //! * A pass reads a bounded number of bytes; nothing more is read while too much waits to be sent, as long as any of it is sent: two sides
@@ -15,29 +16,36 @@ use bytes::Bytes;
 use mio::net::TcpStream;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
-use twindisk_mirror::frame;
-use twindisk_mirror::handshake::{Handshake, HandshakeError, Nonce, Session, parting_word};
+use twindisk_mirror::bundle::{Frame, PREAMBLE_BYTES, Preamble, Progress};
+use twindisk_mirror::frame::{self, HEADER_BYTES};
+use twindisk_mirror::handshake::{
+    Handshake, HandshakeError, Nonce, Session, SessionId, parting_word,
+};
 use twindisk_mirror::message::Message;
 
+use crate::quality::Quality;
 use crate::socket::{ChunkQueue, Outbox, Read, Socket};
 
-/// A link that is not open after this time is closed, in nanoseconds.
+/// A connection that is not open after this time is closed, in nanoseconds.
 pub const OPEN_NS: u64 = 3_000_000_000;
-/// Bytes that one link may bring in during one pass: few enough to be in the processor's cache when they are written.
+/// Bytes that one connection may bring in during one pass: few enough to be in the processor's cache when they are written.
 const PASS_BYTES: usize = 512 << 10;
-/// Bytes to be sent above which a link is not read.
+/// Bytes to be sent above which a connection is not read.
 const HELD_MAX_BYTES: usize = 64 << 20;
 
 enum Stage {
-    Connecting(Handshake, Vec<u8>),
+    /// TCP connects.
+    Connecting,
+    /// It is connected, and waits for [`Connection::begin`].
+    Made,
     Handshake(Handshake),
     Open,
 }
 
-/// Why a link has to be closed.
+/// Why a connection has to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
-    /// The connection broke or was closed by the peer.
+    /// It broke or was closed by the peer.
     Reset,
     /// The peer broke the protocol, or does not know the secret.
     Protocol,
@@ -45,46 +53,67 @@ pub enum Broken {
     Version(u8),
 }
 
-/// What a link brought.
+/// What a connection brought.
 #[derive(Debug)]
 pub enum Arrived {
     /// The handshake is done.
     Session(Session),
-    /// A message.
-    Message(Message),
+    /// A preamble, and the message of the frame behind it with the frame's length in bytes.
+    Frame(Preamble, Option<(Message, usize)>),
 }
 
-/// One data link.
-pub struct Link {
+/// Which way a connection takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The peer's place.
+    pub peer: usize,
+    /// Which of the peer's paths.
+    pub path: usize,
+}
+
+/// One connection.
+pub struct Connection {
     /// The socket.
     pub socket: Socket,
     /// What waits to be sent.
     pub outbox: ChunkQueue,
-    /// The peer's place; for an accepted link known only after the handshake.
-    pub peer: Option<usize>,
+    /// For an accepted connection known only after the handshake.
+    pub way: Option<Way>,
     /// When it is closed if it is not open yet.
     pub deadline_ns: u64,
-    /// Bytes of the messages that were queued so far.
-    pub queued_bytes: u64,
+    quality: Quality,
     /// Bytes that had been sent at the last tick.
     sent_bytes: u64,
     /// Nothing of too much that waits was sent for a tick.
     is_stuck: bool,
+    /// Something arrived since [`Connection::take_heard`].
+    was_heard: bool,
+    /// The preamble whose frame is not whole yet.
+    preamble: Option<Preamble>,
     stage: Stage,
 }
 
-impl Link {
-    /// Begin to connect to a peer, from this node's mirror address.
+impl Connection {
+    fn new(stream: TcpStream, way: Option<Way>, stage: Stage, now_ns: u64) -> io::Result<Self> {
+        Ok(Self {
+            socket: Socket::new(stream)?,
+            outbox: ChunkQueue::default(),
+            way,
+            deadline_ns: now_ns + OPEN_NS,
+            quality: Quality::default(),
+            sent_bytes: 0,
+            is_stuck: false,
+            was_heard: false,
+            preamble: None,
+            stage,
+        })
+    }
+
+    /// Begin to connect to a peer, from one of this node's addresses.
     ///
     /// # Errors
     /// The address cannot be reached.
-    pub fn dial(
-        own: IpAddr,
-        to: SocketAddr,
-        peer: usize,
-        secret: &[u8],
-        now_ns: u64,
-    ) -> io::Result<Self> {
+    pub fn dial(own: IpAddr, to: SocketAddr, way: Way, now_ns: u64) -> io::Result<Self> {
         let family = if to.is_ipv4() {
             AddressFamily::INET
         } else {
@@ -101,19 +130,8 @@ impl Link {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
-        let socket = Socket::new(TcpStream::from_std(fd.into()))?;
-        let (handshake, hello) = Handshake::dial(secret, nonce()?, &own.to_string(), None);
-        let stage = Stage::Connecting(handshake, hello);
-        Ok(Self {
-            socket,
-            outbox: ChunkQueue::default(),
-            peer: Some(peer),
-            deadline_ns: now_ns + OPEN_NS,
-            queued_bytes: 0,
-            sent_bytes: 0,
-            is_stuck: false,
-            stage,
-        })
+        let stream = TcpStream::from_std(fd.into());
+        Self::new(stream, Some(way), Stage::Connecting, now_ns)
     }
 
     /// Take a connection that a peer made.
@@ -122,17 +140,7 @@ impl Link {
     /// The stream is closed already.
     pub fn accepted(stream: TcpStream, secret: &[u8], now_ns: u64) -> io::Result<Self> {
         let stage = Stage::Handshake(Handshake::listen(secret, nonce()?));
-        let socket = Socket::new(stream)?;
-        Ok(Self {
-            socket,
-            outbox: ChunkQueue::default(),
-            peer: None,
-            deadline_ns: now_ns + OPEN_NS,
-            queued_bytes: 0,
-            sent_bytes: 0,
-            is_stuck: false,
-            stage,
-        })
+        Self::new(stream, None, stage, now_ns)
     }
 
     /// Whether the handshake is done.
@@ -141,10 +149,38 @@ impl Link {
         matches!(self.stage, Stage::Open)
     }
 
+    /// Whether it is connected and waits for [`Connection::begin`].
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        matches!(self.stage, Stage::Made)
+    }
+
+    /// Whether it is shaking hands.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        matches!(self.stage, Stage::Handshake(_))
+    }
+
+    /// Open a link with a connection that was dialed and is made, or join the one that stands. `name`: this node's mirror address.
+    ///
+    /// # Errors
+    /// The operating system gives no random bytes.
+    pub fn begin(
+        &mut self,
+        secret: &[u8],
+        name: IpAddr,
+        join: Option<SessionId>,
+    ) -> io::Result<()> {
+        let (handshake, hello) = Handshake::dial(secret, nonce()?, &name.to_string(), join);
+        self.outbox.push(hello.into());
+        self.stage = Stage::Handshake(handshake);
+        Ok(())
+    }
+
     /// Read until there is nothing more or the pass's share is used up; true: there is more for the next pass.
     ///
     /// # Errors
-    /// The link has to be closed; what arrived before stands.
+    /// The connection has to be closed; what arrived before stands.
     pub fn pump(&mut self, arrived: &mut Vec<Arrived>) -> Result<bool, Broken> {
         if !self.connected()? {
             return Ok(false);
@@ -160,11 +196,19 @@ impl Link {
                 return Ok(true);
             }
             match self.socket.read(1) {
-                Ok(Read::Data(got)) => budget = budget.saturating_sub(got),
+                Ok(Read::Data(got)) => {
+                    self.was_heard |= got > 0;
+                    budget = budget.saturating_sub(got);
+                }
                 Ok(Read::Empty) => return Ok(false),
                 Ok(Read::Closed) | Err(_) => return Err(Broken::Reset),
             }
         }
+    }
+
+    /// Whether anything has arrived since this was asked last.
+    pub fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.was_heard)
     }
 
     /// Time passed. True: it is to be read although much waits, for nothing of that was sent.
@@ -175,23 +219,37 @@ impl Link {
         self.is_stuck
     }
 
-    /// Whether the connection is made; then the hello is on its way.
+    /// Learn anew how good the way is; [`Connection::progress`] counts with it.
+    pub fn measure(&mut self) {
+        self.quality = Quality::of(&self.socket.stream).unwrap_or(self.quality);
+    }
+
+    /// How it is getting on.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let unconfirmed_bytes = self.socket.unacknowledged_bytes() as u64;
+        let load_bytes = self.outbox.len_bytes() as u64 + unconfirmed_bytes;
+        Progress {
+            load_bytes,
+            confirmed_bytes: self.outbox.sent_bytes().saturating_sub(unconfirmed_bytes),
+            arrival_ns: self.quality.arrival_ns(load_bytes),
+        }
+    }
+
+    /// Whether the connection is made; one that was dialed waits for its word then.
     fn connected(&mut self) -> Result<bool, Broken> {
-        if !matches!(self.stage, Stage::Connecting(..)) {
-            return Ok(true);
+        match self.stage {
+            Stage::Connecting => {}
+            Stage::Made => return Ok(false),
+            Stage::Handshake(_) | Stage::Open => return Ok(true),
         }
         if !matches!(self.socket.stream.take_error(), Ok(None)) {
             return Err(Broken::Reset);
         }
-        if self.socket.stream.peer_addr().is_err() {
-            return Ok(false);
+        if self.socket.stream.peer_addr().is_ok() {
+            self.stage = Stage::Made;
         }
-        if let Stage::Connecting(handshake, hello) = std::mem::replace(&mut self.stage, Stage::Open)
-        {
-            self.outbox.push(hello.into());
-            self.stage = Stage::Handshake(handshake);
-        }
-        Ok(true)
+        Ok(false)
     }
 
     fn consume(&mut self, arrived: &mut Vec<Arrived>) -> Result<(), Broken> {
@@ -217,28 +275,51 @@ impl Link {
                 None => return Ok(()),
             }
         }
-        while let Some(message) =
-            frame::decode(&mut self.socket.input).map_err(|_| Broken::Protocol)?
-        {
-            arrived.push(Arrived::Message(message));
+        self.consume_frames(arrived).ok_or(Broken::Protocol)
+    }
+
+    /// None: the peer broke the protocol.
+    fn consume_frames(&mut self, arrived: &mut Vec<Arrived>) -> Option<()> {
+        let input = &mut self.socket.input;
+        loop {
+            if self.preamble.is_none() {
+                self.preamble = Preamble::decode(input).ok()?;
+            }
+            let Some(preamble) = self.preamble else {
+                return Some(());
+            };
+            if preamble.number == 0 {
+                arrived.push(Arrived::Frame(preamble, None));
+            } else {
+                let before = input.len();
+                let Some(message) = frame::decode(input).ok()? else {
+                    return Some(());
+                };
+                let len_bytes = PREAMBLE_BYTES + before - input.len();
+                arrived.push(Arrived::Frame(preamble, Some((message, len_bytes))));
+            }
+            self.preamble = None;
         }
-        Ok(())
     }
 
     /// Tell a dialer this node's version; a listener knows it from the hello.
     fn part(&mut self) {
-        if self.peer.is_none() {
+        if self.way.is_none() {
             self.outbox.push(Bytes::copy_from_slice(&parting_word()));
             // Whoever does not hear it finds the connection closed.
             let _ = self.socket.flush(&mut self.outbox);
         }
     }
 
-    /// Queue a message.
-    pub fn send(&mut self, message: &Message) {
-        let (header, payload) = frame::encode(message);
-        self.queued_bytes += header.len() as u64 + payload.len_bytes();
-        self.outbox.push(Bytes::copy_from_slice(&header));
+    /// Queue a preamble and the frame behind it.
+    pub fn send(&mut self, preamble: Preamble, frame: Option<Frame>) {
+        let Some((header, payload)) = frame else {
+            return self.outbox.push(Bytes::copy_from_slice(&preamble.encode()));
+        };
+        let mut head = [0; PREAMBLE_BYTES + HEADER_BYTES];
+        head[..PREAMBLE_BYTES].copy_from_slice(&preamble.encode());
+        head[PREAMBLE_BYTES..].copy_from_slice(&header);
+        self.outbox.push(Bytes::copy_from_slice(&head));
         for piece in payload.into_pieces() {
             self.outbox.push(piece);
         }
@@ -249,7 +330,7 @@ impl Link {
     /// # Errors
     /// The connection broke.
     pub fn flush(&mut self) -> io::Result<()> {
-        if matches!(self.stage, Stage::Connecting(..)) {
+        if matches!(self.stage, Stage::Connecting) {
             return Ok(());
         }
         self.socket.flush(&mut self.outbox)
@@ -269,20 +350,33 @@ mod tests {
 
     use super::*;
 
-    fn pair(dialer_secret: &[u8], listener_secret: &[u8]) -> (Link, Link) {
+    const NEXT: Preamble = Preamble {
+        number: 1,
+        acknowledged: 0,
+    };
+    const WAY: Way = Way { peer: 3, path: 0 };
+
+    fn pair(dialer_secret: &[u8], listener_secret: &[u8]) -> (Connection, Connection) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
-        let dialer = Link::dial("127.0.0.7".parse().unwrap(), to, 3, dialer_secret, 0).unwrap();
+        let own = "127.0.0.7".parse().unwrap();
+        let mut dialer = Connection::dial(own, to, WAY, 0).unwrap();
         let (stream, from) = listener.accept().unwrap();
         assert_eq!(from.ip().to_string(), "127.0.0.7");
         stream.set_nonblocking(true).unwrap();
+        while !dialer.is_made() {
+            assert!(turn(&mut dialer, &mut Vec::new()).is_ok());
+        }
+        dialer
+            .begin(dialer_secret, "10.0.13.150".parse().unwrap(), None)
+            .unwrap();
         (
             dialer,
-            Link::accepted(TcpStream::from_std(stream), listener_secret, 0).unwrap(),
+            Connection::accepted(TcpStream::from_std(stream), listener_secret, 0).unwrap(),
         )
     }
 
-    fn turn(link: &mut Link, arrived: &mut Vec<Arrived>) -> Result<(), Broken> {
+    fn turn(link: &mut Connection, arrived: &mut Vec<Arrived>) -> Result<(), Broken> {
         std::thread::sleep(std::time::Duration::from_millis(1));
         // Without a poll there are no events; a fresh one is what a level would say.
         link.socket.make_ready();
@@ -290,10 +384,10 @@ mod tests {
         link.flush().map_err(|_| Broken::Reset)
     }
 
-    fn opened() -> ([Link; 2], [Vec<Arrived>; 2]) {
+    fn opened() -> ([Connection; 2], [Vec<Arrived>; 2]) {
         let (dialer, listener) = pair(b"secret", b"secret");
         let (mut links, mut arrived) = ([dialer, listener], [Vec::new(), Vec::new()]);
-        while !links.iter().all(Link::is_open) {
+        while !links.iter().all(Connection::is_open) {
             for (link, arrived) in links.iter_mut().zip(&mut arrived) {
                 turn(link, arrived).unwrap();
             }
@@ -316,7 +410,8 @@ mod tests {
         let data = Bytes::from(vec![0x5a; 1 << 20]);
         for link in &mut links {
             for _ in 0..100 {
-                link.send(&message(Body::ReadData(data.clone().into())));
+                let message = message(Body::ReadData(data.clone().into()));
+                link.send(NEXT, Some(frame::encode(&message)));
             }
             assert!(link.outbox.len_bytes() > HELD_MAX_BYTES);
         }
@@ -337,15 +432,17 @@ mod tests {
     fn two_sides_shake_hands_and_exchange_a_message() {
         let ([mut dialer, mut listener], [mut at_dialer, mut at_listener]) = opened();
         let message = message(Body::Flush);
-        dialer.send(&message);
+        dialer.send(NEXT, Some(frame::encode(&message)));
         while at_listener.len() < 2 {
             turn(&mut dialer, &mut at_dialer).unwrap();
             turn(&mut listener, &mut at_listener).unwrap();
         }
         assert!(
-            matches!(&at_listener[0], Arrived::Session(session) if session.dialer == "127.0.0.7")
+            matches!(&at_listener[0], Arrived::Session(session) if session.dialer == "10.0.13.150")
         );
-        assert!(matches!(&at_listener[1], Arrived::Message(got) if *got == message));
+        assert!(
+            matches!(&at_listener[1], Arrived::Frame(NEXT, Some((got, 88))) if *got == message)
+        );
     }
 
     #[test]

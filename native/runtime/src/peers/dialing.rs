@@ -1,0 +1,139 @@
+//! Connecting to peers, and what happens as time passes.
+//!
+//! Rules:
+//!
+//! * All connections are dialed at once. The first that is made opens the link; the others wait for that, and join. So a dead path delays
+//!   nothing.
+//! * A connection that ends is dialed again by its own clock, quickly as long as there is no link.
+
+use super::connection::{Connection, Way};
+use crate::engine::{Endpoint, Engine};
+
+/// Shortest time between two attempts to connect, in nanoseconds; up to 150 % more, by chance of the clock.
+const REDIAL_NS: u64 = 200_000_000;
+/// The same while the link stands without the connection.
+const REDIAL_SPARE_NS: u64 = 1_000_000_000;
+
+impl Engine {
+    /// Connect where a connection is missing, close what does not get on, notice silence.
+    pub(crate) fn tick_peers(&mut self) {
+        let now_ns = self.core.now_ns;
+        let late: Vec<_> = self
+            .endpoints
+            .iter()
+            .filter(|(_, slot)| matches!(&slot.endpoint, Endpoint::Link(one) if !one.is_open() && now_ns >= one.deadline_ns))
+            .map(|(place, _)| place)
+            .collect();
+        for place in late {
+            self.close_connection(place, "refused");
+        }
+        let peers: Vec<_> = self.peers.iter().map(|(place, _)| place).collect();
+        for place in peers {
+            if self.is_silent(place) {
+                self.close_link(place, "silent");
+            }
+            self.tick_connections(place);
+            self.dial_missing(place);
+            self.begin_handshakes(place);
+            if self.peers[place].paths.len() > 1 {
+                self.tell_paths(place);
+            }
+        }
+    }
+
+    fn tick_connections(&mut self, peer: usize) {
+        let connections = self.connections_of(peer);
+        for &place in &connections {
+            if let Some(connection) = self.connection_mut(place) {
+                if connections.len() > 1 {
+                    connection.measure();
+                }
+                if connection.tick() {
+                    self.schedule(place);
+                }
+            }
+        }
+        let silent = self.with_bundle(peer, |bundle, wires, now_ns| bundle.tick(wires, now_ns));
+        if let Some(silent) = silent.flatten() {
+            self.close_connection(silent, "silent");
+        }
+    }
+
+    /// Whether nothing was heard of a peer for too long, although its link stands.
+    fn is_silent(&self, place: usize) -> bool {
+        let peer = &self.peers[place];
+        peer.link.as_ref().is_some_and(|link| {
+            let heard_ns = peer.vitals.last_heard_ns().max(link.opened_ns);
+            self.core.now_ns.saturating_sub(heard_ns) > self.settings.silence_ns
+        })
+    }
+
+    fn dial_missing(&mut self, peer: usize) {
+        let now_ns = self.core.now_ns;
+        for path in 0..self.peers[peer].paths.len() {
+            for at in 0..self.peers[peer].paths[path].dials.len() {
+                let dial = &mut self.peers[peer].paths[path].dials[at];
+                if dial.place.is_none() && now_ns >= dial.redial_ns {
+                    dial.redial_ns = now_ns + REDIAL_NS;
+                    let place = self.dial(Way { peer, path });
+                    self.peers[peer].paths[path].dials[at].place = place;
+                }
+            }
+        }
+    }
+
+    /// Begin to connect; None: not now.
+    fn dial(&mut self, way: Way) -> Option<usize> {
+        let path = &self.peers[way.peer].paths[way.path];
+        let connection = Connection::dial(path.own, path.to, way, self.core.now_ns).ok()?;
+        self.keep(Endpoint::Link(Box::new(connection))).ok()
+    }
+
+    /// A connection has ended: dial it anew after a while.
+    pub(super) fn redial_later(&mut self, way: Way, place: usize) {
+        let now_ns = self.core.now_ns;
+        let peer = &mut self.peers[way.peer];
+        let wait_ns = if peer.link.is_some() {
+            REDIAL_SPARE_NS
+        } else {
+            REDIAL_NS
+        };
+        let dials = &mut peer.paths[way.path].dials;
+        if let Some(dial) = dials.iter_mut().find(|dial| dial.place == Some(place)) {
+            dial.place = None;
+            // Spread by whatever the clock's low digits are, so that two nodes do not keep step.
+            dial.redial_ns = now_ns + wait_ns + now_ns % (wait_ns * 3 / 2);
+        }
+    }
+
+    /// Connections that are made join the link; if there is none, the first opens one.
+    pub(super) fn begin_handshakes(&mut self, peer: usize) {
+        let Some(known) = self.peers.get(peer) else {
+            return;
+        };
+        let join = known.link.as_ref().map(|link| link.id);
+        let dials = known.paths.iter().flat_map(|path| &path.dials);
+        let places: Vec<_> = dials.filter_map(|dial| dial.place).collect();
+        let opens = |place: &usize| {
+            self.connection(*place)
+                .is_some_and(Connection::is_beginning)
+        };
+        let mut may_open = join.is_none() && !places.iter().any(opens);
+        let Some(mirror) = &self.mirror else {
+            return;
+        };
+        let (name, secret) = (mirror.address.ip(), mirror.secret.clone());
+        for place in places {
+            let is_made = self.connection(place).is_some_and(Connection::is_made);
+            if is_made
+                && (join.is_some() || std::mem::take(&mut may_open))
+                && let Some(connection) = self.connection_mut(place)
+            {
+                // Without random bytes it stays as it is, and is closed when its time is over.
+                let _ = connection.begin(&secret, name, join);
+                self.schedule(place);
+                self.mark_dirty(place);
+            }
+        }
+    }
+}
