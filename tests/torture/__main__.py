@@ -34,7 +34,7 @@ SECOND_GIB = "0.0625"
 
 async def torture(root: Path, own: str, minutes: float, seed: str, site: Site, timeline: Timeline) -> None:
     """Make a pair and go on round by round until the time is over. Raises :class:`Wrong`."""
-    async with tortured_pair(root, own, timeline, site.ndrecv) as (pair, machines, wires):
+    async with tortured_pair(root, own, timeline, site.ndrecv, site.connections) as (pair, machines, wires):
         for machine in machines if site.checks != "fence" else ():
             machine.see_witness("works")
             value = ("-v", machine.witness.as_uri()) if site.checks == "witness" else ()
@@ -48,7 +48,7 @@ async def torture(root: Path, own: str, minutes: float, seed: str, site: Site, t
             ]
             await _rounds(
                 Load(pair, second, seed, timeline),
-                Faults(pair, machines, wires, timeline, site.checks),
+                Faults(pair, machines, wires, timeline, site.checks, cables=2 if site.connections else 1),
                 minutes,
                 seed,
                 timeline,

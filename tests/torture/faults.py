@@ -23,13 +23,21 @@ class Faults:
     """All faults of a run."""
 
     def __init__(
-        self, pair: Pair, machines: tuple[Machine, Machine], wires: Wires, timeline: Timeline, checks: str
+        self,
+        pair: Pair,
+        machines: tuple[Machine, Machine],
+        wires: Wires,
+        timeline: Timeline,
+        checks: str,
+        *,
+        cables: int,
     ) -> None:
         self._pair = pair
         self.machines = machines
         self._wires = wires
         self._timeline = timeline
         self.checks = checks
+        self.cables = cables
         self._troubles: list[list[str]] = [[], []]
         self.counts: Counter[str] = Counter()
 
@@ -58,6 +66,10 @@ class Faults:
     def _other(self, node: int) -> Machine:
         return self.machines[1 - node]
 
+    def _cables(self, fault: Fault) -> tuple[Cable, ...]:
+        """Return which of the cables between the nodes a cut is of."""
+        return self._wires.between if fault.cable is None else (self._wires.between[fault.cable],)
+
     def _mirror_way(self, fault: Fault) -> int:
         """Return the direction of the mirror cable that a one-way cut of the fault's node loses."""
         return fault.node if fault.way else 1 - fault.node
@@ -80,7 +92,7 @@ class Faults:
 
     async def _power(self, machine: Machine, fault: Fault) -> None:
         """Lose a machine without a last word on any cable."""
-        async with self._without(self._wires.mirror, self._wires.clients[fault.node]):
+        async with self._without(*self._wires.between, self._wires.clients[fault.node]):
             await machine.take_down(fault.lasts_s)
             await asyncio.sleep(fault.lasts_s)
 
@@ -92,16 +104,18 @@ class Faults:
         await asyncio.gather(machine.freeze(fault.lasts_s), other.freeze(fault.lasts_s * 0.9))
 
     async def _cut(self, _machine: Machine, fault: Fault) -> None:
-        async with self._wires.mirror.without(0, 1):
+        async with self._without(*self._cables(fault)):
             await asyncio.sleep(fault.lasts_s)
 
     async def _cut_one_way(self, _machine: Machine, fault: Fault) -> None:
-        async with self._wires.mirror.without(self._mirror_way(fault)):
+        async with contextlib.AsyncExitStack() as stack:
+            for cable in self._cables(fault):
+                await stack.enter_async_context(cable.without(self._mirror_way(fault)))
             await asyncio.sleep(fault.lasts_s)
 
     async def _flap(self, _machine: Machine, fault: Fault) -> None:
         for part in (0.05, 0.3, 0.1, 0.4, 0.15):
-            async with self._wires.mirror.without(0, 1):
+            async with self._without(*self._cables(fault)):
                 await asyncio.sleep(fault.lasts_s * part)
             await asyncio.sleep(fault.lasts_s * part / 3)
 
@@ -114,7 +128,7 @@ class Faults:
             await asyncio.sleep(fault.lasts_s)
 
     async def _isolate(self, _machine: Machine, fault: Fault) -> None:
-        async with self._without(self._wires.mirror, self._wires.clients[fault.node]):
+        async with self._without(*self._wires.between, self._wires.clients[fault.node]):
             await asyncio.sleep(fault.lasts_s)
 
     async def _stop(self, machine: Machine, fault: Fault) -> None:

@@ -29,13 +29,20 @@ def places(root: Path, wires: Wires) -> tuple[NodePlace, NodePlace]:
     return first, second
 
 
+def spare_path(wires: Wires, node: int, connections: int) -> str:
+    """Return the lines of a node's ndrecv.conf for the spare cable."""
+    words = (wires.mirror.ends[1 - node], wires.spare.ends[node], wires.spare.ends[1 - node])
+    return f"MirrorPath={' '.join(end.address for end in words)}\nMirrorConnections={connections}\n"
+
+
 @asynccontextmanager
 async def tortured_pair(
-    root: Path, own: str, timeline: Timeline | None = None, ndrecv: str = ""
+    root: Path, own: str, timeline: Timeline | None = None, ndrecv: str = "", connections: int = 0
 ) -> AsyncIterator[tuple[Pair, tuple[Machine, Machine], Wires]]:
     """Start two daemons that know nothing yet; kill them at the end, whatever happened.
 
-    ``own`` is the initiators' namespace (:func:`torture.wires.enter_new_network`), ``ndrecv`` more lines for ndrecv.conf.
+    ``own`` is the initiators' namespace (:func:`torture.wires.enter_new_network`), ``ndrecv`` more lines for ndrecv.conf;
+    ``connections``: over the mirror cable and the spare one each; 0: one over the mirror cable alone.
     """
     wires = Wires.lay(own)
     where = places(root, wires)
@@ -44,10 +51,12 @@ async def tortured_pair(
         Machine(place, network, timeline or Timeline()) for place, network in zip(where, wires.namespaces, strict=True)
     )
     machines = (first, second)
-    for machine in machines:
+    for number, machine in enumerate(machines):
         machine.bmc("works")
         with (machine.place.etc / "ndrecv.conf").open("a") as file:
             file.write(ndrecv)
+            if connections:
+                file.write(spare_path(wires, number, connections))
     pair = Pair(*machines)
     try:
         await pair.start()

@@ -1,7 +1,7 @@
 """What goes wrong in a round, and when: drawn from a seed, before the round begins. Pure."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WEIGHTS = {
     "kill": 4,
@@ -24,6 +24,9 @@ WEIGHTS = {
 }
 FENCED = frozenset({"kill", "power", "freeze", "cut", "cut-one-way", "isolate"})
 """Faults that lead to fencing, or to the witness; some come together with fence commands or a witness that go wrong."""
+CUTS = frozenset({"cut", "cut-one-way", "flap"})
+"""Faults that may be of one of two cables between the nodes."""
+_CABLES = (0, 0, 1, 1, None)
 WITNESS = ("gone", "empty")
 """How a node's view of the witness goes wrong: its directory is not there, or is an empty one, as of a share that is not mounted."""
 _CHECKS_OF = {"fencing": "fence", "witness": "witness"}
@@ -43,9 +46,13 @@ class Fault:
     detail: str = ""
     both: bool = False
     """Whether it goes so for the other node too."""
+    cable: int | None = None
+    """Which of the cables between the nodes a cut is of; None: of both."""
 
     def __str__(self) -> str:
         words = [self.kind, f"vm{10 + self.node}", f"for {self.lasts_s:.2f} s"]
+        if self.cable is not None:
+            words.append(("of the mirror cable", "of the spare cable")[self.cable])
         if "one-way" in self.kind:
             words.append("(outwards)" if self.way else "(inwards)")
         if self.detail and self.kind != "switch":
@@ -56,13 +63,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """How a run's pair is set up: the type of its mirror checks (``fence``, ``witness`` or ``manual``) and lines of ndrecv.conf."""
+    """How a run's pair is set up: the type of its mirror checks (``fence``, ``witness`` or ``manual``), lines of ndrecv.conf, and how many
+    connections there are over each of two cables; 0: there is one cable, and one connection."""
 
     checks: str
     ndrecv: str
+    connections: int
 
     def __str__(self) -> str:
-        return f"mirror checks of type {self.checks}, {self.ndrecv.replace(chr(10), ' ').strip()}"
+        cables = f"two cables, {self.connections} connections over each" if self.connections else "one cable"
+        return f"mirror checks of type {self.checks}, {cables}, {self.ndrecv.replace(chr(10), ' ').strip()}"
 
 
 def draw_site(seed: str) -> Site:
@@ -76,11 +86,12 @@ def draw_site(seed: str) -> Site:
         "LeaseMs": chance.choice([2000, 2000, 800]),
     }
     checks = chance.choices(["fence", "witness", "manual"], [4, 2, 1])[0]
-    return Site(checks, "".join(f"{key}={value}\n" for key, value in settings.items()))
+    ndrecv = "".join(f"{key}={value}\n" for key, value in settings.items())
+    return Site(checks, ndrecv, chance.choice([0, 1, 2]))
 
 
-def draw(seed: str, checks: str = "fence") -> tuple[float, list[Fault]]:
-    """Draw a round of a pair with that type of mirror checks: how long it lasts in seconds, and its faults in order."""
+def draw(seed: str, checks: str = "fence", cables: int = 1) -> tuple[float, list[Fault]]:
+    """Draw a round of a pair with that type of mirror checks and so many cables: how long it lasts in seconds, and its faults in order."""
     chance = random.Random(seed)
     span_s = chance.uniform(8.0, 25.0)
     possible = sorted(kind for kind in WEIGHTS if kind not in ("fencing", "witness") or _CHECKS_OF[kind] == checks)
@@ -88,6 +99,8 @@ def draw(seed: str, checks: str = "fence") -> tuple[float, list[Fault]]:
     weights = [WEIGHTS[kind] for kind in kinds]
     count = chance.randint(3, 16)
     faults = [_draw_fault(chance, chance.choices(kinds, weights)[0], span_s, checks) for _ in range(count)]
+    if cables > 1:
+        faults = [replace(fault, cable=chance.choice(_CABLES)) if fault.kind in CUTS else fault for fault in faults]
     return span_s, sorted(faults, key=lambda fault: fault.at_s)
 
 

@@ -117,7 +117,7 @@ class Round:
 
     async def run(self) -> str:
         """Run it."""
-        span_s, plan = draw(f"{self.seed}/{self.number}", self.faults.checks)
+        span_s, plan = draw(f"{self.seed}/{self.number}", self.faults.checks, self.faults.cables)
         self.timeline.note("**", f"round {self.number}: {len(plan)} faults in {span_s:.1f} s")
         before = self.load.operations
         await self.load.begin()

@@ -1,6 +1,7 @@
-"""The run's networks: three network namespaces and three cables between them, and how cables are cut.
+"""The run's networks: three network namespaces and four cables between them, and how cables are cut.
 
     initiators ── client cable ── vm10 ══ mirror cable ══ vm11 ── client cable ── initiators
+                                  vm10 ══ spare cable  ══ vm11
 
 Rules
 
@@ -141,11 +142,18 @@ class Cable:
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """All of a run: the nodes' namespaces, the clients' cable of each (0 is the initiators' end) and the mirror cable."""
+    """All of a run: the nodes' namespaces, the clients' cable of each (0 is the initiators' end), the mirror cable and a second one, which
+    is in use if the nodes' files say so."""
 
     namespaces: tuple[str, str]
     clients: tuple[Cable, Cable]
     mirror: Cable
+    spare: Cable
+
+    @property
+    def between(self) -> tuple[Cable, Cable]:
+        """Both cables between the nodes."""
+        return self.mirror, self.spare
 
     @classmethod
     def lay(cls, own: str) -> "Wires":
@@ -159,11 +167,17 @@ class Wires:
             )
             for number in range(2)
         )
-        ends = (
-            End(node, "mirror", f"198.51.100.{10 + number}", f"02:00:00:00:03:{number:02x}")
-            for number, node in enumerate(nodes)
+        mirror, spare = (
+            Cable(
+                f"{name} cable",
+                *(
+                    End(node, name, f"{network}.{10 + number}", f"02:00:00:00:{kind:02}:{number:02x}")
+                    for number, node in enumerate(nodes)
+                ),
+            )
+            for kind, name, network in ((3, "mirror", "198.51.100"), (4, "spare", "203.0.113"))
         )
-        wires = cls(nodes, (clients[0], clients[1]), Cable("mirror cable", *ends))
-        for cable in (*wires.clients, wires.mirror):
+        wires = cls(nodes, (clients[0], clients[1]), mirror, spare)
+        for cable in (*wires.clients, *wires.between):
             cable.lay()
         return wires
