@@ -29,7 +29,7 @@ use crate::payload::Payload;
 
 /// Most bytes of frames that are kept under way.
 pub const WINDOW_BYTES: usize = 64 << 20;
-/// A connection that has something to send and sends nothing for so long is stuck, in nanoseconds.
+/// A connection of which nothing is confirmed for so long, and for two round trips besides, is stuck, in nanoseconds.
 const STUCK_NS: u64 = 100_000_000;
 /// A frame that all others wait for goes over another connection as well after this time, if that one is quicker.
 const LATE_NS: u64 = 250_000_000;
@@ -51,6 +51,8 @@ pub struct Progress {
     pub load_bytes: u64,
     /// Bytes that it has confirmed since the connection was made.
     pub confirmed_bytes: u64,
+    /// How long a confirmation takes where nothing waits, in nanoseconds.
+    pub round_trip_ns: u64,
     /// In how many nanoseconds a frame that is given to it now is expected at the other side.
     pub arrival_ns: u64,
 }
@@ -71,8 +73,8 @@ pub struct Ended;
 #[derive(Debug)]
 struct Connection {
     id: ConnectionId,
-    /// Does not get on.
-    is_slow: bool,
+    /// It did not get on: it gets no frames until so many bytes are confirmed, all that it had been given then.
+    slow_until_bytes: Option<u64>,
     confirmed_bytes: u64,
     /// When `confirmed_bytes` last grew, or there was nothing to send.
     moved_ns: u64,
@@ -119,7 +121,7 @@ impl Bundle {
     pub fn join(&mut self, id: ConnectionId, now_ns: u64) {
         self.connections.push(Connection {
             id,
-            is_slow: false,
+            slow_until_bytes: None,
             confirmed_bytes: 0,
             moved_ns: now_ns,
             heard_ns: now_ns,
@@ -127,6 +129,10 @@ impl Bundle {
             given: 0,
         });
         self.is_multiple |= self.connections.len() > 1;
+        if self.connections.len() == 2 {
+            // Over a single connection nothing had to be said.
+            self.connections[0].heard_ns = now_ns;
+        }
     }
 
     /// A connection has ended; what it may not have brought there goes over the others.
@@ -182,7 +188,11 @@ impl Bundle {
             .filter(|connection| Some(connection.id) != except)
             .min_by_key(|connection| {
                 let arrival_ns = wires.progress(connection.id).arrival_ns;
-                (connection.is_slow, arrival_ns, connection.given)
+                (
+                    connection.slow_until_bytes.is_some(),
+                    arrival_ns,
+                    connection.given,
+                )
             })
             .map(|connection| connection.id)
     }
@@ -273,13 +283,20 @@ impl Bundle {
         for at in 0..self.connections.len() {
             let connection = &self.connections[at];
             let is_due = self.is_multiple && now_ns >= connection.said_ns + self.interval_ns;
-            if is_due || self.incoming.acknowledged() > self.told {
+            if is_due {
                 self.emit(connection.id, 0, None, wires, now_ns);
             }
         }
-        let silent = self.connections.iter().min_by_key(|one| one.heard_ns)?;
-        let is_silent = now_ns.saturating_sub(silent.heard_ns) > self.silence_ns;
-        (is_silent && self.connections.len() > 1).then_some(silent.id)
+        if self.incoming.acknowledged() > self.told
+            && let Some(over) = self.quickest(None, wires)
+        {
+            self.emit(over, 0, None, wires, now_ns);
+        }
+        // If all were silent, this side was not listening, or the peer does not live: for heartbeats to say.
+        let for_ns = |one: &Connection| now_ns.saturating_sub(one.heard_ns);
+        let silent = self.connections.iter().max_by_key(|one| for_ns(one))?;
+        let is_one_heard = (self.connections.iter()).any(|one| for_ns(one) < self.silence_ns / 2);
+        (for_ns(silent) > self.silence_ns && is_one_heard).then_some(silent.id)
     }
 
     /// See which connections get on.
@@ -290,7 +307,9 @@ impl Bundle {
                 connection.confirmed_bytes = progress.confirmed_bytes;
                 connection.moved_ns = now_ns;
             }
-            connection.is_slow &= progress.load_bytes > 0;
+            connection.slow_until_bytes = connection
+                .slow_until_bytes
+                .filter(|&bytes| progress.confirmed_bytes < bytes);
         }
     }
 
@@ -304,16 +323,19 @@ impl Bundle {
         };
         let age_ns = now_ns.saturating_sub(sent_ns);
         let is_late = age_ns >= LATE_NS && wires.progress(other).arrival_ns < age_ns / 4;
-        let is_other_slow = (self.connections.iter()).any(|one| one.id == other && one.is_slow);
+        let mut ways = self.connections.iter();
+        let is_other_slow = ways.any(|one| one.id == other && one.slow_until_bytes.is_some());
+        let progress = wires.progress(over);
+        let stuck_ns = STUCK_NS + 2 * progress.round_trip_ns;
         let Some(connection) = self.connections.iter_mut().find(|one| one.id == over) else {
             return;
         };
         let still_ns = now_ns.saturating_sub(connection.moved_ns);
-        let is_stuck = age_ns >= STUCK_NS && still_ns >= STUCK_NS;
+        let is_stuck = age_ns >= stuck_ns && still_ns >= stuck_ns;
         if is_other_slow || !(is_stuck || is_late) {
             return;
         }
-        connection.is_slow = true;
+        connection.slow_until_bytes = Some(progress.confirmed_bytes + progress.load_bytes);
         let limit_bytes = if is_stuck { usize::MAX } else { LATE_MAX_BYTES };
         let numbers = self.sent.over(over, limit_bytes);
         self.send_again(&numbers, Some(over), wires, now_ns);

@@ -38,6 +38,7 @@ impl Wires for Wiring {
         Progress {
             load_bytes,
             confirmed_bytes: wire.confirmed_bytes,
+            round_trip_ns: 2 * wire.latency_ns,
             arrival_ns: wire.latency_ns + load_bytes * 8,
         }
     }

@@ -28,6 +28,8 @@ use crate::socket::{ChunkQueue, Outbox, Read, Socket};
 
 /// A connection that is not open after this time is closed, in nanoseconds.
 pub const OPEN_NS: u64 = 3_000_000_000;
+/// The same from the hello on: there is time for another one to open the link before the listener has closed that.
+const HELLO_NS: u64 = OPEN_NS / 2;
 /// Bytes that one connection may bring in during one pass: few enough to be in the processor's cache when they are written.
 const PASS_BYTES: usize = 512 << 10;
 /// Bytes to be sent above which a connection is not read.
@@ -170,10 +172,12 @@ impl Connection {
         secret: &[u8],
         name: IpAddr,
         join: Option<SessionId>,
+        now_ns: u64,
     ) -> io::Result<()> {
         let (handshake, hello) = Handshake::dial(secret, nonce()?, &name.to_string(), join);
         self.outbox.push(hello.into());
         self.stage = Stage::Handshake(handshake);
+        self.deadline_ns = now_ns + HELLO_NS;
         Ok(())
     }
 
@@ -232,6 +236,7 @@ impl Connection {
         Progress {
             load_bytes,
             confirmed_bytes: self.outbox.sent_bytes().saturating_sub(unconfirmed_bytes),
+            round_trip_ns: self.quality.round_trip_ns,
             arrival_ns: self.quality.arrival_ns(load_bytes),
         }
     }
@@ -368,7 +373,7 @@ mod tests {
             assert!(turn(&mut dialer, &mut Vec::new()).is_ok());
         }
         dialer
-            .begin(dialer_secret, "10.0.13.150".parse().unwrap(), None)
+            .begin(dialer_secret, "10.0.13.150".parse().unwrap(), None, 0)
             .unwrap();
         (
             dialer,

@@ -6,6 +6,7 @@
 //!   nothing.
 //! * A connection that ends is dialed again by its own clock, quickly as long as there is no link.
 
+use super::Peer;
 use super::connection::{Connection, Way};
 use crate::engine::{Endpoint, Engine};
 
@@ -13,6 +14,8 @@ use crate::engine::{Endpoint, Engine};
 const REDIAL_NS: u64 = 200_000_000;
 /// The same while the link stands without the connection.
 const REDIAL_SPARE_NS: u64 = 1_000_000_000;
+/// How far apart the connections of one peer are dialed, in nanoseconds, when the link is lost.
+const STAGGER_NS: u64 = 37_000_000;
 
 impl Engine {
     /// Connect where a connection is missing, close what does not get on, notice silence.
@@ -21,7 +24,7 @@ impl Engine {
         let late: Vec<_> = self
             .endpoints
             .iter()
-            .filter(|(_, slot)| matches!(&slot.endpoint, Endpoint::Link(one) if !one.is_open() && now_ns >= one.deadline_ns))
+            .filter(|(_, slot)| matches!(&slot.endpoint, Endpoint::Link(one) if !one.is_open() && !one.is_made() && now_ns >= one.deadline_ns))
             .map(|(place, _)| place)
             .collect();
         for place in late {
@@ -101,8 +104,7 @@ impl Engine {
         let dials = &mut peer.paths[way.path].dials;
         if let Some(dial) = dials.iter_mut().find(|dial| dial.place == Some(place)) {
             dial.place = None;
-            // Spread by whatever the clock's low digits are, so that two nodes do not keep step.
-            dial.redial_ns = now_ns + wait_ns + now_ns % (wait_ns * 3 / 2);
+            dial.redial_ns = now_ns + spread(wait_ns, now_ns);
         }
     }
 
@@ -112,8 +114,9 @@ impl Engine {
             return;
         };
         let join = known.link.as_ref().map(|link| link.id);
-        let dials = known.paths.iter().flat_map(|path| &path.dials);
-        let places: Vec<_> = dials.filter_map(|dial| dial.place).collect();
+        let mut dials: Vec<_> = known.paths.iter().flat_map(|path| &path.dials).collect();
+        dials.sort_by_key(|dial| dial.tries);
+        let places: Vec<_> = dials.into_iter().filter_map(|dial| dial.place).collect();
         let opens = |place: &usize| {
             self.connection(*place)
                 .is_some_and(Connection::is_beginning)
@@ -123,6 +126,7 @@ impl Engine {
             return;
         };
         let (name, secret) = (mirror.address.ip(), mirror.secret.clone());
+        let now_ns = self.core.now_ns;
         for place in places {
             let is_made = self.connection(place).is_some_and(Connection::is_made);
             if is_made
@@ -130,10 +134,37 @@ impl Engine {
                 && let Some(connection) = self.connection_mut(place)
             {
                 // Without random bytes it stays as it is, and is closed when its time is over.
-                let _ = connection.begin(&secret, name, join);
+                let _ = connection.begin(&secret, name, join, now_ns);
                 self.schedule(place);
                 self.mark_dirty(place);
+                if join.is_none() {
+                    self.peers[peer].tried(place);
+                }
             }
         }
     }
+}
+
+impl Peer {
+    /// There is no link: what is dialed is dialed soon.
+    pub(super) fn redial_soon(&mut self, now_ns: u64) {
+        let dials = self.paths.iter_mut().flat_map(|path| &mut path.dials);
+        for (dial, number) in dials.zip(0..) {
+            let soon_ns = now_ns + spread(REDIAL_NS, now_ns + number * STAGGER_NS);
+            dial.redial_ns = dial.redial_ns.min(soon_ns);
+        }
+    }
+
+    /// A connection tries to open the link.
+    fn tried(&mut self, place: usize) {
+        let mut dials = self.paths.iter_mut().flat_map(|path| &mut path.dials);
+        if let Some(dial) = dials.find(|dial| dial.place == Some(place)) {
+            dial.tries += 1;
+        }
+    }
+}
+
+/// A time from `least_ns` on, spread by whatever the clock's low digits are, so that two nodes do not keep step.
+fn spread(least_ns: u64, now_ns: u64) -> u64 {
+    least_ns + now_ns % (least_ns * 3 / 2)
 }

@@ -55,7 +55,11 @@ impl Engine {
     }
 
     fn open_link(&mut self, place: usize, session: &Session, key: [u8; 32]) {
-        self.close_link(place, "reset");
+        if self.peers[place].link.is_some() {
+            self.close_link(place, "reset");
+            // While there is no link: what the mirror core still has to say is of the old one.
+            self.carry_out();
+        }
         let now_ns = self.core.now_ns;
         let peer = &mut self.peers[place];
         peer.told_version = None;
@@ -109,6 +113,7 @@ impl Engine {
         }
         peer.loss = reason;
         peer.forget_paths();
+        peer.redial_soon(self.core.now_ns);
         for connection in connections {
             self.close_connection(connection, reason);
         }

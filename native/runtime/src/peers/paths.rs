@@ -31,6 +31,8 @@ pub(super) struct Dial {
     pub(super) place: Option<usize>,
     /// When to connect next.
     pub(super) redial_ns: u64,
+    /// How often it has tried to open a link; those that tried less often come first.
+    pub(super) tries: u64,
 }
 
 /// A path as an operator sees it.

@@ -29,6 +29,7 @@ impl Wires for Wiring<'_> {
 const NO_PROGRESS: Progress = Progress {
     load_bytes: 0,
     confirmed_bytes: 0,
+    round_trip_ns: 0,
     arrival_ns: u64::MAX,
 };
 
