@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from twindisk.config_file import ConfigFile, ConfigWarning, is_port, read_config_file, read_private, split_port
+from twindisk.config_paths import MirrorPath, read_paths
 from twindisk.errors import ConfigError, ConfigProblem
 from twindisk.snmp.settings import TRAP_KEYS, TrapSettings, read_traps
 
@@ -27,6 +28,7 @@ DEFAULT_POOL = "Default"
 ISCSI_PORT = 3260
 POOL_THRESHOLD_PERCENT = 10
 MEMORY_LIMIT_MIB = 1024
+CONNECTIONS_MAX = 8
 SOCKET_FILE = "control.sock"
 
 
@@ -77,6 +79,7 @@ _SYNC_KEYS = {
     "SyncLatencyMs": (1, 60_000),
     "VerifyDays": (0, 3650),
 }
+_PATH_KEYS = {"MirrorPath", "MirrorConnections"}
 _FENCE_KEYS = {"FenceLimitMs": (100, 600_000), "HeadStartMs": (0, 60_000), "WitnessLimitMs": (100, 60_000)}
 
 
@@ -131,6 +134,10 @@ class NodeConfig:
     recv_address: str | None
     control_port: int
     data_port: int
+    paths: tuple[MirrorPath, ...]
+    """Further paths to peers, beside the main one from ``recv_address``."""
+    mirror_connections: int
+    """TCP connections on each path to a peer that this node dials."""
     link: LinkTimes
     fence: FenceTimes
     peer: PeerTimes
@@ -152,6 +159,15 @@ class NodeConfig:
         """The UNIX socket of the REST API."""
         return self.state_dir / SOCKET_FILE
 
+    @property
+    def further_addresses(self) -> tuple[str, ...]:
+        """This node's addresses of further paths."""
+        return tuple(dict.fromkeys(path.own for path in self.paths))
+
+    def paths_to(self, peer: str) -> tuple[tuple[str, str], ...]:
+        """Return the further paths to a peer: this node's address and the peer's."""
+        return tuple((path.own, path.theirs) for path in self.paths if path.peer == peer)
+
 
 def etc_directory() -> Path:
     """Return the configuration directory: ``TWINDISK_ETC``, or /etc/twindisk."""
@@ -164,7 +180,9 @@ def load(etc: Path) -> NodeConfig:
     recv = read_config_file(etc / "ndrecv.conf")
     node = read_config_file(etc / "quadstor.conf")
     warnings = [
-        *recv.unknown({"RecvAddr", "ControlPort", "DataPort", *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS, *_SYNC_KEYS}),
+        *recv.unknown(
+            {"RecvAddr", "ControlPort", "DataPort", *_PATH_KEYS, *TIME_KEYS, *_LINK_KEYS, *_FENCE_KEYS, *_SYNC_KEYS}
+        ),
         *node.unknown(
             {"DefaultPool", "Portal", "Redirect", "StateDir", "NodeName", "PoolThreshold", "MemoryLimitMiB", *TRAP_KEYS}
         ),
@@ -179,15 +197,18 @@ def load(etc: Path) -> NodeConfig:
     ]
     sync = [recv.number(key, default, *_SYNC_KEYS[key]) for key, default in zip(_SYNC_KEYS, (8, 0, 50, 0), strict=True)]
     portals = _portals(node)
+    recv_address = recv.address("RecvAddr")
     return NodeConfig(
         etc=etc,
         state_dir=_state_dir(etc, node),
         node_name=node.text("NodeName") or socket.gethostname(),
         portals=portals,
         redirects=_redirects(node, portals),
-        recv_address=recv.address("RecvAddr"),
+        recv_address=recv_address,
         control_port=recv.number("ControlPort", 9953, 1, 65535),
         data_port=recv.number("DataPort", 9955, 1, 65535),
+        paths=read_paths(recv, recv_address),
+        mirror_connections=recv.number("MirrorConnections", 1, 1, CONNECTIONS_MAX),
         link=LinkTimes(*link),
         fence=FenceTimes(*fence),
         peer=PeerTimes(times["MirrorConnectTimeout"], times["MirrorRecvTimeout"], times["MirrorSendTimeout"]),

@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from twindisk.errors import ConfigError, ConfigProblem
+from twindisk.errors import ConfigError, ConfigProblem, Field
 
 PORT_MAX = 65535
 
@@ -52,9 +52,9 @@ class ConfigFile:
             if part.strip()
         ]
 
-    def error(self, problem: ConfigProblem, line: int, key: str, value: str) -> ConfigError:
-        """Return the error that a value makes no sense."""
-        return ConfigError(problem, file=str(self.path), line=line, key=key, value=value)
+    def error(self, problem: ConfigProblem, line: int, key: str, value: str, **more: Field) -> ConfigError:
+        """Return the error that a value makes no sense; ``more``: what else its sentence needs."""
+        return ConfigError(problem, file=str(self.path), line=line, key=key, value=value, **more)
 
     def number(self, key: str, default: int, low: int, high: int) -> int:
         """Return a number in its range. Raises ConfigError(BAD_NUMBER)."""

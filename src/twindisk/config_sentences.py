@@ -31,6 +31,36 @@ CONFIG_SENTENCES: Final[dict[StrEnum, tuple[int, str, str]]] = {
         "Bad redirect",
         "{file} line {line}: {key}={value} makes no sense. Give two of this node's portals, the second not redirected, or 'permanently' after them.",
     ),
+    ConfigProblem.BAD_PATH: (
+        500,
+        "Bad path",
+        "{file} line {line}: {key}={value} is no path. Give three IP addresses with spaces between: the peer's RecvAddr, this node's address of the path, the peer's address of the path.",
+    ),
+    ConfigProblem.PATH_ADDRESS: (
+        500,
+        "Bad address of a path",
+        "{file} line {line}: {key}={value}: {address} does not name one host. Give addresses of interfaces, none that is unspecified, multicast, IPv6 link-local or IPv4-mapped.",
+    ),
+    ConfigProblem.PATH_FAMILIES: (
+        500,
+        "Path of two families",
+        "{file} line {line}: {key}={value} leads from IPv4 to IPv6 or back. Give two addresses of one family for both ends.",
+    ),
+    ConfigProblem.PATH_ADDRESS_TWICE: (
+        500,
+        "Address of two things",
+        "{file} line {line}: {key}={value}: {address} stands for something else already. This node's RecvAddr, the peers' RecvAddr, this node's further addresses and those of each peer must all differ. Correct the line.",
+    ),
+    ConfigProblem.PATH_TWICE: (
+        500,
+        "Path listed twice",
+        "{file} line {line}: {key}={value} is listed twice. Remove one of the two.",
+    ),
+    ConfigProblem.TOO_MANY_PATHS: (
+        500,
+        "Too many paths",
+        "{file} line {line}: {key}={value} is one too many: peer {peer} can have {most} further paths. Remove one.",
+    ),
     ConfigProblem.BAD_NUMBER: (
         500,
         "Bad number",

@@ -39,6 +39,8 @@ _AT_NEXT_START = {
     "recv_address": "RecvAddr",
     "control_port": "ControlPort",
     "data_port": "DataPort",
+    "paths": "MirrorPath",
+    "mirror_connections": "MirrorConnections",
     "link": "HeartbeatMs, SilenceMs, LeaseMs",
     "fence": "FenceLimitMs, HeadStartMs, WitnessLimitMs",
     "peer": "MirrorConnectTimeout, MirrorRecvTimeout, MirrorSendTimeout",
