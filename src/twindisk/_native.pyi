@@ -4,6 +4,7 @@ All times are nanoseconds of CLOCK_BOOTTIME, all sizes bytes. Every method may b
 the GIL. A failed call raises a subclass of :class:`twindisk.errors.EngineError` and has changed nothing.
 """
 
+from collections.abc import Sequence
 from typing import Any, Self, TypedDict, final, type_check_only
 
 __all__ = ["Engine", "SimNode", "__version__"]
@@ -71,10 +72,19 @@ class Engine:
 
         ``redirect``: nobody logs in to a target here, but is sent to that portal (``host:port``); ``permanent``: for good.
         """
-    def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
-        """Listen for peers' data links (TCP) and heartbeats (UDP, same port); return the bound port."""
-    def add_peer(self, address: str, port: int, *, dial: bool) -> None:
-        """Begin to keep a link with a peer, known by its mirror address; ``dial``: this side connects."""
+    def listen_mirror(self, host: str, port: int, secret: bytes, *, further: Sequence[str] = ()) -> int:
+        """Listen for peers' data links (TCP) and heartbeats (UDP, same port); return the bound port.
+
+        ``further``: this node's addresses of further paths, which need not be there yet.
+        """
+    def add_peer(
+        self, address: str, port: int, *, dial: bool, paths: Sequence[tuple[str, str]] = (), connections: int = 1
+    ) -> None:
+        """Begin to keep a link with a peer, known by its mirror address; ``dial``: this side connects.
+
+        ``paths``: further paths, each by this node's address and the peer's; the main one is always there. ``connections``: on each
+        path; the number of the side that connects counts.
+        """
     def remove_peer(self, address: str) -> None:
         """Close the link and forget the peer."""
     def create_copy(
@@ -178,7 +188,8 @@ class Engine:
         written_bytes, flushes; of the copy: changes, changed_bytes, resynced_bytes), ``sessions`` (list of ``initiator``, ``address``,
         ``held_bytes``: the memory that is held for it).
         A peer: ``up``, ``dial``, ``serve_until_ns``, ``promised_until_ns``, ``last_heard_ns`` (0: never), ``sent_bytes`` (of
-        messages, over the present link).
+        messages, over the present link), ``paths`` (list of ``own``, ``theirs``, ``up``, ``connections``: open ones, ``sent_bytes``; the
+        main path first).
         Memory: ``held_bytes`` for all initiators together, ``limit_bytes``.
         """
     def shutdown(self) -> None:

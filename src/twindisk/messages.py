@@ -94,6 +94,14 @@ def versions_text(peer: str, theirs: int, ours: int) -> str:
     )
 
 
+def path_text(peer: str, own: str, theirs: str, *, up: bool) -> str:
+    """Return that a path to a peer is down, and what to look at, or that it is back. It fits into a notification."""
+    path = f"Path {own} to {theirs} of peer {peer}"
+    if up:
+        return f"{path} is up again"
+    return f"{path} is down. The mirror goes on over the others. Check its cable, switch, addresses and DataPort"
+
+
 def refusal_text(refusal: Refusal) -> str:
     """Return why a request was refused, as a clause."""
     return _REFUSALS[refusal]

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from fakes.copies import COPY_FILE, EVERYONE, FakeCopy, FakeOpen
 from fakes.parting import FakeParting
+from fakes.paths import FakePaths
 from fakes.verifying import FakeVerifying
 from twindisk.errors import (
     EngineClosedError,
-    EngineCorruptError,
     EngineExistsError,
     EngineInvalidError,
     EngineIoError,
@@ -30,75 +29,8 @@ from twindisk.errors import (
 if TYPE_CHECKING:
     from twindisk._native import Admission, CopyFacts
 
-COPY_FILE = "copy.json"
-EVERYONE: Admission = {"initiators": [], "users": [], "own": None}
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass
-class FakeCopy:
-    """One copy: what it durably knows, and what it does now."""
-
-    directory: Path
-    serial: str
-    size_bytes: int
-    current: int
-    role: str
-    base: int = 0
-    epoch: int = 0
-    inconsistent: bool = False
-    active: int = 0
-    dirty: int = 0
-    seq: int = 1
-    unbroken: bool = False
-
-    def save(self) -> None:
-        kept = {key: value for key, value in asdict(self).items() if key not in ("directory", "unbroken")}
-        (self.directory / COPY_FILE).write_text(json.dumps(kept))
-
-    @classmethod
-    def load(cls, directory: Path) -> FakeCopy:
-        try:
-            return cls(directory=directory, **json.loads((directory / COPY_FILE).read_text()))
-        except FileNotFoundError:
-            raise EngineNotFoundError("no copy is there") from None
-        except ValueError:
-            raise EngineCorruptError("both metadata slots are corrupt") from None
-
-    def facts(self) -> CopyFacts:
-        return {
-            "current": self.current,
-            "base": self.base,
-            "epoch": self.epoch,
-            "role": self.role,
-            "inconsistent": self.inconsistent,
-            "lineage": [],
-            "ending": False,
-            "active": self.active,
-            "dirty": self.dirty,
-            "size_bytes": self.size_bytes,
-            "seq": self.seq,
-            "unbroken": self.unbroken,
-        }
-
-
-@dataclass
-class FakeOpen:
-    """An open VDisk. ``mode``: single | attached | alone | held | left, or a NOT READY state."""
-
-    name: str
-    copy: FakeCopy
-    iqn: str
-    group_tag: int
-    peer: str | None
-    block_bytes: int
-    access: str = "active-active"
-    mode: str = "transitioning"
-    sync: str = "none"
-    plan: dict[str, Any] | None = None
-    sessions: list[dict[str, Any]] = field(default_factory=list)
-    admission: Admission = field(default_factory=lambda: EVERYONE)
 
 
 def one_at_a_time(call: Callable[Concatenate[FakeEngine, P], R]) -> Callable[Concatenate[FakeEngine, P], R]:
@@ -136,12 +68,13 @@ class FakeWorld:
                     self.listening[address].lose_link(engine.mirror_address, "reset")
 
 
-class FakeEngine(FakeVerifying, FakeParting):
+class FakeEngine(FakeVerifying, FakeParting, FakePaths):
     """See ``twindisk._native.Engine``."""
 
     def __init__(self, world: FakeWorld | None = None) -> None:
         FakeVerifying.__init__(self)
         FakeParting.__init__(self)
+        FakePaths.__init__(self)
         self.world = world or FakeWorld()
         self.mirror_address = ""
         self.peers: dict[str, bool] = {}
@@ -178,8 +111,8 @@ class FakeEngine(FakeVerifying, FakeParting):
         return port
 
     @one_at_a_time
-    def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
-        self._note("listen_mirror", host)
+    def listen_mirror(self, host: str, port: int, secret: bytes, *, further: Sequence[str] = ()) -> int:
+        self._note("listen_mirror", (host, *further))
         if host in self.world.listening:
             raise EngineIoError("bind: address in use", errno=98)
         self.mirror_address = host
@@ -187,11 +120,14 @@ class FakeEngine(FakeVerifying, FakeParting):
         return port
 
     @one_at_a_time
-    def add_peer(self, address: str, port: int, *, dial: bool) -> None:
+    def add_peer(
+        self, address: str, port: int, *, dial: bool, paths: Sequence[tuple[str, str]] = (), connections: int = 1
+    ) -> None:
         self._note("add_peer", (address, port, dial))
         if address in self.peers:
             raise EngineExistsError("peer is there already", peer=address)
         self.peers[address] = dial
+        self.lay_paths(address, ((self.mirror_address, address), *paths), connections)
         self.link_up(address)
 
     @one_at_a_time
@@ -410,7 +346,10 @@ class FakeEngine(FakeVerifying, FakeParting):
                 }
                 for name, vdisk in self.vdisks.items()
             },
-            "peers": {address: {"up": address in self.links} for address in self.peers},
+            "peers": {
+                address: {"up": (up := address in self.links), "paths": self.paths_of(address, up=up)}
+                for address in self.peers
+            },
             "memory": {"held_bytes": 0, "limit_bytes": 1 << 30},
         }
 

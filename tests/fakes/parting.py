@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twindisk.errors import EngineRefusedError
 
 if TYPE_CHECKING:
-    from fakes.engine import FakeOpen
+    from fakes.copies import FakeOpen
 
 
 class FakeParting:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twindisk.errors import EngineRefusedError
 
 if TYPE_CHECKING:
-    from fakes.engine import FakeOpen
+    from fakes.copies import FakeOpen
 
 
 class FakeVerifying:

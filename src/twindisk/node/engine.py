@@ -5,6 +5,7 @@ Calls that may wait for disk or network run in a thread (``asyncio.to_thread``);
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class EnginePort(Protocol):
         """Listen for initiators."""
         ...
 
-    def listen_mirror(self, host: str, port: int, secret: bytes) -> int:
+    def listen_mirror(self, host: str, port: int, secret: bytes, *, further: Sequence[str] = ()) -> int:
         """Listen for peers."""
         ...
 
-    def add_peer(self, address: str, port: int, *, dial: bool) -> None:
+    def add_peer(
+        self, address: str, port: int, *, dial: bool, paths: Sequence[tuple[str, str]] = (), connections: int = 1
+    ) -> None:
         """Keep a link with a peer."""
         ...
 

@@ -8,11 +8,13 @@ from typing import Final
 
 from twindisk.brain.effects import Severity
 from twindisk.errors import EngineError, EngineExistsError, EngineNotFoundError, RefusedError, RefusedProblem
-from twindisk.messages import versions_text
+from twindisk.messages import path_text, versions_text
 from twindisk.node.context import Node, Recv
 from twindisk.node.names import dials
 
 KIND_VERSIONS: Final = "peer-version"
+KIND_PATH_DOWN: Final = "path-down"
+KIND_PATH_UP: Final = "path-up"
 
 
 def own_address(node: Node) -> str:
@@ -30,7 +32,14 @@ async def ensure(node: Node, peer: str) -> None:
         return
     own = own_address(node)
     with suppress(EngineExistsError):
-        await asyncio.to_thread(node.engine.add_peer, peer, node.config.data_port, dial=dials(own, peer))
+        await asyncio.to_thread(
+            node.engine.add_peer,
+            peer,
+            node.config.data_port,
+            dial=dials(own, peer),
+            paths=node.config.paths_to(peer),
+            connections=node.config.mirror_connections,
+        )
     node.linked.add(peer)
 
 
@@ -39,6 +48,13 @@ def tell_versions(node: Node, peer: str, theirs: int, ours: int) -> None:
     text = versions_text(peer, theirs, ours)
     node.unlinked[peer] = text
     node.notices.tell(Severity.ERROR, KIND_VERSIONS, text, {"peer": peer})
+
+
+def tell_path(node: Node, peer: str, own: str, theirs: str, *, up: bool) -> None:
+    """Tell operators that a path to a peer is down while others carry the link, or that it is back."""
+    severity, kind = (Severity.INFORMATION, KIND_PATH_UP) if up else (Severity.WARNING, KIND_PATH_DOWN)
+    text = path_text(peer, own, theirs, up=up)
+    node.notices.tell(severity, kind, text, {"peer": peer, "own": own, "theirs": theirs})
 
 
 async def drop_unused(node: Node) -> None:

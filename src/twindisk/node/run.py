@@ -228,6 +228,8 @@ class RunningNode:
             pool_watch.tell_no_space(self.node, report["vdisk"])
         elif kind == "peer_version":
             links.tell_versions(self.node, report["peer"], report["theirs"], report["ours"])
+        elif kind in ("path_down", "path_up"):
+            links.tell_path(self.node, report["peer"], report["own"], report["theirs"], up=kind == "path_up")
         elif kind == "login_refused":
             self.node.log.warning(
                 "login refused",

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.engine import COPY_FILE
+from fakes.copies import COPY_FILE
 from fakes.nodes import Cluster, cluster, phase
 from twindisk.brain.phases import Phase
 from twindisk.errors import (
