@@ -1,9 +1,10 @@
-"""Taking part in mirroring: the mirror address, the peer's REST door, the links, and what to do while the address is missing.
+"""Taking part in mirroring: the addresses, the peer's REST door, the links, and what to do while the address is missing.
 
 Rules:
 
 * Without mirror address or secret the node does not mirror, and says so. With an address that cannot be bound it goes on
   without mirroring (``Recv Bind Error``) and tries again; VDisks with a mirror wait for their peer meanwhile.
+* The addresses of further paths are listened on whether they are there or not: one that is missing keeps nobody from mirroring.
 * Links are made before the copies that need them are opened: the engine opens no copy for a peer it does not know.
 """
 
@@ -21,10 +22,13 @@ from twindisk.node.web import WebServer
 
 RETRY_S = 5.0
 _BACKLOG = 64
+_IP_FREEBIND = (socket.IPPROTO_IP, 15)
+_IPV6_FREEBIND = (socket.IPPROTO_IPV6, 78)
+"""Of Linux; the socket module does not name them."""
 
 
 class Mirroring:
-    """A node's part in mirroring. ``web``: makes the server for the peer's requests from a bound socket."""
+    """A node's part in mirroring. ``web``: makes the server for the peer's requests from bound sockets."""
 
     def __init__(self, node: Node, server: WebServer) -> None:
         self._node = node
@@ -66,15 +70,28 @@ class Mirroring:
         node = self._node
         try:
             if not self._listening_engine:
-                await asyncio.to_thread(node.engine.listen_mirror, address, node.config.data_port, secret)
+                further = node.config.further_addresses
+                await asyncio.to_thread(
+                    node.engine.listen_mirror, address, node.config.data_port, secret, further=further
+                )
                 self._listening_engine = True
-            self._server.start(_listen(address, node.config.control_port))
+            self._server.start(_listen(address, node.config.control_port), *self._listen_further())
         except (EngineError, OSError) as error:
             problem = error.problem if isinstance(error, EngineError) else str(error)
             node.log.error("the mirror address cannot be bound", address=address, problem=problem)
             return False
         node.log.info("mirroring on", address=address, control_port=node.config.control_port)
         return True
+
+    def _listen_further(self) -> list[socket.socket]:
+        """Listen for the peer's requests over the further paths."""
+        listeners, port = [], self._node.config.control_port
+        for address in self._node.config.further_addresses:
+            try:
+                listeners.append(_listen(address, port, absent=True))
+            except OSError as error:
+                self._node.log.error("no requests over a further path", address=address, problem=str(error))
+        return listeners
 
     async def _reopen(self) -> None:
         """Open anew the copies that were opened without their peer."""
@@ -90,11 +107,14 @@ class Mirroring:
             await vdisks.open_known(node, vdisk)
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def _listen(address: str, port: int, *, absent: bool = False) -> socket.socket:
+    """Listen on an address of this node; ``absent``: also on one that no interface has yet."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if absent:
+            listener.setsockopt(*(_IPV6_FREEBIND if family == socket.AF_INET6 else _IP_FREEBIND), 1)
         listener.bind((address, port))
         listener.listen(_BACKLOG)
     except OSError:

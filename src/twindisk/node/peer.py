@@ -1,4 +1,6 @@
-"""The REST client to a peer: signed requests from our mirror address to its ControlPort, signed answers checked.
+"""The REST client to a peer: signed requests in the name of our mirror address, signed answers checked.
+
+Which path they take is :mod:`twindisk.node.peer_paths`' business; a node is known by its mirror address on all of them.
 
 Every failure is a PeerError that names the peer: UNREACHABLE (nothing was done), UNAUTHORIZED (the secrets differ or the
 clocks are far apart), REFUSED (with the peer's own problem and sentence), BAD_ANSWER (whether it was done is not known).
@@ -7,7 +9,6 @@ clocks are far apart), REFUSED (with the peer's own problem and sentence), BAD_A
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from typing import TypeVar
 from urllib.parse import quote
@@ -35,6 +36,7 @@ from twindisk.api.peer_schemas import (
 from twindisk.brain.effects import Refusal
 from twindisk.config import NodeConfig
 from twindisk.errors import PeerError, PeerProblem, RefusedError, RefusedProblem
+from twindisk.node.peer_paths import PeerPaths
 from twindisk.node.state import State
 from twindisk.signing import ANSWER_HEADER, answer_is_genuine, new_nonce, sign_request
 
@@ -50,19 +52,11 @@ class PeerClient:
     def __init__(self, config: NodeConfig, state: State) -> None:
         self._config = config
         self._state = state
-        times = config.peer
-        transport = httpx.AsyncHTTPTransport(
-            local_address=config.recv_address, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(times.receive_s, connect=times.connect_s, write=times.send_s),
-            trust_env=False,
-        )
+        self._paths = PeerPaths(config)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._paths.close()
 
     async def hello(self, peer: str) -> Hello:
         """Ask who the peer is."""
@@ -126,18 +120,8 @@ class PeerClient:
             path=path,
             body=content,
         )
-        host = f"[{peer}]" if ":" in peer else peer
-        try:
-            response = await self._http.request(
-                method,
-                f"http://{host}:{self._config.control_port}{path}",
-                content=content,
-                headers={"content-type": "application/json", **stamp.headers()},
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise PeerError(PeerProblem.UNREACHABLE, peer=peer, detail=str(error)) from error
-        except httpx.HTTPError as error:
-            raise PeerError(PeerProblem.BAD_ANSWER, peer=peer, detail=str(error) or type(error).__name__) from error
+        headers = {"content-type": "application/json", **stamp.headers()}
+        response = await self._paths.request(peer, method, path, content, headers)
         if response.status_code == _UNAUTHORIZED:
             raise PeerError(PeerProblem.UNAUTHORIZED, peer=peer)
         signature = response.headers.get(ANSWER_HEADER, "")

@@ -1,4 +1,4 @@
-"""An app on a socket that we bound, served in our own event loop."""
+"""An app on sockets that we bound, served in our own event loop."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class WebServer:
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, listener: socket.socket) -> None:
-        """Serve on a listening socket."""
+    def start(self, *listeners: socket.socket) -> None:
+        """Serve on listening sockets."""
         config = uvicorn.Config(
             self._make_app(),
             lifespan="off",
@@ -45,7 +45,7 @@ class WebServer:
             timeout_graceful_shutdown=_STOP_S,
         )
         self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="web")
+        self._task = asyncio.create_task(self._server.serve(sockets=list(listeners)), name="web")
 
     async def stop(self) -> None:
         """Answer what is under way and end."""
