@@ -221,6 +221,7 @@ class RefusedProblem(StrEnum):
     """Why a request is refused now. Fields: vdisk, node and what the sentence needs."""
 
     SELF_MIRROR = "mirror-to-self"
+    NOT_MIRROR_ADDRESS = "not-the-mirror-address"
     CHECK_NOT_TAKEN = "check-not-taken"
     NO_RECV_ADDRESS = "no-recv-address"
     RECV_BIND = "recv-bind-error"

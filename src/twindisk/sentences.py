@@ -245,6 +245,11 @@ SENTENCES: dict[StrEnum, tuple[int, str, str]] = {
         "Same node",
         "Source and destination are the same host: {peer} is node {node} itself. Give the other node's mirror address.",
     ),
+    RefusedProblem.NOT_MIRROR_ADDRESS: (
+        409,
+        "Not the mirror address",
+        "Node {node} is known by its mirror address {peer}; {address} is another address of it. Give {peer}.",
+    ),
     RefusedProblem.CHECK_NOT_TAKEN: (
         409,
         "Mirror check not taken",

@@ -29,6 +29,7 @@ class Hello(_Strict):
     node_id: str
     node_name: str
     version: str
+    address: str = Field(description="Its mirror address, whatever address it was asked at.")
 
 
 class MirrorOffer(_Strict):

@@ -59,6 +59,17 @@ class NodeView(_Answer):
     warnings: list[str]
 
 
+class PathView(_Answer):
+    """A path to a peer: from an address of this node to one of the peer."""
+
+    peer: str
+    own: str
+    theirs: str
+    state: Literal["up", "down"]
+    connections: int = Field(description="TCP connections that are open.")
+    sent_bytes: int = Field(description="Of messages, over the present link.")
+
+
 class PeerView(_Answer):
     """A peer some VDisk is mirrored with."""
 
@@ -68,6 +79,7 @@ class PeerView(_Answer):
     """Why there is no link, where that is known."""
     fencing: bool
     sent_bytes: int = Field(description="Of messages, over the present link.")
+    paths: list[PathView] = Field(description="The main one first, from mirror address to mirror address.")
 
 
 class PoolView(_Answer):

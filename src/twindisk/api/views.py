@@ -21,6 +21,7 @@ from twindisk.api.schemas import (
     MemoryView,
     MirrorView,
     NodeView,
+    PathView,
     PeerView,
     PoolView,
     RangeView,
@@ -40,6 +41,7 @@ from twindisk.node.differing import Part
 from twindisk.node.engine_status import (
     access_state_of,
     memory_of,
+    paths_of,
     progress_of,
     sanitize_of,
     seconds_left,
@@ -104,6 +106,17 @@ def peer_views(node: Node, seen: Mapping[str, Any]) -> list[PeerView]:
                 problem=node.unlinked.get(address),
                 fencing=peer is not None and peer.fence is not None,
                 sent_bytes=sent_bytes_of(seen, address),
+                paths=[
+                    PathView(
+                        peer=address,
+                        own=path.own,
+                        theirs=path.theirs,
+                        state="up" if path.up else "down",
+                        connections=path.connections,
+                        sent_bytes=path.sent_bytes,
+                    )
+                    for path in paths_of(seen, address)
+                ],
             )
         )
     return views

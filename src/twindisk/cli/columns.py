@@ -12,6 +12,7 @@ from twindisk.api.schemas import (
     EventView,
     MirrorView,
     NodeView,
+    PathView,
     PeerView,
     PoolView,
     RangeView,
@@ -44,6 +45,15 @@ PEERS: list[Column[PeerView]] = [
     ("Link", lambda peer: peer.link),
     ("Fencing", lambda peer: peer.fencing),
     ("Problem", lambda peer: peer.problem),
+]
+
+PATHS: list[Column[PathView]] = [
+    ("Path to", lambda path: path.peer),
+    ("From", lambda path: path.own),
+    ("To", lambda path: path.theirs),
+    ("State", lambda path: path.state),
+    ("Connections", lambda path: path.connections),
+    ("Sent", lambda path: show_size(path.sent_bytes)),
 ]
 
 POOLS: list[Column[PoolView]] = [

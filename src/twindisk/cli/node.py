@@ -75,8 +75,10 @@ def status(shell: Shell) -> None:
         f"Memory held for initiators: {show_size(seen.memory.held_bytes)} of {show_size(seen.memory.limit_bytes)}",
         highlight=False,
     )
+    paths = [path for peer in seen.peers for path in peer.paths]
     for table in (
         build_table(seen.peers, columns.PEERS) if seen.peers else None,
+        build_table(paths, columns.PATHS) if paths else None,
         build_table(seen.pools, columns.POOLS) if seen.pools else None,
         build_table(seen.vdisks, columns.VDISKS) if seen.vdisks else None,
         build_table(seen.mirrors, columns.MIRRORS) if seen.mirrors else None,

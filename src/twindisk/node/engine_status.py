@@ -83,6 +83,32 @@ def sent_bytes_of(status: Mapping[str, Any], peer: str) -> int:
     return int(status.get("peers", {}).get(peer, {}).get("sent_bytes", 0))
 
 
+@dataclass(frozen=True, slots=True)
+class PathSeen:
+    """A path to a peer. ``connections``: how many are open."""
+
+    own: str
+    theirs: str
+    up: bool
+    connections: int
+    sent_bytes: int
+
+
+def paths_of(status: Mapping[str, Any], peer: str) -> tuple[PathSeen, ...]:
+    """Return the paths to a peer, the main one first; none when the engine keeps no link with it."""
+    found = status.get("peers", {}).get(peer, {}).get("paths", ())
+    return tuple(
+        PathSeen(
+            str(path["own"]),
+            str(path["theirs"]),
+            bool(path["up"]),
+            int(path["connections"]),
+            int(path["sent_bytes"]),
+        )
+        for path in found
+    )
+
+
 def seconds_left(left_bytes: int, bytes_per_s: int) -> int | None:
     """Return how long the rest takes at this speed, rounded up; None: nobody knows."""
     return None if bytes_per_s <= 0 else -(-left_bytes // bytes_per_s)

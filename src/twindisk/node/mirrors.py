@@ -67,7 +67,8 @@ async def add(node: Node, new: NewMirror) -> Mirror:
     """Mirror a VDisk with a peer; the whole VDisk is copied there in the background.
 
     Raises NotFoundError(VDISK), InvalidError, ConflictError(MIRROR_EXISTS),
-    RefusedError(SELF_MIRROR, NO_RECV_ADDRESS, RECV_BIND, VDISK_FAILED, WITHHELD, NOT_CURRENT), PeerError, EngineError.
+    RefusedError(SELF_MIRROR, NOT_MIRROR_ADDRESS, NO_RECV_ADDRESS, RECV_BIND, VDISK_FAILED, WITHHELD, NOT_CURRENT), PeerError,
+    EngineError.
     """
     vdisk = vdisks.find(node, new.vdisk)
     peer = check_address(new.peer)
@@ -81,8 +82,11 @@ async def add(node: Node, new: NewMirror) -> Mirror:
             ConflictProblem.MIRROR_EXISTS, vdisk=vdisk.name, peer=present.peer, node=node.config.node_name
         )
     _check_source(node, vdisk)
-    if (await node.peer.hello(peer)).node_id == node.node_id:
+    hello = await node.peer.hello(peer)
+    if hello.node_id == node.node_id:
         raise RefusedError(RefusedProblem.SELF_MIRROR, peer=peer, node=node.config.node_name)
+    if hello.address != peer:
+        raise RefusedError(RefusedProblem.NOT_MIRROR_ADDRESS, address=peer, node=hello.node_name, peer=hello.address)
     offer = MirrorOffer(
         vdisk=vdisk.name,
         pool=vdisk.pool,

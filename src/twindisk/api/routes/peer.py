@@ -42,7 +42,12 @@ Sender = Annotated[str, Depends(_sender)]
 @router.get("/hello")
 async def hello(node: RunningNode) -> Hello:
     """Say who this node is."""
-    return Hello(node_id=node.node_id, node_name=node.config.node_name, version=views.version())
+    return Hello(
+        node_id=node.node_id,
+        node_name=node.config.node_name,
+        version=views.version(),
+        address=node.config.recv_address or "",
+    )
 
 
 @router.post("/check")
