@@ -14,7 +14,7 @@ from twindisk.config import load
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "packaging" / "etc"
 PAGE = ROOT / "docs" / "operating" / "configuration.md"
-EXAMPLES = {"RecvAddr", "TrapAddr"}  # no default: the value shown is an example
+EXAMPLES = {"RecvAddr", "MirrorPath", "TrapAddr"}  # no default: the value shown is an example
 NOT_SHOWN = {"StateDir", "TrapAuth", "TrapAuthFile", "TrapPriv", "TrapPrivFile", "TrapEngineID"}  # the manual has them
 
 
