@@ -72,13 +72,13 @@ class Engine:
 
         ``redirect``: nobody logs in to a target here, but is sent to that portal (``host:port``); ``permanent``: for good.
         """
-    def listen_mirror(self, host: str, port: int, secret: bytes, *, further: Sequence[str] = ()) -> int:
+    def listen_mirror(self, host: str, port: int, secret: bytes, *, further: Sequence[str] = ...) -> int:
         """Listen for peers' data links (TCP) and heartbeats (UDP, same port); return the bound port.
 
         ``further``: this node's addresses of further paths, which need not be there yet.
         """
     def add_peer(
-        self, address: str, port: int, *, dial: bool, paths: Sequence[tuple[str, str]] = (), connections: int = 1
+        self, address: str, port: int, *, dial: bool, paths: Sequence[tuple[str, str]] = ..., connections: int = 1
     ) -> None:
         """Begin to keep a link with a peer, known by its mirror address; ``dial``: this side connects.
 
