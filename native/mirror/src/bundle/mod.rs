@@ -9,7 +9,7 @@
 //! * When a connection ends, or does not get on ([`Bundle::tick`]), what it has not brought there goes over the others once more. The
 //!   receiver drops what it has already. A connection that did not get on gets no frames until all that it was given has left it.
 //! * The link ends with its last connection, and when a frame that was not kept may be lost.
-//! * A connection that is silent too long is ended, but never the last one: of the peer's death heartbeats decide.
+//! * A connection that is silent too long is ended while another one is heard: of the peer's death heartbeats decide.
 
 mod incoming;
 mod preamble;
