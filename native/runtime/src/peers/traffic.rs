@@ -98,17 +98,15 @@ impl Engine {
     /// Send to a peer; a message to a peer without a link is dropped, as the mirror core expects.
     pub(crate) fn send(&mut self, peer: PeerId, message: &Message) {
         let place = peer.0 as usize;
-        let frame = frame::encode(message);
-        let len_bytes = frame.0.len() as u64 + frame.1.len_bytes();
-        self.with_bundle(place, |bundle, wires, now_ns| {
+        let sent_bytes = self.with_bundle(place, |bundle, wires, now_ns| {
+            let frame = frame::encode(message);
+            let len_bytes = frame.0.len() as u64 + frame.1.len_bytes();
             bundle.send(frame, wires, now_ns);
+            len_bytes
         });
-        if let Some(link) = self
-            .peers
-            .get_mut(place)
-            .and_then(|peer| peer.link.as_mut())
-        {
-            link.sent_bytes += len_bytes;
+        let peer = self.peers.get_mut(place);
+        if let Some(link) = peer.and_then(|peer| peer.link.as_mut()) {
+            link.sent_bytes += sent_bytes.unwrap_or(0);
         }
     }
 
