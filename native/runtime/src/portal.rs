@@ -18,20 +18,27 @@ const BACKLOG: i32 = 1024;
 /// The address is in use.
 pub fn absent(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let fd = if address.is_ipv4() {
-        let fd = socket_with(AddressFamily::INET, kind, flags, None)?;
+    let fd = socket_with(family_of(address), kind, flags, None)?;
+    if address.is_ipv4() {
         set_ip_freebind(&fd, true)?;
-        fd
     } else {
-        let fd = socket_with(AddressFamily::INET6, kind, flags, None)?;
         set_ipv6_freebind(&fd, true)?;
-        fd
-    };
+    }
     if kind == SocketType::STREAM {
         set_socket_reuseaddr(&fd, true)?;
     }
     bind(&fd, &address)?;
     Ok(fd)
+}
+
+/// The family of an address.
+#[must_use]
+pub fn family_of(address: SocketAddr) -> AddressFamily {
+    if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    }
 }
 
 /// What a listener is for.

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is its result")]
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::net::{getpeername, getsockname};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use twindisk_runtime::{Handle, PeerSpec};
 
 mod neighbours;
@@ -81,11 +84,79 @@ fn a_link_that_is_lost_is_dialed_again_soon() {
 
 /// The port on which an address receives datagrams, as /proc/net/udp has it.
 fn port_of(address: &str) -> u16 {
-    let IpAddr::V4(ip) = ip(address) else {
-        unreachable!("an IPv4 address")
-    };
-    let key = format!("{:08X}:", u32::from_le_bytes(ip.octets()));
+    let key = hex_of(address);
     let table = std::fs::read_to_string("/proc/net/udp").unwrap();
     let at = table.find(&key).unwrap() + key.len();
     u16::from_str_radix(&table[at..at + 4], 16).unwrap()
+}
+
+/// An address as the tables of /proc/net have it, up to its port.
+fn hex_of(address: &str) -> String {
+    let IpAddr::V4(ip) = ip(address) else {
+        unreachable!("an IPv4 address")
+    };
+    format!("{:08X}:", u32::from_le_bytes(ip.octets()))
+}
+
+#[test]
+fn a_peer_that_comes_anew_while_its_former_link_stands_is_linked_at_the_first_attempt() {
+    let ([first, second], names) = neighbours(35, ["secret", "secret"], [&[], &[]], 1);
+    let port = port_of(&names[0]);
+    assert!(wait_for(&second, is_peer_up).is_some());
+    let held = held_connection(&names[0], &names[1]);
+    drop(first);
+    // The former connection did not end for the second one, so it takes the link for standing still.
+    let anew = engine();
+    let (own, spec) = (
+        SocketAddr::new(ip(&names[0]), port),
+        PeerSpec {
+            name: names[1].clone(),
+            address: SocketAddr::new(ip(&names[1]), port),
+            dial: true,
+            further: Vec::new(),
+            connections: 1,
+        },
+    );
+    let added = anew.call(move |engine| {
+        engine.listen_mirror(own, b"secret".to_vec(), Vec::new())?;
+        engine.add_peer(spec)
+    });
+    added.unwrap().unwrap();
+    assert_eq!(wait_for(&second, peer_down_reason), Some("reset"));
+    assert!(wait_for(&anew, is_peer_up).is_some());
+    assert_eq!(connections_between(&names[1], port, &names[0]), 2);
+    drop(held);
+}
+
+/// A second descriptor of this process's connection between two addresses: with it the connection outlives the engine that made it.
+fn held_connection(own: &str, theirs: &str) -> OwnedFd {
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    descriptors
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .filter_map(|number| pidfd_getfd(&this, number, PidfdGetfdFlags::empty()).ok())
+        .find(|descriptor| {
+            let ends = (getsockname(descriptor), getpeername(descriptor));
+            let (Ok(from), Ok(Some(to))) = ends else {
+                return false;
+            };
+            let ip_of = |any| Some(SocketAddr::try_from(any).ok()?.ip());
+            ip_of(from) == Some(ip(own)) && ip_of(to) == Some(ip(theirs))
+        })
+        .unwrap()
+}
+
+/// How many connections, ended ones too, the kernel knows at a listener from an address.
+fn connections_between(listener: &str, port: u16, from: &str) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let (listener, from) = (hex_of(listener) + &format!("{port:04X}"), hex_of(from));
+    let ends = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let (own, theirs) = (words.next()?, words.next()?);
+        Some(own == listener && theirs.starts_with(&from))
+    };
+    table
+        .lines()
+        .filter(|line| ends(line) == Some(true))
+        .count()
 }

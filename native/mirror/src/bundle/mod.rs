@@ -158,6 +158,10 @@ impl Bundle {
         self.connections.iter().map(|connection| connection.id)
     }
 
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|one| one.id == id)
+    }
+
     /// Send a frame, now or when there is room for it.
     pub fn send(&mut self, frame: Frame, wires: &mut impl Wires, now_ns: u64) {
         if self.sent.has_room() {
@@ -207,7 +211,7 @@ impl Bundle {
     ) {
         self.told = self.incoming.acknowledged();
         self.untold_bytes = 0;
-        if let Some(connection) = self.connections.iter_mut().find(|one| one.id == over) {
+        if let Some(connection) = self.connection_mut(over) {
             connection.said_ns = now_ns;
             connection.given = connection.given.max(number);
         }
@@ -237,7 +241,7 @@ impl Bundle {
 
     /// Bytes arrived over a connection.
     pub fn heard(&mut self, id: ConnectionId, now_ns: u64) {
-        if let Some(connection) = self.connections.iter_mut().find(|one| one.id == id) {
+        if let Some(connection) = self.connection_mut(id) {
             connection.heard_ns = now_ns;
         }
     }
@@ -327,7 +331,7 @@ impl Bundle {
         let is_other_slow = ways.any(|one| one.id == other && one.slow_until_bytes.is_some());
         let progress = wires.progress(over);
         let stuck_ns = STUCK_NS + 2 * progress.round_trip_ns;
-        let Some(connection) = self.connections.iter_mut().find(|one| one.id == over) else {
+        let Some(connection) = self.connection_mut(over) else {
             return;
         };
         let still_ns = now_ns.saturating_sub(connection.moved_ns);

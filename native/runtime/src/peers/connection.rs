@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with};
 use twindisk_mirror::bundle::{Frame, PREAMBLE_BYTES, Preamble, Progress};
 use twindisk_mirror::frame::{self, HEADER_BYTES};
 use twindisk_mirror::handshake::{
@@ -23,6 +23,7 @@ use twindisk_mirror::handshake::{
 };
 use twindisk_mirror::message::Message;
 
+use crate::portal::family_of;
 use crate::quality::Quality;
 use crate::socket::{ChunkQueue, Outbox, Read, Socket};
 
@@ -116,13 +117,8 @@ impl Connection {
     /// # Errors
     /// The address cannot be reached.
     pub fn dial(own: IpAddr, to: SocketAddr, way: Way, now_ns: u64) -> io::Result<Self> {
-        let family = if to.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
-        };
         let fd = socket_with(
-            family,
+            family_of(to),
             SocketType::STREAM,
             SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
             None,
@@ -192,8 +188,7 @@ impl Connection {
         let mut budget = PASS_BYTES;
         loop {
             self.consume(arrived)?;
-            let is_held = self.outbox.len_bytes() > HELD_MAX_BYTES && !self.is_stuck;
-            if !self.socket.is_readable() || is_held {
+            if !self.socket.is_readable() || self.is_held() {
                 return Ok(false);
             }
             if budget == 0 {
@@ -210,9 +205,14 @@ impl Connection {
         }
     }
 
-    /// Whether anything has arrived since this was asked last.
+    /// Whether it is not read because too much waits to be sent.
+    fn is_held(&self) -> bool {
+        self.outbox.len_bytes() > HELD_MAX_BYTES && !self.is_stuck
+    }
+
+    /// Whether anything has arrived since this was asked last; of one that is not read nobody can say it was silent.
     pub fn take_heard(&mut self) -> bool {
-        std::mem::take(&mut self.was_heard)
+        std::mem::take(&mut self.was_heard) || self.is_held()
     }
 
     /// Time passed. True: it is to be read although much waits, for nothing of that was sent.

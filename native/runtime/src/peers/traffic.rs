@@ -8,7 +8,6 @@ use twindisk_mirror::{PeerId, frame};
 use super::connection::{Arrived, Broken, Connection};
 use super::peer_id;
 use crate::engine::{Endpoint, Engine};
-use crate::socket::Outbox;
 
 impl Engine {
     /// A peer (or anybody) connected to one of this node's mirror addresses.
@@ -112,13 +111,9 @@ impl Engine {
 
     /// Write what waits for peers now instead of at the end of the pass.
     pub(crate) fn flush_links(&mut self) {
-        for peer in 0..self.peers.capacity() {
-            for place in self.connections_of(peer) {
-                let waits = |one: &mut Connection| one.outbox.len_bytes() > 0;
-                if self.connection_mut(place).is_some_and(waits) {
-                    self.flush_link(place);
-                }
-            }
+        // What a connection that breaks leaves to the others is written at the end of the pass.
+        for at in 0..self.dirty.len() {
+            self.flush_link(self.dirty[at]);
         }
     }
 
