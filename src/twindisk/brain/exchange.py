@@ -30,7 +30,7 @@ def on_checks_changed(turn: Turn, event: ChecksChanged) -> None:
     """Keep the new list. If another check rules, VDisks that are deciding stop; else what runs runs on."""
     before = turn.peer(event.peer)
     same = ruling_rule(before.checks) == ruling_rule(event.checks)
-    turn.put_peer(replace(before, checks=event.checks, heard=before.heard and same))
+    turn.put_peer(replace(before, checks=event.checks, heard=before.heard and same, waited=before.waited and same))
     compare(turn, event.peer)
     if not same:
         begin(turn, event.peer)

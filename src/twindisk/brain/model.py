@@ -261,7 +261,7 @@ class Peer:
     """The peer said that it knows what rules here, and that has not changed since. A later life of the peer forgets it, and then
     does not go on itself until it is told again."""
     waited: bool = False
-    """Since the link came up, the exchange of checks had its time and did not end: copies attach without it."""
+    """The exchange of checks had its time, since the link came up or another check ruled here, and did not end: copies attach without it."""
     warned_of: tuple[Rule, Rule] | None = None
     """The ruling checks, ours and theirs, that operators were warned of last; None: those of now are safe."""
 

@@ -220,6 +220,18 @@ def test_a_changed_check_that_does_not_reach_the_peer_is_told() -> None:
     assert not node.said
 
 
+@pytest.mark.promise("P7")
+def test_another_check_is_given_its_own_time() -> None:
+    node = waiting()
+    timer = ef.Timer(ef.TimerKind.CHECKS_WAIT, PEER)
+    assert only(node.does(ev.TimerExpired(timer)), ef.Attach)
+    node.does(ev.AttachRefused(M1, "busy"))
+    assert node.does(ev.ChecksChanged(PEER, MANUAL)) == (ef.StartTimer(timer, 2_000),)
+    retry = ev.TimerExpired(ef.Timer(ef.TimerKind.ATTACH_RETRY, M1))
+    assert not only(node.does(retry), ef.Attach)
+    assert only(node.does(ev.TimerExpired(timer)), ef.Attach)
+
+
 def test_copies_that_do_not_fit_are_found_before_the_checks_are_exchanged() -> None:
     node = waiting()
     node.does(ev.PeerFacts(M1, EQUAL_MASTER, replace(EQUAL_SLAVE, current=99)))
