@@ -45,9 +45,10 @@ class Mood(Enum):
 
 @dataclass(frozen=True)
 class Asked:
-    """One request. ``reset``: the ResetType asked for; ``status``: the answer's HTTP status, None: none was given."""
+    """One request. ``took_s``: until its answer; ``reset``: the ResetType asked for; ``status``: the HTTP status, None: none was given."""
 
     at_s: float
+    took_s: float
     client: str
     user: str | None
     request: str
@@ -200,14 +201,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep still; ``asked`` has it all."""
 
     def _answer(self, reset: str | None) -> None:
-        bmc = self.server.bmc
+        bmc, at_s = self.server.bmc, time.monotonic()
         if bmc.mood is Mood.HANGS:
-            self._note(reset, None)
+            self._note(at_s, reset, None)
             bmc.wait_until_ended()
             self.close_connection = True
             return
         status, document = self._decide(reset)
-        self._note(reset, status)
+        self._note(at_s, reset, status)
         body = b"" if document is None else json.dumps(document).encode()
         self.send_response(status)
         self.send_header("OData-Version", "4.0")
@@ -254,11 +255,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return user, password
         return None
 
-    def _note(self, reset: str | None, status: HTTPStatus | None) -> None:
+    def _note(self, at_s: float, reset: str | None, status: HTTPStatus | None) -> None:
         credentials = self._credentials()
         self.server.bmc.asked.append(
             Asked(
-                at_s=time.monotonic(),
+                at_s=at_s,
+                took_s=time.monotonic() - at_s,
                 client=str(self.client_address[0]),
                 user=credentials[0] if credentials else None,
                 request=f"{self.command} {self.path}",

@@ -3,7 +3,8 @@
 Rules
 - Its root is an overlay: a clean Debian with our packages below, the machine's own disk (a folder) above; the disk outlives a panic.
 - One process holds it, its process 1; whatever runs in it ends with that, and that ends with the test process.
-- A panic cuts its cables first, then kills process 1: from outside the machine just falls silent.
+- Without power its cables are cut first, then process 1 is killed: from outside the machine just falls silent. It may take the kernel long
+  to end the rest, for the disk has to take what it was given: a BMC does not wait for that, the next boot does.
 """
 
 import contextlib
@@ -50,7 +51,9 @@ class Machine:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
+        self._remains: subprocess.Popen[bytes] | None = None
         self._power = threading.Lock()  # a BMC's thread may press the switch, too
+        self._clearing = threading.Lock()
         self._jobs: list[ProcessJob] = []
         for folder in ("disk/etc", "work", "root"):
             (directory / folder).mkdir(parents=True)
@@ -77,16 +80,22 @@ class Machine:
 
     def start(self) -> None:
         """Boot: a new network stack, cables in, the same disk."""
+        self._clear_away()
         with self._power:
             self._start()
 
     def panic(self) -> None:
-        """Fall silent, then die: no reset, no goodbye. What was written to disk stays."""
+        """Fall silent, then die: no reset, no goodbye. What was written to disk stays. The machine is gone on return."""
+        self.cut_power()
+        self._clear_away()
+
+    def cut_power(self) -> None:
+        """Fall silent and begin to die: nothing gets in or out any more on return."""
         with self._power:
-            self._panic()
+            self._cut_power()
 
     def _start(self) -> None:
-        if self._process is not None:
+        if self._process is not None or self._remains is not None:
             message = f"{self.name} is up already"
             raise LabError(message)
         self._network.attach(self.name, self._interfaces)
@@ -104,20 +113,34 @@ class Machine:
             says.close()
             first_words = said.readline()
         if first_words != b"up\n":
-            self._panic()
+            self._cut_power()
             message = f"{self.name} did not boot: {(self._directory / 'boot.log').read_text('utf-8', 'replace')}"
             raise LabError(message)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii")
         self._init_pid = int(children)
 
-    def _panic(self) -> None:
+    def _cut_power(self) -> None:
         if self._process is None:
             return
         for interface in self._interfaces:
             self._network.plug(self.name, interface.name, up=False)
-        self._end(self._process)
-        self._process, self._init_pid = None, 0
-        self._network.detach(self.name, self._interfaces)
+        with contextlib.suppress(ProcessLookupError):
+            if self._init_pid:
+                os.kill(self._init_pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._remains, self._process, self._init_pid = self._process, None, 0
+
+    def _clear_away(self) -> None:
+        """Wait until the kernel has ended what ran in the machine, and remove its cables."""
+        with self._clearing:
+            if self._remains is None:
+                return
+            self._remains.wait(60)
+            for job in self._jobs:
+                job.wait()
+            self._network.detach(self.name, self._interfaces)
+            self._remains = None
 
     def stop(self) -> None:
         """Shut down in order: the daemon hands over and ends, then the machine."""
@@ -194,14 +217,3 @@ class Machine:
         (self._directory / "disk/etc/hostname").write_text(f"{self.name}\n", "utf-8")
         hosts = "127.0.0.1 localhost\n10.0.13.100 vm10\n10.0.13.101 vm11\n10.0.13.200 vm12\n10.0.13.201 vm13\n"
         (self._directory / "disk/etc/hosts").write_text(hosts, "utf-8")
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill process 1; the kernel ends the rest before that is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            if self._init_pid:
-                os.kill(self._init_pid, signal.SIGKILL)
-            else:
-                process.kill()
-        process.wait(30)
-        for job in self._jobs:
-            job.wait()

@@ -29,10 +29,12 @@ def bmcs(lab: Lab, directory: Path) -> Iterator[dict[str, Bmc]]:
     with ExitStack() as running:
         made = {}
         for node in (lab.vm10, lab.vm11):
-            bmc = Bmc(node.name, LOGIN, power_off=node.panic, power_on=node.start)
+            bmc = Bmc(node.name, LOGIN, power_off=node.cut_power, power_on=node.start)
             listening = lab.network.listen(BMC_ADDRESSES[node.name], _HTTPS)
             made[node.name] = running.enter_context(bmc.start(listening, directory / node.name))
         yield made
+        for bmc in made.values():
+            print(f"the BMC of {bmc.name} was asked:", *bmc.asked, sep="\n  ")  # for whoever has to explain a failure
 
 
 def fence_check(peer: Machine) -> str:
