@@ -110,7 +110,7 @@ bench: build ## Measure beside tgt; writes docs/benchmarks.md and bench/results/
 	$(BIN)/python -m bench
 
 .PHONY: bench-pauses
-bench-pauses: build deps ## Measure how long initiators wait at the loss of a node or link; writes docs/pauses.md; needs root
+bench-pauses: build deps ## Measure how long initiators wait at the loss of a node, link or cable; writes docs/pauses.md; needs root
 	@tools/install_system_packages.sh torture
 	PYTHONPATH=tests $(BIN)/python -m bench.pauses
 

@@ -1,4 +1,4 @@
-"""Measure how long initiators wait when a node or the mirror link is lost: ``python -m bench.pauses`` writes docs/pauses.md and .json.
+"""Measure how long initiators wait when a node, the mirror link or one of its cables is lost: ``python -m bench.pauses`` writes docs/pauses.md and .json.
 
 A pair in network namespaces of its own (root), the product's own settings, a fence command that takes 0.1 s. Initiators read and write
 4 KiB, one command each at a time, over both paths as multipath does. A pause is the longest time that any command of a round took, from
@@ -35,6 +35,11 @@ _BLOCK_BYTES = 4096
 _AREA_BYTES = 64 << 20
 _INITIATORS = 4
 _CALM_S = 0.5
+_NOTICED_S = 3.0
+"""Longer than a peer may be silent."""
+_PATHS = 4
+"""Two of each node."""
+_PATHS_S = 60.0
 
 
 @dataclass(slots=True)
@@ -106,9 +111,19 @@ async def _power(bench: Bench, victim: int) -> None:
     await bench.machines[victim].take_down(0)
 
 
+async def _cut_one(bench: Bench, _victim: int) -> None:
+    cable = bench.chance.choice(bench.wires.between)
+    for way in (0, 1):
+        await cable.cut(way)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of loss. ``of_master``: whose loss; None: the link's. ``survivor_only``: initiators use the survivor's path alone."""
+    """One kind of loss.
+
+    ``of_master``: whose loss; None: the link's or a cable's. ``survivor_only``: initiators use the survivor's path alone.
+    ``connections``: over each of two cables; 0: one over one cable.
+    """
 
     name: str
     title: str
@@ -116,6 +131,7 @@ class Row:
     of_master: bool | None
     lose: Callable[[Bench, int], Awaitable[None]]
     survivor_only: bool = False
+    connections: int = 0
 
 
 ROWS = (
@@ -126,11 +142,12 @@ ROWS = (
         "power-master", "the Master's machine is gone in silence", 5.0, of_master=True, lose=_power, survivor_only=True
     ),
     Row("power-slave", "the Slave's machine is gone in silence", 5.0, of_master=False, lose=_power, survivor_only=True),
+    Row("cut-one", "one of two mirror cables is cut in silence", 1.0, of_master=None, lose=_cut_one, connections=1),
 )
 
 
 async def measure(bench: Bench, row: Row) -> float:
-    """Lose what the row says, under load; return the longest pause in seconds. The pair is Enabled again afterwards."""
+    """Lose what the row says, under load; return the longest pause in seconds. The pair is whole again afterwards."""
     master = await bench.master()
     victim = 1 - master if not row.of_master else master
     survivor = bench.machines[1 - victim]
@@ -140,10 +157,17 @@ async def measure(bench: Bench, row: Row) -> float:
         await asyncio.sleep(bench.chance.uniform(_CALM_S, 2 * _CALM_S))
         probe.longest_s = 0.0
         await row.lose(bench, victim)
-        await bench.pair.wait_alone(survivor)
-        await asyncio.sleep(_CALM_S)
-    for cable in (bench.wires.mirror, *bench.wires.clients):
+        if row.connections:
+            await asyncio.sleep(_NOTICED_S)
+            await _stay_enabled(bench.pair)
+        else:
+            await bench.pair.wait_alone(survivor)
+            await asyncio.sleep(_CALM_S)
+    for cable in (*bench.wires.between, *bench.wires.clients):
         await cable.mend_all()
+    if row.connections:
+        await _wait_for_paths(bench.pair)
+        return probe.longest_s
     await bench.machines[victim].take_down(0)
     await bench.machines[victim].switch_on()
     await bench.machines[victim].start()
@@ -151,16 +175,50 @@ async def measure(bench: Bench, row: Row) -> float:
     return probe.longest_s
 
 
+async def _stay_enabled(pair: Pair) -> None:
+    """Raise RuntimeError if the copies are apart: one cable is left, so nothing may have been lost."""
+    rows = await pair.rows()
+    if not all(row and row.status == "Enabled" for row in rows.values()):
+        message = f"the copies parted although a cable was left: {rows}"
+        raise RuntimeError(message)
+
+
+async def _wait_for_paths(pair: Pair) -> None:
+    """Wait until every path of both nodes is up again."""
+    end = time.monotonic() + _PATHS_S
+    while True:
+        told = [json.loads(await node.run("twindisk", "status", "--json")) for node in pair.nodes]
+        paths = [path for status in told for peer in status["peers"] for path in peer["paths"]]
+        if len(paths) == _PATHS and all(path["state"] == "up" for path in paths):
+            return
+        if time.monotonic() > end:
+            message = f"a path does not come up again: {paths}"
+            raise RuntimeError(message)
+        await asyncio.sleep(_CALM_S)
+
+
 async def measure_all(directory: Path, own: str, rounds: int) -> dict[str, list[float]]:
-    """Measure every row, rows in turn, ``rounds`` times; seconds by the row's name."""
-    results: dict[str, list[float]] = {row.name: [] for row in ROWS}
-    async with tortured_pair(directory, own) as (pair, machines, wires):
+    """Measure every row, those over equal cables in turn, ``rounds`` times; seconds by the row's name."""
+    results: dict[str, list[float]] = {}
+    for connections in sorted({row.connections for row in ROWS}):
+        rows = tuple(row for row in ROWS if row.connections == connections)
+        place = directory / f"cables-{connections}"
+        place.mkdir()
+        results |= await _measure_rows(place, rows, connections, own, rounds)
+    return results
+
+
+async def _measure_rows(
+    directory: Path, rows: tuple[Row, ...], connections: int, own: str, rounds: int
+) -> dict[str, list[float]]:
+    results: dict[str, list[float]] = {row.name: [] for row in rows}
+    async with tortured_pair(directory, own, connections=connections) as (pair, machines, wires):
         for machine in machines:
             machine.bmc(f"slow {FENCE_S}")
         await pair.configure(SIZE_GIB, fence=fence_command)
         bench = Bench(pair, machines, wires)
         for number in range(rounds):
-            for row in ROWS:
+            for row in rows:
                 pause_s = await measure(bench, row)
                 results[row.name].append(pause_s)
                 print(f"round {number + 1} of {rounds}  {row.title:<42} {pause_s:6.3f} s", flush=True)
@@ -186,7 +244,7 @@ def document(results: dict[str, list[float]], load: str) -> str:
     """Return docs/pauses.md."""
     return f"""# Pauses
 
-Made by `make bench-pauses`; the raw figures are in [pauses.json](pauses.json). How long initiators wait when a node or the mirror link is lost:
+Made by `make bench-pauses`; the raw figures are in [pauses.json](pauses.json). How long initiators wait when a node, the mirror link or one of its cables is lost:
 in each round the longest time that any command took, from when it was first sent until it was answered, whichever path answered.
 
 {table(results)}
@@ -194,7 +252,8 @@ in each round the longest time that any command took, from when it was first sen
 The fence command takes {FENCE_S} s and the start of a small Python; everything else is as delivered (`SilenceMs` 2000, `LeaseMs` 2000, `HeadStartMs` 500).
 {_INITIATORS} initiators read and write 4 KiB, one command each at a time, over both paths as multipath does. When a machine is gone in
 silence, initiators notice only by their own timeouts, which are theirs to set: there the figures are of initiators on the survivor's path alone.
-A Slave that lost its Master waits its head start before it fences; a silent loss takes `SilenceMs` to be noticed.
+A Slave that lost its Master waits its head start before it fences; a silent loss takes `SilenceMs` to be noticed. With two cables
+(`MirrorPath`, one connection over each) the loss of one parts nothing: the copies stay Enabled.
 
 Machine: {this_machine()}. Both nodes and the initiators run on it. {load}
 """

@@ -64,3 +64,4 @@ async def tortured_pair(
     finally:
         for machine in machines:
             await asyncio.shield(machine.take_down(0))
+        wires.take_up()

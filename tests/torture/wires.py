@@ -97,6 +97,10 @@ class Cable:
             _ip(end.namespace, "link", "set", end.interface, "up")
             self._point(way, other.mac)
 
+    def take_up(self) -> None:
+        """Remove the interfaces."""
+        _ip(self.ends[0].namespace, "link", "del", self.ends[0].interface)
+
     async def cut(self, way: int) -> None:
         """Lose what the end ``way`` sends from now on."""
         async with self._busy:
@@ -154,6 +158,11 @@ class Wires:
     def between(self) -> tuple[Cable, Cable]:
         """Both cables between the nodes."""
         return self.mirror, self.spare
+
+    def take_up(self) -> None:
+        """Remove all cables."""
+        for cable in (*self.clients, *self.between):
+            cable.take_up()
 
     @classmethod
     def lay(cls, own: str) -> "Wires":
