@@ -42,6 +42,10 @@ pub struct Heart {
     lease_ns: u64,
     next_ns: u64,
     last_heard_ns: Option<u64>,
+    /// When the newest of the peer's asks was sent, by its clock.
+    asked_ns: Option<u64>,
+    /// When the ask was sent that the newest answer is for.
+    answered_ns: Option<u64>,
     serve_until_ns: u64,
     promised_until_ns: u64,
 }
@@ -70,6 +74,8 @@ impl Heart {
             lease_ns,
             next_ns: 0,
             last_heard_ns: None,
+            asked_ns: None,
+            answered_ns: None,
             serve_until_ns: 0,
             promised_until_ns,
         }
@@ -109,11 +115,24 @@ impl Heart {
         {
             return None;
         }
-        self.last_heard_ns = Some(now_ns);
-        if kind == self.peer.ask {
+        let is_ask = kind == self.peer.ask;
+        let newest_ns = if is_ask {
+            &mut self.asked_ns
+        } else {
+            &mut self.answered_ns
+        };
+        // One that comes again, or late, may be somebody else's: it proves no life, and nothing that was not promised before.
+        let is_new = newest_ns.is_none_or(|newest_ns| at_ns > newest_ns);
+        if is_new {
+            *newest_ns = Some(at_ns);
+            self.last_heard_ns = Some(now_ns);
+        }
+        if is_ask && is_new {
             self.promised_until_ns = self
                 .promised_until_ns
                 .max(now_ns + Self::promise_ns(self.lease_ns));
+        }
+        if is_ask {
             return Some(self.beat(self.own.answer, at_ns, self.lease_ns));
         }
         if at_ns <= now_ns {
@@ -253,6 +272,29 @@ mod tests {
         assert!(b.receive(&ask, 10).is_none());
         assert_eq!((b.last_heard_ns(), b.promised_until_ns()), (None, 0));
         assert!(a.receive(&ask[..20], 10).is_none());
+    }
+
+    #[test]
+    fn a_heartbeat_that_comes_again_proves_no_life() {
+        let (mut a, mut b) = pair();
+        let first = a.tick(1_000).expect("due");
+        let answer = b.receive(&first, 10_000).expect("an answer");
+        a.receive(&answer, 1_100);
+        let known = (b.last_heard_ns(), b.promised_until_ns());
+        let again = b.receive(&first, 20_000);
+        assert_eq!(
+            again,
+            Some(answer),
+            "it may have come over another path first"
+        );
+        assert_eq!((b.last_heard_ns(), b.promised_until_ns()), known);
+        a.receive(&answer, 1_900);
+        assert_eq!(a.last_heard_ns(), Some(1_100));
+        let second = a.tick(1_200).expect("due");
+        b.receive(&second, 30_000);
+        assert_eq!(b.last_heard_ns(), Some(30_000));
+        b.receive(&first, 40_000);
+        assert_eq!(b.last_heard_ns(), Some(30_000), "an old one that is late");
     }
 
     #[test]

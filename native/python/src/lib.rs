@@ -25,5 +25,5 @@ mod native {
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]
-    use crate::sim::SimNode;
+    use crate::sim::{SimBundle, SimNode};
 }

@@ -164,27 +164,34 @@ impl Engine {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while !self.stopping {
-            self.wait(&mut events);
-            self.core.now_ns = boottime_ns();
-            self.turned_ns.store(self.core.now_ns, Ordering::Release);
-            for event in &events {
-                self.note(event);
+            self.pass(&mut events);
+        }
+    }
+
+    /// Wait for something to do, and do all there is.
+    pub(crate) fn pass(&mut self, events: &mut Events) {
+        self.wait(events);
+        self.core.now_ns = boottime_ns();
+        self.turned_ns.store(self.core.now_ns, Ordering::Release);
+        for event in &*events {
+            self.note(event);
+        }
+        // Before calls, so that nothing of a copy that was closed is told to one that is opened.
+        self.core.take_disk_done();
+        self.take_calls();
+        self.renew_leases();
+        for _ in 0..self.ready.len() {
+            if let Some(place) = self.ready.pop_front() {
+                self.serve(place);
             }
-            // Before calls, so that nothing of a copy that was closed is told to one that is opened.
-            self.core.take_disk_done();
-            self.take_calls();
-            self.renew_leases();
-            for _ in 0..self.ready.len() {
-                if let Some(place) = self.ready.pop_front() {
-                    self.serve(place);
-                }
-            }
-            if self.core.now_ns >= self.next_tick_ns {
-                self.next_tick_ns = self.core.now_ns + TICK_NS;
-                self.tick();
-            }
+        }
+        if self.core.now_ns >= self.next_tick_ns {
+            self.next_tick_ns = self.core.now_ns + TICK_NS;
+            self.tick();
+        }
+        self.carry_out();
+        while !self.flush_dirty() {
             self.carry_out();
-            self.flush_dirty();
         }
     }
 
@@ -342,7 +349,9 @@ impl Engine {
         }
     }
 
-    fn flush_dirty(&mut self) {
+    /// Write what waits. False: a connection to a peer broke, and there is more to carry out.
+    fn flush_dirty(&mut self) -> bool {
+        let mut is_whole = true;
         let mut dirty = std::mem::take(&mut self.dirty);
         for place in dirty.drain(..) {
             let Some(slot) = self.endpoints.get_mut(place) else {
@@ -352,10 +361,11 @@ impl Engine {
             match &slot.endpoint {
                 Endpoint::Listener(_) => {}
                 Endpoint::Session(_) => self.flush_session(place),
-                Endpoint::Link(_) => self.flush_link(place),
+                Endpoint::Link(_) => is_whole &= self.flush_link(place),
             }
         }
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
+        is_whole
     }
 }

@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::net::{getpeername, getsockname};
+use rustix::net::sockopt::tcp_user_timeout;
+use rustix::net::{Shutdown, getpeername, getsockname, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use twindisk_runtime::{Handle, PeerSpec};
+use twindisk_runtime::{EngineEvent, Handle, PeerSpec};
 
 mod neighbours;
 
@@ -25,13 +26,20 @@ fn listen(engine: &Handle, address: &str, port: u16, further: &str) {
     listen.unwrap().unwrap();
 }
 
-fn add(engine: &Handle, name: &str, port: u16, dial: bool, further: (&str, &str)) {
+fn add(
+    engine: &Handle,
+    name: &str,
+    port: u16,
+    dial: bool,
+    further: (&str, &str),
+    connections: usize,
+) {
     let spec = PeerSpec {
         name: name.to_owned(),
         address: SocketAddr::new(ip(name), port),
         dial,
         further: vec![(ip(further.0), ip(further.1))],
-        connections: 1,
+        connections,
     };
     engine
         .call(move |engine| engine.add_peer(spec))
@@ -41,17 +49,27 @@ fn add(engine: &Handle, name: &str, port: u16, dial: bool, further: (&str, &str)
 
 #[test]
 fn a_mute_main_path_does_not_keep_the_link_from_coming_up_over_another_one() {
-    let mute = TcpListener::bind("127.77.31.11:0").unwrap();
-    let port = mute.local_addr().unwrap().port();
-    let (first, second) = (engine(), engine());
-    // What the dialer takes for the peer's main address is somebody else, who says nothing.
-    listen(&second, "127.77.33.11", port, "127.77.32.11");
-    listen(&first, "127.77.31.10", port, "127.77.32.10");
-    let there = ("127.77.32.11", "127.77.32.10");
-    add(&second, "127.77.31.10", port, false, there);
-    add(&first, "127.77.31.11", port, true, (there.1, there.0));
-    assert!(wait_for(&first, is_peer_up).is_some());
-    drop(mute);
+    for (network, connections) in [(37_u8, 1), (40, 3)] {
+        let at = |further: u8, host: u8| format!("127.77.{}.{host}", network + further);
+        let mute = TcpListener::bind(SocketAddr::new(ip(&at(0, 11)), 0)).unwrap();
+        let port = mute.local_addr().unwrap().port();
+        let (first, second) = (engine(), engine());
+        // What the dialer takes for the peer's main address is somebody else, who says nothing.
+        listen(&second, &at(2, 11), port, &at(1, 11));
+        listen(&first, &at(0, 10), port, &at(1, 10));
+        let (own, theirs) = (at(1, 10), at(1, 11));
+        add(
+            &second,
+            &at(0, 10),
+            port,
+            false,
+            (&theirs, &own),
+            connections,
+        );
+        add(&first, &at(0, 11), port, true, (&own, &theirs), connections);
+        assert!(wait_for(&first, is_peer_up).is_some(), "{connections}");
+        drop(mute);
+    }
 }
 
 #[test]
@@ -104,6 +122,8 @@ fn a_peer_that_comes_anew_while_its_former_link_stands_is_linked_at_the_first_at
     let port = port_of(&names[0]);
     assert!(wait_for(&second, is_peer_up).is_some());
     let held = held_connection(&names[0], &names[1]);
+    // Twice the silence of these engines: what TCP alone does not get through ends the link, whatever heartbeats say.
+    assert_eq!(tcp_user_timeout(&held).unwrap(), 2000);
     drop(first);
     // The former connection did not end for the second one, so it takes the link for standing still.
     let anew = engine();
@@ -126,6 +146,26 @@ fn a_peer_that_comes_anew_while_its_former_link_stands_is_linked_at_the_first_at
     assert!(wait_for(&anew, is_peer_up).is_some());
     assert_eq!(connections_between(&names[1], port, &names[0]), 2);
     drop(held);
+}
+
+#[test]
+fn a_path_whose_connections_do_not_last_is_told_of() {
+    let ([first, _second], _) = neighbours(43, ["secret", "secret"], [&[44], &[44]], 1);
+    assert!(wait_for(&first, is_peer_up).is_some());
+    let is_told = |event: &EngineEvent| matches!(event, EngineEvent::PathDown(_));
+    for _ in 0..10_000 {
+        if first.events().take().iter().any(is_told) {
+            return;
+        }
+        let status = first.call(|engine| engine.status()).unwrap();
+        if status.peers[0].paths[1].connections > 0 {
+            let held = held_connection("127.77.44.10", "127.77.44.11");
+            // It may have ended by itself since.
+            let _ = shutdown(held, Shutdown::Both);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("operators know nothing of it");
 }
 
 /// A second descriptor of this process's connection between two addresses: with it the connection outlives the engine that made it.

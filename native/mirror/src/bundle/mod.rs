@@ -219,7 +219,13 @@ impl Bundle {
             number,
             acknowledged: self.told,
         };
+        let is_frame = frame.is_some();
         wires.send(over, preamble, frame);
+        if is_frame && self.connections.len() > 1 {
+            let progress = wires.progress(over);
+            let until_bytes = progress.confirmed_bytes + progress.load_bytes;
+            self.sent.ends_at(number, until_bytes);
+        }
     }
 
     /// Send frames that were sent before over other connections.
@@ -330,6 +336,10 @@ impl Bundle {
         let mut ways = self.connections.iter();
         let is_other_slow = ways.any(|one| one.id == other && one.slow_until_bytes.is_some());
         let progress = wires.progress(over);
+        if self.sent.first_is_among(progress.confirmed_bytes) {
+            // The peer's machine has it: what is missing is its acknowledgement, and if the connection ends it is sent again.
+            return;
+        }
         let stuck_ns = STUCK_NS + 2 * progress.round_trip_ns;
         let Some(connection) = self.connection_mut(over) else {
             return;

@@ -9,6 +9,8 @@ use crate::frame::HEADER_BYTES;
 struct Under {
     over: ConnectionId,
     sent_ns: u64,
+    /// How many bytes its connection had been given with it; None: there was no other one.
+    until_bytes: Option<u64>,
     /// None: it was not kept.
     frame: Option<Frame>,
 }
@@ -37,6 +39,7 @@ impl Sent {
         self.under_way.push_back(Under {
             over,
             sent_ns,
+            until_bytes: None,
             frame: keep.then(|| frame.clone()),
         });
         self.acknowledged + self.under_way.len() as u64
@@ -73,6 +76,24 @@ impl Sent {
         Some((first.over, first.sent_ns))
     }
 
+    /// A frame was given to its connection, which has been given so many bytes with it.
+    pub fn ends_at(&mut self, number: u64, bytes: u64) {
+        if let Some(sent) = self.under(number) {
+            sent.until_bytes = Some(bytes);
+        }
+    }
+
+    /// Whether the first frame under way is among the first so many bytes of its connection.
+    pub fn first_is_among(&self, bytes: u64) -> bool {
+        let first = self.under_way.front().and_then(|sent| sent.until_bytes);
+        first.is_some_and(|until_bytes| until_bytes <= bytes)
+    }
+
+    fn under(&mut self, number: u64) -> Option<&mut Under> {
+        let at = number.checked_sub(self.acknowledged + 1)?;
+        self.under_way.get_mut(usize::try_from(at).ok()?)
+    }
+
     /// Whether a frame that was not kept is under way over a connection.
     pub fn has_unkept_over(&self, id: ConnectionId) -> bool {
         (self.under_way.iter()).any(|sent| sent.over == id && sent.frame.is_none())
@@ -96,9 +117,8 @@ impl Sent {
 
     /// A frame under way is sent once more, over another connection.
     pub fn again(&mut self, number: u64, over: ConnectionId, sent_ns: u64) -> Option<Frame> {
-        let at = usize::try_from(number.checked_sub(self.acknowledged + 1)?).ok()?;
-        let sent = self.under_way.get_mut(at)?;
-        (sent.over, sent.sent_ns) = (over, sent_ns);
+        let sent = self.under(number)?;
+        (sent.over, sent.sent_ns, sent.until_bytes) = (over, sent_ns, None);
         sent.frame.clone()
     }
 }

@@ -245,6 +245,32 @@ fn a_connection_that_breaks_loses_nothing() {
 }
 
 #[test]
+fn what_the_other_machine_has_is_not_sent_again_for_want_of_an_acknowledgement() {
+    let mut pair = Pair::new(&[1, 1]);
+    pair.send(0, 1, 100_000);
+    let over = (pair.wiring[0].wires.iter())
+        .find(|(_, wire)| wire.given_bytes > 0)
+        .map(|(&id, _)| id)
+        .expect("given to one of them");
+    let wire = pair.wiring[0].wires.get_mut(&over).expect("it stands");
+    wire.confirmed_bytes = wire.given_bytes;
+    let given = |pair: &Pair| -> u64 {
+        let wires = pair.wiring[0].wires.values();
+        wires.map(|wire| wire.given_bytes).sum()
+    };
+    for _ in 0..20 {
+        pair.now_ns += 50 * MS;
+        pair.sides[0].tick(&mut pair.wiring[0], pair.now_ns);
+    }
+    assert!(given(&pair) < 101_000, "{}", given(&pair));
+    // What the other machine has may be lost with its connection all the same.
+    pair.break_off(over).expect("there is another one");
+    assert!(given(&pair) > 100_000);
+    pair.pass(10);
+    assert_eq!(pair.got[1], [1]);
+}
+
+#[test]
 fn what_is_stuck_in_a_path_that_is_cut_goes_over_the_other_one_soon() {
     let mut pair = Pair::new(&[1, 1]);
     pair.cut(1, true);

@@ -6,6 +6,7 @@
 //! 3. As in the engine, the leases that the hearts know are told to the core before anything else in a call.
 
 mod actions;
+mod bundle;
 mod records;
 
 use std::collections::BTreeMap;
@@ -15,10 +16,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use twindisk_runtime::mirror::copy::PaceLimits;
 use twindisk_runtime::mirror::heart::Heart;
+use twindisk_runtime::mirror::message::Message;
 use twindisk_runtime::mirror::{
     Change, ChangeKind, CopySpec, DiskDone, DiskId, HostId, HostOp, Node, PeerId, RecordChange,
     Update, UpdateKind, frame,
 };
+
+pub use self::bundle::SimBundle;
 
 use self::records::{command_of, facts_from, get, serial_of, shared_from, wrong};
 use crate::dicts;
@@ -101,6 +105,12 @@ impl SimNode {
         if let Some(extents) = record.get_item("log_extents")? {
             self.node.limit_log(serial, extents.extract()?);
         }
+        Ok(())
+    }
+
+    /// Close a copy; what it was asked for has no answer.
+    fn remove_copy(&mut self, serial: &str) -> PyResult<()> {
+        self.node.remove_copy(serial_of(serial)?);
         Ok(())
     }
 
@@ -416,6 +426,12 @@ impl SimNode {
 }
 
 impl SimNode {
+    /// A message came over a link.
+    fn take(&mut self, peer: u32, message: Message, now_ns: u64) {
+        self.renew(now_ns);
+        self.node.receive(PeerId(peer), message, now_ns);
+    }
+
     fn host(&mut self, serial: &str, number: u64, op: HostOp, now_ns: u64) -> PyResult<()> {
         self.renew(now_ns);
         self.node

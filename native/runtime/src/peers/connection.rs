@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with};
 use twindisk_mirror::bundle::{Frame, PREAMBLE_BYTES, Preamble, Progress};
 use twindisk_mirror::frame::{self, HEADER_BYTES};
@@ -82,6 +83,8 @@ pub struct Connection {
     pub outbox: ChunkQueue,
     /// For an accepted connection known only after the handshake.
     pub way: Option<Way>,
+    /// When it was made, or began to be.
+    pub begun_ns: u64,
     /// When it is closed if it is not open yet.
     pub deadline_ns: u64,
     quality: Quality,
@@ -102,6 +105,7 @@ impl Connection {
             socket: Socket::new(stream)?,
             outbox: ChunkQueue::default(),
             way,
+            begun_ns: now_ns,
             deadline_ns: now_ns + OPEN_NS,
             quality: Quality::default(),
             sent_bytes: 0,
@@ -208,6 +212,22 @@ impl Connection {
     /// Whether it is not read because too much waits to be sent.
     fn is_held(&self) -> bool {
         self.outbox.len_bytes() > HELD_MAX_BYTES && !self.is_stuck
+    }
+
+    /// Whether a pump would read.
+    #[must_use]
+    pub fn is_to_be_read(&self) -> bool {
+        let is_begun = !matches!(self.stage, Stage::Connecting | Stage::Made);
+        is_begun && self.socket.is_readable() && !self.is_held()
+    }
+
+    /// Break when the other side's kernel has confirmed nothing of what it was sent, or taken nothing, for `after_ns` (`TCP_USER_TIMEOUT`, tcp(7)).
+    ///
+    /// # Errors
+    /// It broke already.
+    pub fn break_after(&self, after_ns: u64) -> io::Result<()> {
+        let after_ms = u32::try_from(after_ns / 1_000_000).unwrap_or(u32::MAX);
+        Ok(set_tcp_user_timeout(&self.socket.stream, after_ms)?)
     }
 
     /// Whether anything has arrived since this was asked last; of one that is not read nobody can say it was silent.
@@ -372,6 +392,7 @@ mod tests {
         while !dialer.is_made() {
             assert!(turn(&mut dialer, &mut Vec::new()).is_ok());
         }
+        assert!(!dialer.is_to_be_read(), "before its word nothing comes");
         dialer
             .begin(dialer_secret, "10.0.13.150".parse().unwrap(), None, 0)
             .unwrap();

@@ -8,12 +8,17 @@
 
 use super::Peer;
 use super::connection::{Connection, Way};
+use super::paths::Path;
 use crate::engine::{Endpoint, Engine};
 
 /// Shortest time between two attempts to connect, in nanoseconds; up to 150 % more, by chance of the clock.
 const REDIAL_NS: u64 = 200_000_000;
 /// The same while the link stands without the connection.
 const REDIAL_SPARE_NS: u64 = 1_000_000_000;
+/// A connection that ends sooner after it has joined makes the next wait twice as long: frames that it was given are late each time.
+const SHORT_LIFE_NS: u64 = 10_000_000_000;
+/// After so many of them in a row the wait grows no more.
+const SHORT_LIVES_MAX: u32 = 4;
 /// How far apart the connections of one peer are dialed, in nanoseconds, when the link is lost.
 const STAGGER_NS: u64 = 37_000_000;
 
@@ -24,7 +29,7 @@ impl Engine {
         let late: Vec<_> = self
             .endpoints
             .iter()
-            .filter(|(_, slot)| matches!(&slot.endpoint, Endpoint::Link(one) if !one.is_open() && !one.is_made() && now_ns >= one.deadline_ns))
+            .filter(|(_, slot)| matches!(&slot.endpoint, Endpoint::Link(one) if !one.is_open() && now_ns >= one.deadline_ns))
             .map(|(place, _)| place)
             .collect();
         for place in late {
@@ -96,14 +101,19 @@ impl Engine {
     pub(super) fn redial_later(&mut self, way: Way, place: usize) {
         let now_ns = self.core.now_ns;
         let peer = &mut self.peers[way.peer];
-        let wait_ns = if peer.link.is_some() {
-            REDIAL_SPARE_NS
-        } else {
-            REDIAL_NS
-        };
+        let is_linked = peer.link.is_some();
         let dials = &mut peer.paths[way.path].dials;
         if let Some(dial) = dials.iter_mut().find(|dial| dial.place == Some(place)) {
             dial.place = None;
+            if let Some(joined_ns) = dial.joined_ns.take() {
+                let is_short = now_ns - joined_ns < SHORT_LIFE_NS;
+                dial.short_lives = if is_short { dial.short_lives + 1 } else { 0 };
+            }
+            let wait_ns = if is_linked {
+                REDIAL_SPARE_NS << dial.short_lives.min(SHORT_LIVES_MAX)
+            } else {
+                REDIAL_NS
+            };
             dial.redial_ns = now_ns + spread(wait_ns, now_ns);
         }
     }
@@ -114,9 +124,10 @@ impl Engine {
             return;
         };
         let join = known.link.as_ref().map(|link| link.id);
-        let mut dials: Vec<_> = known.paths.iter().flat_map(|path| &path.dials).collect();
-        dials.sort_by_key(|dial| dial.tries);
-        let places: Vec<_> = dials.into_iter().filter_map(|dial| dial.place).collect();
+        let mut paths: Vec<_> = known.paths.iter().collect();
+        paths.sort_by_key(|path| path.tries);
+        let dials = paths.into_iter().flat_map(|path| &path.dials);
+        let places: Vec<_> = dials.filter_map(|dial| dial.place).collect();
         let opens = |place: &usize| {
             self.connection(*place)
                 .is_some_and(Connection::is_beginning)
@@ -155,11 +166,19 @@ impl Peer {
         }
     }
 
-    /// A connection tries to open the link.
-    fn tried(&mut self, place: usize) {
+    /// A connection has opened the link, or joined it.
+    pub(super) fn joined(&mut self, place: usize, now_ns: u64) {
         let mut dials = self.paths.iter_mut().flat_map(|path| &mut path.dials);
         if let Some(dial) = dials.find(|dial| dial.place == Some(place)) {
-            dial.tries += 1;
+            dial.joined_ns = Some(now_ns);
+        }
+    }
+
+    /// A connection tries to open the link.
+    fn tried(&mut self, place: usize) {
+        let is_of = |path: &&mut Path| path.dials.iter().any(|dial| dial.place == Some(place));
+        if let Some(path) = self.paths.iter_mut().find(is_of) {
+            path.tries += 1;
         }
     }
 }

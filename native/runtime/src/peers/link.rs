@@ -19,14 +19,24 @@ impl Engine {
         };
         let stands = self.peers[way.peer].link.as_ref().map(|link| link.id);
         match session.key {
-            Some(key) => self.open_link(way.peer, session, key),
+            Some(_) if self.is_late(way.peer, place) => {
+                return self.close_connection(place, "refused");
+            }
+            Some(key) => self.open_link(way.peer, session, key, place),
             None if stands == Some(session.id) && self.has_room(way) => {}
             None => return self.close_connection(place, "refused"),
         }
-        if let Some(connection) = self.connection_mut(place) {
-            connection.way = Some(way);
-            connection.measure();
-        }
+        let give_up_ns = 2 * self.settings.silence_ns;
+        let Some(connection) = self.connection_mut(place) else {
+            // It broke when what was left of the link before was carried out.
+            return self.close_link(way.peer, "reset");
+        };
+        connection.way = Some(way);
+        connection.measure();
+        // What is not confirmed by then is of a path that is dead for TCP, whatever heartbeats say; one that broke already ends soon.
+        let _ = connection.break_after(give_up_ns);
+        let now_ns = self.core.now_ns;
+        self.peers[way.peer].joined(place, now_ns);
         self.with_bundle(way.peer, |bundle, _, now_ns| bundle.join(place, now_ns));
         if session.key.is_some() {
             self.renew_lease(way.peer);
@@ -54,13 +64,22 @@ impl Engine {
         ways.filter(|&other| other == way).count() < CONNECTIONS_MAX
     }
 
-    fn open_link(&mut self, place: usize, session: &Session, key: [u8; 32]) {
+    /// Whether a connection that is to open a link came before the one that opened the link that stands: its peer has given it up since.
+    fn is_late(&self, peer: usize, place: usize) -> bool {
+        let peer = &self.peers[peer];
+        let (link, connection) = (peer.link.as_ref(), self.connection(place));
+        !peer.dial
+            && link.is_some_and(|link| connection.is_some_and(|one| one.begun_ns < link.begun_ns))
+    }
+
+    fn open_link(&mut self, place: usize, session: &Session, key: [u8; 32], opener: usize) {
         if self.peers[place].link.is_some() {
             self.close_link(place, "reset");
-            // While there is no link: what the mirror core still has to say is of the old one.
-            self.carry_out();
         }
+        // While there is no link: what the mirror core still has to say is of the old one.
+        self.carry_out();
         let now_ns = self.core.now_ns;
+        let begun_ns = self.connection(opener).map_or(now_ns, |one| one.begun_ns);
         let peer = &mut self.peers[place];
         peer.told_version = None;
         peer.link = Some(Link {
@@ -71,6 +90,7 @@ impl Engine {
                 self.settings.silence_ns,
             ),
             opened_ns: now_ns,
+            begun_ns,
             sent_bytes: 0,
         });
         if let Some(mirror) = &self.mirror {

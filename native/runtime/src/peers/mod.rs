@@ -12,6 +12,8 @@ mod dialing;
 pub mod known;
 mod link;
 pub(crate) mod paths;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod wiring;
 
@@ -49,6 +51,8 @@ pub(crate) struct Link {
     bundle: Bundle,
     /// When it was opened.
     opened_ns: u64,
+    /// When the connection that opened it was made.
+    begun_ns: u64,
     /// Bytes of the messages for the peer so far.
     pub(crate) sent_bytes: u64,
 }

@@ -18,6 +18,8 @@ pub(crate) struct Path {
     pub(crate) to: SocketAddr,
     /// The connections that this side keeps over it; none if the peer dials.
     pub(super) dials: Vec<Dial>,
+    /// How often one of them has tried to open a link; paths with fewer tries come first.
+    pub(super) tries: u64,
     /// When it was last usable; 0: not since the link stands.
     usable_ns: u64,
     /// Operators were told that it is not usable.
@@ -31,8 +33,10 @@ pub(super) struct Dial {
     pub(super) place: Option<usize>,
     /// When to connect next.
     pub(super) redial_ns: u64,
-    /// How often it has tried to open a link; those that tried less often come first.
-    pub(super) tries: u64,
+    /// When it has opened the link or joined it, if it has.
+    pub(super) joined_ns: Option<u64>,
+    /// How often in a row it has ended soon after that.
+    pub(super) short_lives: u32,
 }
 
 /// A path as an operator sees it.
@@ -54,6 +58,7 @@ impl Path {
             own,
             to,
             dials: (0..dials).map(|_| Dial::default()).collect(),
+            tries: 0,
             usable_ns: 0,
             told_down: false,
         }

@@ -117,14 +117,18 @@ impl Engine {
         }
     }
 
-    pub(crate) fn flush_link(&mut self, place: usize) {
+    /// Write what waits for a connection. False: it broke, and there may be more to carry out.
+    pub(crate) fn flush_link(&mut self, place: usize) -> bool {
         let Some(connection) = self.connection_mut(place) else {
-            return;
+            return true;
         };
         if connection.flush().is_err() {
             self.close_connection(place, "reset");
-        } else if connection.socket.is_readable() {
+            return false;
+        }
+        if connection.is_to_be_read() {
             self.schedule(place);
         }
+        true
     }
 }
