@@ -7,7 +7,7 @@ the GIL. A failed call raises a subclass of :class:`twindisk.errors.EngineError`
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict, final, type_check_only
 
-__all__ = ["Engine", "SimNode", "__version__"]
+__all__ = ["Engine", "SimBundle", "SimNode", "__version__"]
 
 __version__: str
 
@@ -196,6 +196,31 @@ class Engine:
         """Close all portals, links and copies; idempotent."""
 
 @final
+class SimBundle:
+    """One side of a link of several connections without any I/O, for :mod:`twindisk.sim`; connections are small numbers of the caller's.
+
+    After every call the caller takes and sends what is to be sent.
+    """
+
+    def __new__(cls, several: bool, interval_ns: int, silence_ns: int) -> Self: ...
+    def join(self, connection: int, round_trip_ns: int, now_ns: int) -> None:
+        """Have a connection join."""
+    def leave(self, connection: int, now_ns: int) -> bool:
+        """End a connection; return whether the link still stands."""
+    def send(self, frame: bytes, now_ns: int) -> None:
+        """Send a frame of a ``send`` action."""
+    def receive(self, node: SimNode, peer: int, connection: int, data: bytes, now_ns: int) -> None:
+        """Take what the other side sent over a connection, as it was sent, and give the node what is in order.
+
+        Raises :class:`twindisk.errors.EngineInvalidError` for what breaks the protocol.
+        """
+    def confirmed(self, connection: int, len_bytes: int) -> None:
+        """Note how much more of what was sent the other side's machine has confirmed."""
+    def tick(self, now_ns: int) -> int | None:
+        """Let time pass; return a connection that is to be ended because it was silent."""
+    def take_sent(self) -> list[tuple[int, bytes]]:
+        """Return what is to be sent, in order, and over which connection."""
+
 class SimNode:
     """One node's mirror core and hearts without any I/O, for :mod:`twindisk.sim`.
 
@@ -208,6 +233,8 @@ class SimNode:
         """Keep leases with a peer; what an earlier life may have promised it counts as promised."""
     def add_copy(self, serial: str, peer: int | None, record: dict[str, Any], now_ns: int) -> None:
         """Open a copy: its facts, ``size_bytes``, ``active``, ``bitmap``, ``shared``, ``unbroken`` (a generation or None); ``log_extents`` limits its activity log."""
+    def remove_copy(self, serial: str) -> None:
+        """Close a copy; what it was asked for has no answer."""
     def set_pace(self, min_bytes_per_s: int, max_bytes_per_s: int, latency_ns: int) -> None:
         """Set how fast resyncs and verifications together may go."""
     def host_read(self, serial: str, number: int, offset: int, len_bytes: int, now_ns: int) -> None:

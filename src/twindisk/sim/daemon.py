@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twindisk.brain import FreshIds, NodeState, decide
+from twindisk.brain import FreshIds, NodeState, decide, parting
 from twindisk.brain import effects as ef
 from twindisk.brain import events as ev
 from twindisk.brain.checks import knows, ruling_rule
@@ -60,11 +60,20 @@ class Daemon:
     def start(self) -> None:
         """Open everything, as the daemon does when it starts."""
         self.post(ev.ChecksChanged(self._peer, self._machine.checks))
-        for serial, name in self._world.vdisks.items():
-            self.engine.open_copy(serial, mirrored=True)
-            facts = copy_facts(self.engine.node.facts(serial))
-            self.post(ev.VDiskOpened(VDiskName(name), self._peer, facts))
+        for serial in self._world.vdisks:
+            self.open_copy(serial)
         self.engine.add_peer()
+
+    def open_copy(self, serial: str) -> None:
+        """Open a copy as its disk has it."""
+        self.engine.open_copy(serial, mirrored=True)
+        name, parted = self._world.vdisk_name(serial), serial in self._machine.parted
+        self.post(ev.VDiskOpened(name, self._peer, self.facts(serial), parted=parted))
+
+    def close_copy(self, serial: str) -> None:
+        """Close a copy, as the daemon does to set it aside."""
+        self.engine.close_copy(serial)
+        self.post(ev.VDiskClosed(self._world.vdisk_name(serial)))
 
     def facts(self, serial: str) -> CopyFacts:
         """Return the facts of a copy as the engine has them now."""
@@ -102,6 +111,7 @@ class Daemon:
         before = self.state
         self.state, effects = decide(self.state, event, self._world.clock.now_ns, fresh)
         self._note(event, before, effects)
+        self._machine.parted.update(map(self._world.serial_of, parting.parted(before, self.state)))
         self._mark_unbroken(before)
         broken = broken_invariants(self.state)
         if broken:
@@ -118,6 +128,7 @@ class Daemon:
                 follow_ups += self._command(effect)
             else:
                 self._act(effect)
+        self._machine.parted.difference_update(map(self._world.serial_of, parting.met(before, self.state)))
         self._queue.extendleft(reversed(follow_ups))
         self._busy = False
         self._next()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twindisk.sim.clock import MS, SECOND
 from twindisk.sim.core import sim_node
-from twindisk.sim.network import RESET, Session
+from twindisk.sim.link import INTERVAL_NS, Link
+from twindisk.sim.network import Session
 from twindisk.sim.reservations import Guarded, Unit
 from twindisk.sim.rights import Rights
 
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     from twindisk.sim.machine import Machine
 
 TICK_NS: Final = 50 * MS
-INTERVAL_NS: Final = 200 * MS
 LEASE_NS: Final = 2 * SECOND
-SILENCE_NS: Final = 2 * SECOND
-OPEN_NS: Final = 3 * SECOND
 
 Reply = Callable[[str, Any], None]
 """Takes how a host's command ended: ``data`` with bytes, ``done``, ``miscompare``, ``unknown``, ``overtaken``, ``no-room``, ``no-space``, or
@@ -35,15 +33,9 @@ class Engine:
         self._world = machine.world
         self._report = report
         self._peer = 1 - machine.index
-        self._dials = machine.index == 0
         self.node = sim_node()(self.now_ns, INTERVAL_NS, LEASE_NS)
         self.node.set_pace(*self._world.pace)
-        self._link: Session | None = None
-        self._dialing: Session | None = None
-        self._opened_ns = 0
-        self._redial_ns = 0
-        self._deadline_ns = 0
-        self._loss = "reset"
+        self.link = Link(machine, self.node, self._carry_out)
         self._replies: dict[int, Reply] = {}
         self.units: dict[str, Unit] = {}
         self._count = 0
@@ -66,6 +58,12 @@ class Engine:
         self.units[serial] = Unit(self, serial)
         self.node.add_copy(serial, self._peer if mirrored else None, record, self.now_ns)
         self._carry_out()
+
+    def close_copy(self, serial: str) -> None:
+        """Close a copy; nothing that it was asked for is answered any more."""
+        self.node.remove_copy(serial)
+        self._carry_out()
+        del self.units[serial]
 
     def add_peer(self) -> None:
         """Begin to keep a link."""
@@ -143,43 +141,8 @@ class Engine:
 
     def arrived(self, session: Session, data: Any) -> None:
         """Take what came over a session."""
-        if data is RESET:
-            self._ended(session)
-        elif data == "hello":
-            session.send(self._peer, "reply")
-        elif data == "reply":
-            if session is self._dialing:
-                self._dialing = None
-                session.send(self._peer, "finish")
-                self._open(session)
-        elif data == "finish":
-            self._open(session)
-        elif session is self._link:
-            self.node.receive(self._peer, data, self.now_ns)
+        self.link.arrived(session, data)
         self._carry_out()
-
-    def _open(self, session: Session) -> None:
-        if self._link is not None and self._link is not session:
-            self._close("reset")
-        self._link = session
-        self._opened_ns = self.now_ns
-        self.node.link_up(self._peer, session.key, self._dials, self.now_ns)
-
-    def _ended(self, session: Session) -> None:
-        if session is self._dialing:
-            self._dialing = None
-            self._redial_ns = self.now_ns + 200 * MS
-        if session is self._link:
-            self._close("reset")
-
-    def _close(self, reason: str) -> None:
-        session, self._link = self._link, None
-        if session is None:
-            return
-        session.close(self._machine.index)
-        self._loss = reason
-        self._redial_ns = self.now_ns + 200 * MS + self._world.rng.randrange(300) * MS
-        self.node.link_down(self._peer, self.now_ns)
 
     def datagram(self, data: bytes) -> None:
         """Take a heartbeat or its answer."""
@@ -192,22 +155,9 @@ class Engine:
         for _, beat in self.node.tick(self.now_ns):
             self._world.network.datagram(self._peer, beat)
         self._carry_out()
-        self._tend_link()
+        self.link.tick()
+        self._carry_out()
         self._machine.later(TICK_NS, self._tick)
-
-    def _tend_link(self) -> None:
-        if self._link is not None:
-            heard = max(self.node.last_heard(self._peer) or 0, self._opened_ns)
-            if self.now_ns - heard > SILENCE_NS:
-                self._close("silent")
-                self._carry_out()
-        if self._dialing is not None and self.now_ns >= self._deadline_ns:
-            self._dialing.close(self._machine.index)
-            self._dialing = None
-        elif self._link is None and self._dialing is None and self._dials and self.now_ns >= self._redial_ns:
-            self._dialing = self._world.network.open_session()
-            self._deadline_ns = self.now_ns + OPEN_NS
-            self._dialing.send(self._peer, "hello")
 
     # --- actions ---
 
@@ -228,17 +178,16 @@ class Engine:
         elif kind == "turn":
             self.units[action[1]].turn(action[2])
         elif kind == "send":
-            self._machine.note("send %s%s", action[3], "" if self._link else " (no link)")
-            if self._link is not None:
-                self._link.send(self._peer, action[2])
+            self._machine.note("send %s%s", action[3], "" if self.link.stands else " (no link)")
+            self.link.send(action[2])
         elif kind == "report":
             self._tell(action[1], action[2])
         elif kind == "peer_up":
             self._tell(None, {"kind": "peer_up"})
         elif kind == "peer_down":
-            reason = "silent" if action[2] == "silent" else self._loss
+            reason = "silent" if action[2] == "silent" else self.link.loss
             self._tell(None, {"kind": "peer_down", "reason": reason})
-            self._close(reason)
+            self.link.close(reason)
 
     def _tell(self, serial: str | None, report: Mapping[str, Any]) -> None:
         told = dict(report, peer=self._world.addresses[self._peer])

@@ -57,7 +57,7 @@ class Faults:
         self.end_ns = self._clock.now_ns + self._rng.randint(6, 25) * SECOND
         self._aim = random.Random(f"{world.seed} aim")
         self._aims = self._aim.choice([0, 0, 1, 3])
-        self._flush_aims = self._aim.choice([0, 0, 1, 2])
+        self._flush_aims = self._aim.choice([0, 1, 2, 4])
         self._pairs = random.Random(f"{world.seed} together")
         self._full = random.Random(f"{world.seed} full")
 
@@ -80,6 +80,7 @@ class Faults:
                 self._clock.after(self._full.randrange(span_ns), self._do, "full-disk", machine)
         self._world.witness.plan(span_ns)
         self._world.operators.plan(span_ns)
+        self._world.cables.plan(span_ns)
         if self._manual:
             self._clock.after(SECOND, self._operate)
 
@@ -105,6 +106,7 @@ class Faults:
         """End all faults: everything runs, is thawed, connected and fast."""
         self._world.witness.heal()
         self._world.operators.heal()
+        self._world.cables.heal()
         for machine in self._world.machines:
             for disk in machine.disks.values():
                 disk.slow = 1

@@ -40,6 +40,8 @@ class Machine:
         """A disk of this machine failed: the process must be started anew on a good one."""
         self.unbroken: dict[str, int] = {}
         """Generations with which copies were unbroken; outlives the process, not a loss of power."""
+        self.parted: set[str] = set()
+        """Copies that were last seen to have parted from the peer's; outlives a loss of power."""
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._dangling = False
 
@@ -76,6 +78,11 @@ class Machine:
             self.enter(self.life, self.daemon.engine.arrived, (session, data))
         elif self.powered and data is not RESET:
             session.close(self.index)
+
+    def confirmed(self, session: Session, len_bytes: int) -> None:
+        """Note that the other machine has taken data of a session; the kernel does, whatever the process does."""
+        if self.daemon is not None:
+            self.daemon.engine.link.confirmed(session, len_bytes)
 
     def datagram(self, data: bytes) -> None:
         """Take a datagram."""

@@ -296,6 +296,29 @@ class OutdatedStart(Mutant):
         return event
 
 
+class ForgottenParting(Mutant):
+    """A node that is started anew does not know that its copies have parted."""
+
+    promise = "P2"
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Leave it out where a copy is opened."""
+        return replace(event, parted=False) if isinstance(event, ev.VDiskOpened) else event
+
+
+class UnseenParting(Mutant):
+    """A copy that went on alone is taken for one that stood still."""
+
+    promise = "liveness"
+
+    def event(self, event: ev.Event) -> ev.Event | None:
+        """Have the peer's copy be as it was when it parted."""
+        if isinstance(event, ev.PeerFacts) and event.local.base and event.remote.base:
+            still = replace(event.remote, current=event.remote.base, base=0, lineage=())
+            return replace(event, remote=still)
+        return event
+
+
 MUTANTS: Final[dict[str, type[Mutant]]] = {
     "none": Mutant,
     "forgotten-dirty-words": ForgottenDirtyWords,
@@ -319,4 +342,6 @@ MUTANTS: Final[dict[str, type[Mutant]]] = {
     "untold-fence": UntoldFence,
     "ignored-claim": IgnoredClaim,
     "outdated-start": OutdatedStart,
+    "forgotten-parting": ForgottenParting,
+    "unseen-parting": UnseenParting,
 }

@@ -24,6 +24,9 @@ class End(Protocol):
     def arrived(self, session: "Session", data: Any) -> None:
         """Take data, or :data:`RESET`."""
 
+    def confirmed(self, session: "Session", len_bytes: int) -> None:
+        """Note that what was sent over a session has arrived."""
+
     def datagram(self, data: bytes) -> None:
         """Take a datagram."""
 
@@ -40,8 +43,10 @@ class _Way:
 class Session:
     """One connection; way ``n`` carries what is delivered to node ``n``."""
 
-    def __init__(self, network: "Network", key: bytes) -> None:
+    def __init__(self, network: "Network", number: int, path: int, key: bytes) -> None:
         self.network = network
+        self.number = number
+        self.path = path
         self.key = key
         self.ways = (_Way(), _Way())
 
@@ -66,48 +71,59 @@ class Network:
         self.ends: list[End] = []
         self.cut: set[int] = set()
         """Nodes that nothing gets through to."""
+        self.cut_paths: set[tuple[int, int]] = set()
+        """The same over one path: the path, the node."""
+        self.factors: tuple[float, ...] = (1.0,)
+        """How much longer what goes over each path takes."""
         self.loss = 0.0
         self.delay_ms = 0.3
         self._sessions: list[Session] = []
+        self._count = 0
 
-    def open_session(self) -> Session:
-        """Make a session with a key of its own."""
-        session = Session(self, self._rng.randbytes(32))
+    def open_session(self, path: int) -> Session:
+        """Make a session over a path, with a key of its own."""
+        self._count += 1
+        session = Session(self, self._count, path, self._rng.randbytes(32))
         self._sessions.append(session)
-        del self._sessions[:-8]
+        del self._sessions[:-32]
         return session
 
-    def _delay_ns(self) -> int:
+    def _is_cut(self, path: int, to: int) -> bool:
+        return to in self.cut or (path, to) in self.cut_paths
+
+    def _delay_ns(self, path: int) -> int:
         chance = self._rng.random()
         factor = self._rng.random() + 0.2
         if chance > 0.97:
             factor *= 40
-        return int(self.delay_ms * factor * MS)
+        return int(self.delay_ms * factor * self.factors[path] * MS)
 
     def queue(self, session: Session, to: int, data: Any) -> None:
         """Put data on a session's way to a node."""
         way = session.ways[to]
         if not way.open:
             return
-        way.last_ns = max(way.last_ns, self._clock.now_ns + self._delay_ns())
+        way.last_ns = max(way.last_ns, self._clock.now_ns + self._delay_ns(session.path))
         way.queue.append((way.last_ns, data))
         self._wake(session, to)
 
     def _wake(self, session: Session, to: int) -> None:
         way = session.ways[to]
-        if way.queue and not way.waking and to not in self.cut:
+        if way.queue and not way.waking and not self._is_cut(session.path, to):
             way.waking = True
             self._clock.after(max(0, way.queue[0][0] - self._clock.now_ns), self._deliver, session, to)
 
     def _deliver(self, session: Session, to: int) -> None:
         way = session.ways[to]
         way.waking = False
-        if to in self.cut or not way.queue:
+        if self._is_cut(session.path, to) or not way.queue:
             return
         if way.queue[0][0] <= self._clock.now_ns:
             data = way.queue.popleft()[1]
             if data is RESET:
                 way.open = False
+            if isinstance(data, bytes):
+                self.ends[1 - to].confirmed(session, len(data))
             self.ends[to].arrived(session, data)
         self._wake(session, to)
 
@@ -117,12 +133,30 @@ class Network:
         for session in self._sessions:
             self._wake(session, to)
 
+    def heal_path(self, path: int, to: int) -> None:
+        """Let through what goes to a node over one path again."""
+        self.cut_paths.discard((path, to))
+        for session in self._sessions:
+            self._wake(session, to)
+
     def reset_all(self) -> None:
         """Break every session for both sides (a middle box lost its state)."""
         for session in self._sessions:
-            for node in (0, 1):
-                session.ways[node].queue.clear()
-                self.queue(session, node, RESET)
+            self._reset(session)
+
+    def reset_busy(self, rng: random.Random) -> bool:
+        """Break one session for both sides while something is under way over it; return whether there was one."""
+        busy = [
+            one for one in self._sessions if all(way.open for way in one.ways) and any(way.queue for way in one.ways)
+        ]
+        if busy:
+            self._reset(rng.choice(busy))
+        return bool(busy)
+
+    def _reset(self, session: Session) -> None:
+        for node in (0, 1):
+            session.ways[node].queue.clear()
+            self.queue(session, node, RESET)
 
     def process_died(self, node: int) -> None:
         """Reset a node's sessions; the end of what it sent may be lost."""
@@ -146,11 +180,12 @@ class Network:
                 self.queue(session, 1 - node, RESET)
 
     def datagram(self, to: int, data: bytes) -> None:
-        """Send a datagram."""
-        copies = 0 if self._rng.random() < self.loss else 2 if self._rng.random() < 0.01 else 1
-        for _ in range(copies):
-            self._clock.after(self._delay_ns(), self._hand, to, data)
+        """Send a datagram, over every path."""
+        for path in range(len(self.factors)):
+            copies = 0 if self._rng.random() < self.loss else 2 if self._rng.random() < 0.01 else 1
+            for _ in range(copies):
+                self._clock.after(self._delay_ns(path), self._hand, path, to, data)
 
-    def _hand(self, to: int, data: bytes) -> None:
-        if to not in self.cut:
+    def _hand(self, path: int, to: int, data: bytes) -> None:
+        if not self._is_cut(path, to):
             self.ends[to].datagram(data)

@@ -36,7 +36,7 @@ class Operators:
         changing = self._rng.random() < _CHANGING
         self._changes = self._rng.choice([2, 6, 20]) if changing else 0
         self._moves = self._rng.choice([0, 0, 0, 3, 12]) if world.witness.wanted else 0
-        self.manual = changing
+        self.manual: bool = changing
         """Whether a node of this run may come to be under the manual check."""
 
     def plan(self, span_ns: int) -> None:

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from twindisk.brain import events as ev
 from twindisk.brain.model import VDiskName
 from twindisk.brain.phases import Phase
+from twindisk.sim.cables import Cables
 from twindisk.sim.checks import Checks
 from twindisk.sim.clock import MS, SECOND, Clock
 from twindisk.sim.cold import Cold
@@ -22,6 +23,7 @@ from twindisk.sim.machine import Machine
 from twindisk.sim.mutants import MUTANTS
 from twindisk.sim.network import Network
 from twindisk.sim.operators import Operators
+from twindisk.sim.partings import Partings
 from twindisk.sim.pauses import Pauses
 from twindisk.sim.rights import encode
 from twindisk.sim.trace import Failed, Trace
@@ -45,6 +47,17 @@ RESYNC_BYTES: Final = min(slowest for slowest, _, _ in PACES)
 """What a resync goes through in a second at least."""
 SETTLE_NS: Final = 60 * SECOND
 """How long a healed pair may take to be in sync again, besides the resync of all that there is."""
+
+
+_WHOLE: Final[dict[str, Any]] = {
+    "current": 77,
+    "base": 0,
+    "lineage": [],
+    "epoch": 1,
+    "inconsistent": False,
+    "ending": False,
+}
+_BLANK: Final = _WHOLE | {"current": 0, "epoch": 0, "role": "slave"}
 
 
 class World:
@@ -74,10 +87,13 @@ class World:
         self.cold = Cold(random.Random(f"{seed} cold"), list(self.vdisks), self.size_bytes, busy)
         self.copies = Copies()
         self.network = Network(self.clock, self.rng)
+        self.cables = Cables(self)
+        self.network.factors = self.cables.factors
         self.network.loss = self.rng.choice([0.0, 0.0, 0.02, 0.1])
         self.network.delay_ms = self.rng.choice([0.1, 0.5, 3.0])
         self.fences = Fences(self)
         self.recorder = Recorder()
+        self.partings = Partings(self)
         self.checks = Checks(self)
         self.witness = Witness(self)
         drawn = checks_of(self.rng.choice(_CHECKS))
@@ -150,25 +166,21 @@ class World:
         disks = {}
         for serial in self.vdisks:
             fresh = serial in self.fresh
-            facts = {
-                "current": 77,
-                "base": 0,
-                "lineage": [],
-                "epoch": 1,
-                "role": "master" if node == 0 else "slave",
-                "inconsistent": False,
-                "ending": False,
-            }
-            if fresh:
-                # The mirror was just made: node 0 holds the data, node 1 is blank.
-                facts.update({"current": 78, "base": 77} if node == 0 else {"current": 0, "epoch": 0})
-            disk = Disk(self.clock, self.rng, DiskRecord(facts, [], {}))
+            # If the mirror was just made, node 0 holds the data, and node 1 is blank.
+            facts = _BLANK if fresh and node == 1 else _WHOLE | {"role": "master" if node == 0 else "slave"}
+            if fresh and node == 0:
+                facts |= {"current": 78, "base": 77}
+            disk = Disk(self.clock, self.rng, DiskRecord(dict(facts), [], {}))
             for place in [*self.places, *self.targets] if node == 0 or not fresh else ():
                 disk.prefill(place, block_of(PREFILL))
             if node == 0:
                 self.unmappable += [(serial, place) for place in self.places]
             disks[serial] = disk
         return disks
+
+    def blank_disk(self) -> Disk:
+        """Make a disk for a copy that may only become a resync's target."""
+        return Disk(self.clock, self.rng, DiskRecord(dict(_BLANK), [], {}))
 
     # --- what nodes and initiators do to each other ---
 
@@ -239,9 +251,30 @@ class World:
             self._check_logs()
             if self.rng.random() < 0.5:
                 self._lose_both()
+        self._end()
+
+    def _end(self) -> None:
+        """Come to what only some runs come to."""
+        if self.cables.spare_wanted:
+            self._settle()
+            self.cables.spare()
+            self._settle()
+            self.checks.equal()
         if self.pauses.wanted:
             self._settle()
             self.pauses.check()
+        elif self.partings.wanted:
+            self._part()
+
+    def _part(self) -> None:
+        """Let both nodes go on apart, and resolve it; afterwards all is as before."""
+        self._settle()
+        self.partings.part()
+        self._settle()
+        self.partings.check()
+        self.clock.run_until(self.clock.now_ns + self.rng.randrange(3000) * MS)
+        self._settle()
+        self.checks.equal()
 
     def _settle(self) -> None:
         """Heal everything and wait until the pair is in sync and idle."""

@@ -14,6 +14,14 @@ use super::records::wrong;
 /// What a byte that waits adds to the time of arrival: a gigabit each second.
 const NS_PER_BYTE: u64 = 8;
 
+/// How a connection that is no more gets on.
+const ENDED: Progress = Progress {
+    load_bytes: 0,
+    confirmed_bytes: 0,
+    round_trip_ns: 0,
+    arrival_ns: u64::MAX,
+};
+
 /// What a bundle knows of a connection, and what it wants sent.
 #[derive(Default)]
 struct Sockets {
@@ -29,7 +37,9 @@ struct Way {
 
 impl Wires for Sockets {
     fn progress(&mut self, id: ConnectionId) -> Progress {
-        let way = &self.ways[&id];
+        let Some(way) = self.ways.get(&id) else {
+            return ENDED;
+        };
         let load_bytes = way.given_bytes - way.confirmed_bytes;
         Progress {
             load_bytes,
