@@ -11,6 +11,8 @@ from twindisk.node.records import AccessMode, CheckKind
 PEER_PREFIX = "/peer/v1"
 SUSPECTS_MAX = 64
 HASHES_MAX = 256
+CHUNKS_LIMIT = 1 << 48
+"""No VDisk has so many chunks of 64 KiB."""
 
 Sealed = Annotated[str, Field(description="Which initiators are let in: JSON, sealed for the VDisk's serial number.")]
 
@@ -108,7 +110,7 @@ class HashesAsk(_Strict):
     """Tell the hashes of chunks of 64 KiB of the receiver's copy."""
 
     serial: str
-    chunks: Annotated[list[int], Field(max_length=HASHES_MAX)]
+    chunks: Annotated[list[Annotated[int, Field(ge=0, lt=CHUNKS_LIMIT)]], Field(max_length=HASHES_MAX)]
 
 
 class Hashes(_Strict):

@@ -28,7 +28,7 @@ from twindisk.differences import (
     candidates,
     ranges_of,
 )
-from twindisk.errors import EngineRefusedError, RefusedError, RefusedProblem
+from twindisk.errors import EngineRefusedError, PeerError, PeerProblem, RefusedError, RefusedProblem
 from twindisk.node import mirror_accept, mirrors, vdisks
 from twindisk.node.context import Node
 from twindisk.node.records import EventsWanted, Mirror, VDisk
@@ -91,6 +91,9 @@ async def _differing(node: Node, vdisk: VDisk, mirror: Mirror, named: Candidates
         ours, theirs = await asyncio.gather(
             _hashes(node, vdisk.name, ask), node.peer.hashes(mirror.peer, mirror.remote, ask)
         )
+        if len(theirs.hashes) != len(batch):
+            detail = f"{len(theirs.hashes)} hashes of {len(batch)} chunks"
+            raise PeerError(PeerProblem.BAD_ANSWER, peer=mirror.peer, detail=detail)
         pairs = zip(batch, ours.hashes, theirs.hashes, strict=True)
         found.extend(chunk for chunk, here, there in pairs if here != there)
     return found

@@ -9,6 +9,7 @@ import sqlite3
 
 from twindisk.brain import parting
 from twindisk.brain.model import NodeState
+from twindisk.node import gave_way
 from twindisk.node.context import Node
 from twindisk.node.log import Log
 from twindisk.node.state import State
@@ -31,7 +32,9 @@ def remember(state: State, log: Log, before: NodeState, after: NodeState) -> Non
         if vdisk is None or is_parted(state, vdisk.serial):
             continue
         try:
-            state.set_node_value(_key(vdisk.serial), "yes")
+            with state.transaction():
+                state.set_node_value(_key(vdisk.serial), "yes")
+                gave_way.forget(state, vdisk.serial)
         except sqlite3.Error as error:
             log.error("a restart may forget that the copies have parted", vdisk=name, problem=str(error))
 

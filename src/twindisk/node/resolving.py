@@ -12,18 +12,21 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from twindisk.api.peer_schemas import GiveWay
 from twindisk.brain.effects import Severity
 from twindisk.brain.model import Fault
 from twindisk.brain.phases import ATTACHED, Phase
 from twindisk.errors import InvalidError, InvalidProblem, RefusedError, RefusedProblem
-from twindisk.node import mirror_accept, mirrors, setting_aside, vdisks
+from twindisk.node import gave_way, mirror_accept, mirrors, setting_aside, vdisks
 from twindisk.node.context import Node
 from twindisk.node.names import IQN_PREFIX, new_serial
 from twindisk.node.records import AccessMode, Mirror, VDisk
+from twindisk.node.shielded import shielded
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,18 @@ async def _is_here(node: Node, mirror: Mirror, survivor: str) -> bool:
 
 async def give_way(node: Node, name: str) -> Resolved:
     """Set our copy aside and have a blank one in its place filled from the peer. Under ``node.change()``."""
+    return await shielded(_give_way(node, name))
+
+
+async def _give_way(node: Node, name: str) -> Resolved:
     mirror, vdisk = mirrors.find(node, name), vdisks.find(node, name)
     if _is_split(node, name):
+        planned, fresh = await _plan(node, vdisk)
         await node.peer.survive(mirror.peer, mirror.remote, GiveWay(serial=vdisk.serial))
-        lost = await _turn(node, vdisk, mirror)
+        lost = await _turn(node, vdisk, planned, fresh, mirror)
         to_open = [name, lost]
     else:
-        before = setting_aside.gave_way(node, vdisk)
+        before = gave_way.lost_of(node.state, vdisk.serial)
         if before is None or _is_apart(node, name):
             raise _not_split(node, vdisk, mirror)
         lost = before
@@ -88,9 +96,15 @@ def survive(node: Node, sender: str, name: str, ask: GiveWay) -> None:
     node.log.warning("this copy goes on, the peer's gives way", vdisk=name, peer=sender)
 
 
-async def _turn(node: Node, old: VDisk, mirror: Mirror) -> str:
-    """Make the VDisk two; return the name of the one that our copy becomes."""
-    beside = {path.name.lower() for path in old.directory.parent.iterdir()}
+async def _plan(node: Node, old: VDisk) -> tuple[VDisk, VDisk]:
+    """Return what our copy becomes, and what takes its place. Raises RefusedError(VDISK_FAILED, NO_SPACE, POOL_EMPTY), ConflictError."""
+    try:
+        beside = await asyncio.to_thread(_names_in, old.directory.parent)
+    except OSError as error:
+        detail = error.strerror or str(error)
+        raise RefusedError(
+            RefusedProblem.VDISK_FAILED, vdisk=old.name, node=node.config.node_name, detail=detail
+        ) from error
     taken = frozenset(beside | {vdisk.name.lower() for vdisk in node.state.vdisks()})
     name = setting_aside.lost_name(old.name, datetime.now(UTC), taken)
     lost = replace(
@@ -113,18 +127,26 @@ async def _turn(node: Node, old: VDisk, mirror: Mirror) -> str:
         size_bytes=old.size_bytes,
         group_tag=old.group_tag,
     )
-    fresh = replace(where, access=old.access, admission=old.admission, block_bytes=old.block_bytes)
+    return lost, replace(where, access=old.access, admission=old.admission, block_bytes=old.block_bytes)
+
+
+def _names_in(directory: Path) -> set[str]:
+    return {path.name.lower() for path in directory.iterdir()}
+
+
+async def _turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> str:
+    """Make the VDisk two; return the name of the one that our copy becomes."""
     try:
         await vdisks.close_copy(node, old)
         setting_aside.turn(node, old, lost, fresh, mirror)
     except BaseException:
         await vdisks.open_known(node, old)
         raise
-    text = f"VDisk {old.name} split brain resolved: the copy of this node is now VDisk {name}, not served, and is made anew from peer {mirror.peer}"
+    text = f"VDisk {old.name} split brain resolved: the copy of this node is now VDisk {lost.name}, not served, and is made anew from peer {mirror.peer}"
     node.notices.tell(
-        Severity.WARNING, "split-brain-resolved", text, {"vdisk": old.name, "peer": mirror.peer, "lost": name}
+        Severity.WARNING, "split-brain-resolved", text, {"vdisk": old.name, "peer": mirror.peer, "lost": lost.name}
     )
-    return name
+    return lost.name
 
 
 def _is_split(node: Node, name: str) -> bool:

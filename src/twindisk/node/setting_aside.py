@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from twindisk.errors import EngineIoError, EngineNotFoundError, RefusedError, RefusedProblem
-from twindisk.node import copies, parted
+from twindisk.node import copies, gave_way, parted
 from twindisk.node.context import Node
 from twindisk.node.names import new_generation
 from twindisk.node.records import Mirror, VDisk
@@ -27,7 +27,6 @@ from twindisk.node.state import State
 
 NAME_MAX: Final = 64
 _NOTE: Final = "setting-aside:"
-_GAVE_WAY: Final = "gave-way:"
 
 
 def lost_name(name: str, at: datetime, taken: frozenset[str]) -> str:
@@ -40,12 +39,6 @@ def lost_name(name: str, at: datetime, taken: frozenset[str]) -> str:
     raise AssertionError("one of more names than are taken is free")
 
 
-def gave_way(node: Node, vdisk: VDisk) -> str | None:
-    """Return the VDisk that this node's former copy became when it last gave way, if it is still there."""
-    found = node.state.node_value(_GAVE_WAY + vdisk.serial)
-    return None if found is None or node.state.vdisk(found) is None else found
-
-
 def check_settled(node: Node, name: str) -> None:
     """Raise RefusedError(SETTING_ASIDE) while a VDisk's files may be another's. A note whose disk is gone hinders nothing."""
     for owner, lost in _notes(node).items():
@@ -56,8 +49,9 @@ def check_settled(node: Node, name: str) -> None:
 
 
 def forget(state: State, name: str) -> None:
-    """Forget the note of a VDisk that is removed, in the transaction that removes it."""
+    """Forget the notes of a VDisk that is removed, in the transaction that removes it."""
     state.set_node_value(_NOTE + name, None)
+    gave_way.forget_lost(state, name)
 
 
 def turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> None:
@@ -70,8 +64,8 @@ def turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> N
         state.add_vdisk(fresh)
         state.add_mirror(mirror)
         state.set_node_value(_NOTE + fresh.name, lost.name)
-        state.set_node_value(_GAVE_WAY + fresh.serial, lost.name)
         parted.forget(state, fresh.serial)
+        gave_way.remember(state, fresh.serial, lost.name)
 
 
 async def finish(node: Node, name: str) -> None:

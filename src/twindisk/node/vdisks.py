@@ -35,6 +35,7 @@ from twindisk.node.engine_status import sessions_of
 from twindisk.node.names import IQN_PREFIX, check_iqn, check_name, check_serial, new_serial
 from twindisk.node.parted import is_parted
 from twindisk.node.records import AccessMode, VDisk
+from twindisk.node.shielded import shielded
 from twindisk.node.state import VDISKS_FOLDER
 from twindisk.sizes import BLOCK_BYTES, round_to_blocks
 
@@ -267,6 +268,10 @@ async def close_copy(node: Node, vdisk: VDisk) -> None:
     """Close a copy and tell the brain; nothing when it is broken and so was never open."""
     if node.broken.pop(vdisk.name, None) is not None:
         return
+    await shielded(_close(node, vdisk))
+
+
+async def _close(node: Node, vdisk: VDisk) -> None:
     with node.loop.hold_reports():
         await asyncio.to_thread(node.engine.close_vdisk, vdisk.name)
         await node.loop.feed(ev.VDiskClosed(VDiskName(vdisk.name)))

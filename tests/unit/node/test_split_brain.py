@@ -1,10 +1,12 @@
 """Copies that went on apart, between two whole nodes with fake engines."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from twindisk.brain.model import Fault, Link, NodeState, PeerAddress, Role
 from twindisk.brain.model import VDisk as BrainVDisk
 from twindisk.brain.phases import Phase
 from twindisk.differences import CHUNK_BYTES, Writer
-from twindisk.errors import EngineIoError, InvalidError, PeerError, RefusedError, RefusedProblem
+from twindisk.errors import EngineIoError, InvalidError, PeerError, PeerProblem, RefusedError, RefusedProblem
 from twindisk.node import checks, differing, disks, mirrors, pools, resolving, setting_aside, vdisks
 from twindisk.node.context import Node
 from twindisk.node.mirrors import NewMirror
@@ -233,6 +235,76 @@ async def test_a_copy_that_gives_way_does_so_whatever_step_fails(
     await check_resolved(pair, "vm10")
 
 
+@pytest.mark.promise("P9")
+async def test_an_order_that_was_carried_out_once_is_not_taken_for_one_to_the_opposite_effect_later(pair: Pair) -> None:
+    await pair.split()
+    await resolving.resolve(pair.second, "M1", "vm11")
+    await until(lambda: pair.phases() == (Phase.IN_SYNC, Phase.IN_SYNC))
+    await pair.split()
+    await resolving.resolve(pair.second, "M1", "vm10")
+    for node in (pair.first, pair.second):
+        with pytest.raises((RefusedError, PeerError)) as told:
+            await resolving.resolve(node, "M1", "vm11")
+        assert "not" in str(told.value)
+    await until(lambda: pair.phases() == (Phase.IN_SYNC, Phase.IN_SYNC))
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("step", ["close_vdisk", "relabel_copy", "open_vdisk"])
+async def test_an_order_whose_client_is_gone_is_carried_out(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await pair.split()
+    mark(pair)
+    began, may_end = threading.Event(), threading.Event()
+    really = getattr(pair.nodes.engines["vm11"], step)
+
+    def slow(*words: Any, **named: Any) -> Any:
+        began.set()
+        assert may_end.wait(30)
+        return really(*words, **named)
+
+    monkeypatch.setattr(pair.nodes.engines["vm11"], step, slow)
+    order = asyncio.create_task(resolving.resolve(pair.second, "M1", "vm10"))
+    assert await asyncio.to_thread(began.wait, 30)
+    order.cancel()
+    await asyncio.sleep(0.05)
+    assert not order.done(), "it holds the lock until it has ended"
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await order
+    await check_resolved(pair, "vm10")
+
+
+@pytest.mark.promise("P9")
+async def test_a_disk_that_cannot_be_read_is_found_before_anything_is_done(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.split()
+
+    def fails_to_list(_: Path) -> set[str]:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(resolving, "_names_in", fails_to_list)
+    with pytest.raises(RefusedError) as told:
+        await resolving.resolve(pair.second, "M1", "vm10")
+    assert told.value.problem is RefusedProblem.VDISK_FAILED
+    assert "Input/output error" in str(told.value)
+    assert pair.phases() == (Phase.INVALID, Phase.INVALID)
+
+
+@pytest.mark.promise("P9")
+async def test_an_answer_of_the_peer_that_makes_no_sense_is_its_fault(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.split()
+    pair.write("vm10", {1: "a"})
+    monkeypatch.setattr(pair.nodes.engines["vm11"], "chunk_hashes", lambda *_: [])
+    with pytest.raises(PeerError) as told:
+        await differing.part(pair.first, "M1", 0)
+    assert told.value.problem is PeerProblem.BAD_ANSWER
+
+
 @pytest.mark.promise("P2")
 async def test_that_copies_have_parted_is_durable_before_anything_is_done_about_it(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
@@ -254,7 +326,7 @@ async def test_that_copies_have_parted_is_durable_before_anything_is_done_about_
     monkeypatch.setattr(engine, "stop_serving", stop_serving)
     pair.nodes.engines["vm10"].link_up(VM11)
     await until(lambda: phase(pair.second, "M1") is Phase.INVALID and "stopped" in done)
-    assert done == ["parted", "stopped"]
+    assert done == ["parted", "gave-way", "stopped"]
 
 
 @pytest.mark.promise("P9")
