@@ -10,6 +10,9 @@ use super::{CONNECTIONS_MAX, Link, peer_id};
 use crate::engine::Engine;
 use crate::event::EngineEvent;
 
+/// Twice as long as a peer may be silent is too short for TCP to send anything again where that is shorter than this.
+const GIVE_UP_LEAST_NS: u64 = 1_000_000_000;
+
 impl Engine {
     /// The handshake of a connection is done: it opens a link, or joins the one that stands.
     pub(super) fn connection_opened(&mut self, place: usize, session: &Session) {
@@ -26,7 +29,7 @@ impl Engine {
             None if stands == Some(session.id) && self.has_room(way) => {}
             None => return self.close_connection(place, "refused"),
         }
-        let give_up_ns = 2 * self.settings.silence_ns;
+        let give_up_ns = (2 * self.settings.silence_ns).max(GIVE_UP_LEAST_NS);
         let Some(connection) = self.connection_mut(place) else {
             // It broke when what was left of the link before was carried out.
             return self.close_link(way.peer, "reset");
