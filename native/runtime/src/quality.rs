@@ -10,6 +10,10 @@ pub struct Quality {
     pub round_trip_ns: u64,
     /// How much may be on the way at once, in bytes.
     pub window_bytes: u64,
+    /// Segments were sent that are not acknowledged.
+    pub is_awaiting: bool,
+    /// Time since anything of the other side's TCP arrived, in nanoseconds.
+    pub quiet_ns: u64,
 }
 
 impl Quality {
@@ -33,7 +37,18 @@ impl Quality {
         (answer == 0).then(|| Self {
             round_trip_ns: u64::from(info.tcpi_rtt) * 1000,
             window_bytes: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
+            is_awaiting: info.tcpi_unacked > 0,
+            quiet_ns: u64::from(info.tcpi_last_ack_recv) * 1_000_000,
         })
+    }
+
+    /// Since when TCP waits for an answer to what it has sent; `since_ns`: as it was known before. None: it does not wait. A window that is
+    /// shut is no such wait: the other side answers, and has other things to do than to read.
+    #[must_use]
+    pub fn waits_since_ns(&self, since_ns: Option<u64>, now_ns: u64) -> Option<u64> {
+        let answered_ns = now_ns.saturating_sub(self.quiet_ns);
+        self.is_awaiting
+            .then(|| since_ns.unwrap_or(now_ns).max(answered_ns))
     }
 
     /// In how many nanoseconds something arrives that is sent behind `load_bytes`.
@@ -64,10 +79,25 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_awaited_since_something_was_sent_or_since_the_latest_one() {
+        let of = |is_awaiting, quiet_ns| Quality {
+            is_awaiting,
+            quiet_ns,
+            ..Quality::default()
+        };
+        assert_eq!(of(false, 900).waits_since_ns(Some(10), 1000), None);
+        // Nothing was said for long, and then something is sent.
+        assert_eq!(of(true, 900).waits_since_ns(None, 1000), Some(1000));
+        assert_eq!(of(true, 950).waits_since_ns(Some(1000), 1050), Some(1000));
+        assert_eq!(of(true, 20).waits_since_ns(Some(1000), 1100), Some(1080));
+    }
+
+    #[test]
     fn what_waits_before_it_makes_an_arrival_late() {
         let far = Quality {
             round_trip_ns: 40_000_000,
             window_bytes: 1 << 20,
+            ..Quality::default()
         };
         assert_eq!(far.arrival_ns(0), 20_000_000);
         assert_eq!(far.arrival_ns(3 << 20), 140_000_000);

@@ -2,7 +2,8 @@
 
 Rules:
 
-1. A path may be slower than the other one. Each is cut by itself, one way or both; a connection may break by itself, with all that is on it.
+1. A path may be slower than the other one. Each is cut by itself, one way or both; a connection may break by itself, with all that is on it; a path may
+   let heartbeats through and nothing else.
 2. While one path stands, the loss of the other one parts nothing: the last thing before the end of some runs.
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _LINKS: Final = ((0,), (0,), (0,), (0, 0), (0, 1), (0, 1), (0, 0, 1, 1))
 """The path of each connection."""
 _SLOWER: Final = (1.0, 1.0, 4.0, 30.0)
+_LONGEST_MS: Final = 20.0
 _TRIES: Final = 500
 _CUT_NS: Final = 6 * SECOND
 
@@ -31,11 +33,17 @@ class Cables:
         self.connections = self._rng.choice(_LINKS)
         self.paths = 1 + max(self.connections)
         self.several = len(self.connections) > 1
-        self.factors = (1.0, self._rng.choice(_SLOWER))[: self.paths]
-        """How much longer what goes over each path takes."""
+        self._slower = self._rng.choice(_SLOWER)
+        self._mutes = self._rng.choice([0, 0, 1, 3])
         self._faults = self._rng.choice([0, 3, 9]) if self.several else 0
         self.spare_wanted = self.paths > 1 and self._rng.random() < 0.3
         """Whether the run is to come to :meth:`spare`."""
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """How much longer what goes over each path takes; nothing takes longer than a peer may be silent."""
+        most = _LONGEST_MS / self._world.network.delay_ms
+        return (1.0, min(self._slower, most))[: self.paths]
 
     def round_trip_ns(self, path: int) -> int:
         """Return how long an answer takes over a path, about."""
@@ -45,10 +53,13 @@ class Cables:
         """Draw the faults."""
         for _ in range(self._faults):
             self._world.clock.after(self._rng.randrange(span_ns), self._lose)
+        for _ in range(self._mutes):
+            self._world.clock.after(self._rng.randrange(span_ns), self._mute)
 
     def heal(self) -> None:
         """Make all cables whole."""
         for path in range(self.paths):
+            self._world.network.unmute(path)
             for to in range(2):
                 self._world.network.heal_path(path, to)
 
@@ -62,6 +73,12 @@ class Cables:
             self._note(f"path {path} to {'AB'[to]} is cut")
             network.cut_paths.add((path, to))
             clock.after(self._rng.randint(100, 9000) * MS, network.heal_path, path, to)
+
+    def _mute(self) -> None:
+        path = self._rng.randrange(self.paths)
+        self._note(f"path {path} lets only heartbeats through")
+        self._world.network.mute.add(path)
+        self._world.clock.after(self._rng.randint(100, 9000) * MS, self._world.network.unmute, path)
 
     def _break(self, tries: int) -> None:
         """Break a connection as soon as something is under way over one."""

@@ -173,6 +173,10 @@ class Link:
             heard = max(self._node.last_heard(self._peer) or 0, self._opened_ns)
             if now_ns - heard > SILENCE_NS:
                 self.close("silent")
+        for session in list(self._joined.values()):
+            if self._world.network.is_overdue(session, self._peer, SILENCE_NS):
+                session.close(self._machine.index)
+                self._end(session, "reset")
         if self._bundle is not None:
             silent = self._bundle.tick(now_ns)
             self._hand_over()

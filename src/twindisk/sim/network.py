@@ -38,6 +38,15 @@ class _Way:
     waking: bool = False
     open: bool = True
     """The receiver still listens."""
+    unheard_ns: int = 0
+    """When something was sent first that nobody takes any more; 0: nothing."""
+
+    def shut(self) -> None:
+        """Take nothing more."""
+        self.open = False
+        if self.queue:
+            self.unheard_ns = self.queue[0][0]
+        self.queue.clear()
 
 
 class Session:
@@ -57,8 +66,7 @@ class Session:
     def close(self, by: int) -> None:
         """One side is done with it: it takes nothing more, the other is told."""
         if self.ways[by].open:
-            self.ways[by].open = False
-            self.ways[by].queue.clear()
+            self.ways[by].shut()
             self.network.queue(self, 1 - by, RESET)
 
 
@@ -73,6 +81,8 @@ class Network:
         """Nodes that nothing gets through to."""
         self.cut_paths: set[tuple[int, int]] = set()
         """The same over one path: the path, the node."""
+        self.mute: set[int] = set()
+        """Paths that only datagrams get through."""
         self.factors: tuple[float, ...] = (1.0,)
         """How much longer what goes over each path takes."""
         self.loss = 0.0
@@ -91,6 +101,9 @@ class Network:
     def _is_cut(self, path: int, to: int) -> bool:
         return to in self.cut or (path, to) in self.cut_paths
 
+    def _is_stuck(self, session: Session, to: int) -> bool:
+        return session.path in self.mute or self._is_cut(session.path, to)
+
     def _delay_ns(self, path: int) -> int:
         chance = self._rng.random()
         factor = self._rng.random() + 0.2
@@ -102,6 +115,7 @@ class Network:
         """Put data on a session's way to a node."""
         way = session.ways[to]
         if not way.open:
+            way.unheard_ns = way.unheard_ns or self._clock.now_ns
             return
         way.last_ns = max(way.last_ns, self._clock.now_ns + self._delay_ns(session.path))
         way.queue.append((way.last_ns, data))
@@ -109,14 +123,14 @@ class Network:
 
     def _wake(self, session: Session, to: int) -> None:
         way = session.ways[to]
-        if way.queue and not way.waking and not self._is_cut(session.path, to):
+        if way.queue and not way.waking and not self._is_stuck(session, to):
             way.waking = True
             self._clock.after(max(0, way.queue[0][0] - self._clock.now_ns), self._deliver, session, to)
 
     def _deliver(self, session: Session, to: int) -> None:
         way = session.ways[to]
         way.waking = False
-        if self._is_cut(session.path, to) or not way.queue:
+        if self._is_stuck(session, to) or not way.queue:
             return
         if way.queue[0][0] <= self._clock.now_ns:
             data = way.queue.popleft()[1]
@@ -138,6 +152,19 @@ class Network:
         self.cut_paths.discard((path, to))
         for session in self._sessions:
             self._wake(session, to)
+
+    def unmute(self, path: int) -> None:
+        """Let streams through a path again."""
+        self.mute.discard(path)
+        for session in self._sessions:
+            for to in (0, 1):
+                self._wake(session, to)
+
+    def is_overdue(self, session: Session, to: int, after_ns: int) -> bool:
+        """Return whether something that was sent to a node has been due for so long."""
+        way = session.ways[to]
+        since_ns = way.queue[0][0] if way.queue else way.unheard_ns
+        return bool(since_ns) and since_ns + after_ns <= self._clock.now_ns
 
     def reset_all(self) -> None:
         """Break every session for both sides (a middle box lost its state)."""
@@ -170,8 +197,7 @@ class Network:
     def power_lost(self, node: int) -> None:
         """Forget a node's sessions without a word."""
         for session in self._sessions:
-            session.ways[node].open = False
-            session.ways[node].queue.clear()
+            session.ways[node].shut()
 
     def reboot(self, node: int) -> None:
         """Reset what a node that lost power knows nothing of any more."""

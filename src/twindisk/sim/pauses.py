@@ -72,7 +72,7 @@ class Pauses:
 
     def _lose(self) -> None:
         victim = self._world.machines[self._rng.randrange(2)]
-        kind = self._rng.choice(["kill", "power", "freeze", "cut"])
+        kind = self._rng.choice(["kill", "power", "freeze", "cut", "mute"])
         self._world.trace.note("**", "last fault: %s %s", kind, victim.name)
         match kind:
             case "kill":
@@ -81,6 +81,8 @@ class Pauses:
                 victim.power_off()
             case "freeze":
                 victim.freeze()
+            case "mute":
+                self._world.network.mute.update(range(self._world.cables.paths))
             case _:
                 self._world.network.cut.update({0, 1})
 

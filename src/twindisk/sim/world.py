@@ -88,9 +88,9 @@ class World:
         self.copies = Copies()
         self.network = Network(self.clock, self.rng)
         self.cables = Cables(self)
-        self.network.factors = self.cables.factors
         self.network.loss = self.rng.choice([0.0, 0.0, 0.02, 0.1])
         self.network.delay_ms = self.rng.choice([0.1, 0.5, 3.0])
+        self.network.factors = self.cables.factors
         self.fences = Fences(self)
         self.recorder = Recorder()
         self.partings = Partings(self)

@@ -15,7 +15,6 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with};
 use twindisk_mirror::bundle::{Frame, PREAMBLE_BYTES, Preamble, Progress};
 use twindisk_mirror::frame::{self, HEADER_BYTES};
@@ -88,6 +87,8 @@ pub struct Connection {
     /// When it is closed if it is not open yet.
     pub deadline_ns: u64,
     quality: Quality,
+    /// TCP waits for an answer to what it has sent since then.
+    waits_since_ns: Option<u64>,
     /// Bytes that had been sent at the last tick.
     sent_bytes: u64,
     /// Nothing of too much that waits was sent for a tick.
@@ -108,6 +109,7 @@ impl Connection {
             begun_ns: now_ns,
             deadline_ns: now_ns + OPEN_NS,
             quality: Quality::default(),
+            waits_since_ns: None,
             sent_bytes: 0,
             is_stuck: false,
             was_heard: false,
@@ -221,15 +223,6 @@ impl Connection {
         is_begun && self.socket.is_readable() && !self.is_held()
     }
 
-    /// Break when the other side's kernel has confirmed nothing of what it was sent, or taken nothing, for `after_ns` (`TCP_USER_TIMEOUT`, tcp(7)).
-    ///
-    /// # Errors
-    /// It broke already.
-    pub fn break_after(&self, after_ns: u64) -> io::Result<()> {
-        let after_ms = u32::try_from(after_ns / 1_000_000).unwrap_or(u32::MAX);
-        Ok(set_tcp_user_timeout(&self.socket.stream, after_ms)?)
-    }
-
     /// Whether anything has arrived since this was asked last; of one that is not read nobody can say it was silent.
     pub fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.was_heard) || self.is_held()
@@ -244,8 +237,16 @@ impl Connection {
     }
 
     /// Learn anew how good the way is; [`Connection::progress`] counts with it.
-    pub fn measure(&mut self) {
+    pub fn measure(&mut self, now_ns: u64) {
         self.quality = Quality::of(&self.socket.stream).unwrap_or(self.quality);
+        self.waits_since_ns = self.quality.waits_since_ns(self.waits_since_ns, now_ns);
+    }
+
+    /// How long TCP has had no answer to what it has sent, as of the latest [`Connection::measure`].
+    #[must_use]
+    pub fn unanswered_ns(&self, now_ns: u64) -> u64 {
+        self.waits_since_ns
+            .map_or(0, |since_ns| now_ns.saturating_sub(since_ns))
     }
 
     /// How it is getting on.

@@ -15,6 +15,8 @@ use crate::engine::{Endpoint, Engine};
 const REDIAL_NS: u64 = 200_000_000;
 /// The same while the link stands without the connection.
 const REDIAL_SPARE_NS: u64 = 1_000_000_000;
+/// TCP sends again what is not answered after 0.2 s, 0.6 s and 1.4 s; where a peer may be silent for less than this, that is waited for.
+const UNANSWERED_LEAST_NS: u64 = 1_000_000_000;
 /// A connection that ends sooner after it has joined makes the next wait twice as long: frames that it was given are late each time.
 const SHORT_LIFE_NS: u64 = 10_000_000_000;
 /// After so many of them in a row the wait grows no more.
@@ -50,15 +52,20 @@ impl Engine {
     }
 
     fn tick_connections(&mut self, peer: usize) {
-        let connections = self.connections_of(peer);
-        for &place in &connections {
-            if let Some(connection) = self.connection_mut(place) {
-                if connections.len() > 1 {
-                    connection.measure();
-                }
-                if connection.tick() {
-                    self.schedule(place);
-                }
+        let (now_ns, limit_ns) = (
+            self.core.now_ns,
+            self.settings.silence_ns.max(UNANSWERED_LEAST_NS),
+        );
+        for place in self.connections_of(peer) {
+            let Some(connection) = self.connection_mut(place) else {
+                continue;
+            };
+            connection.measure(now_ns);
+            if connection.unanswered_ns(now_ns) > limit_ns {
+                // A path may let heartbeats through and no TCP: they would say for ever that the peer lives.
+                self.close_connection(place, "silent");
+            } else if connection.tick() {
+                self.schedule(place);
             }
         }
         let silent = self.with_bundle(peer, |bundle, wires, now_ns| bundle.tick(wires, now_ns));

@@ -10,9 +10,6 @@ use super::{CONNECTIONS_MAX, Link, peer_id};
 use crate::engine::Engine;
 use crate::event::EngineEvent;
 
-/// Twice as long as a peer may be silent is too short for TCP to send anything again where that is shorter than this.
-const GIVE_UP_LEAST_NS: u64 = 1_000_000_000;
-
 impl Engine {
     /// The handshake of a connection is done: it opens a link, or joins the one that stands.
     pub(super) fn connection_opened(&mut self, place: usize, session: &Session) {
@@ -29,16 +26,13 @@ impl Engine {
             None if stands == Some(session.id) && self.has_room(way) => {}
             None => return self.close_connection(place, "refused"),
         }
-        let give_up_ns = (2 * self.settings.silence_ns).max(GIVE_UP_LEAST_NS);
+        let now_ns = self.core.now_ns;
         let Some(connection) = self.connection_mut(place) else {
             // It broke when what was left of the link before was carried out.
             return self.close_link(way.peer, "reset");
         };
         connection.way = Some(way);
-        connection.measure();
-        // What is not confirmed by then is of a path that is dead for TCP, whatever heartbeats say; one that broke already ends soon.
-        let _ = connection.break_after(give_up_ns);
-        let now_ns = self.core.now_ns;
+        connection.measure(now_ns);
         self.peers[way.peer].joined(place, now_ns);
         self.with_bundle(way.peer, |bundle, _, now_ns| bundle.join(place, now_ns));
         if session.key.is_some() {
