@@ -196,7 +196,7 @@ class Engine:
             self._world.checks.mode_seen(self._machine.index, serial)
             if report["kind"] == "verified":
                 self._world.verifier.verified(serial, told)
-            self._world.faults.told(report)
+            self._world.faults.told(self._machine, report)
         self._machine.note("report %s", told)
         self._report(told)
 

@@ -33,6 +33,8 @@ _AIMED: Final = ("power", "power", "power-both", "kill", "cut", "reset", "freeze
 _AIMED_NS: Final = 80 * MS
 """A fault that is aimed comes within this time."""
 
+_JUST_SYNCED_NS: Final = 10 * MS
+"""A loss of power that is aimed at a copy that was just brought up to date comes within this time."""
 _FLUSHING_NS: Final = 100 * MS
 """One that is aimed at a flush comes within this time."""
 
@@ -56,7 +58,8 @@ class Faults:
         self._manual = world.operators.manual or any(check.kind is CheckKind.MANUAL for check in world.first_checks)
         self.end_ns = self._clock.now_ns + self._rng.randint(6, 25) * SECOND
         self._aim = random.Random(f"{world.seed} aim")
-        self._aims = self._aim.choice([0, 0, 1, 3])
+        self._aims = self._aim.choice([0, 1, 2, 5])
+        self._target_aims = self._aim.choice([0, 1, 3])
         self._flush_aims = self._aim.choice([0, 1, 2, 4])
         self._pairs = random.Random(f"{world.seed} together")
         self._full = random.Random(f"{world.seed} full")
@@ -84,16 +87,24 @@ class Faults:
         if self._manual:
             self._clock.after(SECOND, self._operate)
 
-    def told(self, report: Mapping[str, Any]) -> None:
-        """Aim a fault at what a core has just begun or ended."""
+    def told(self, node: "Machine", report: Mapping[str, Any]) -> None:
+        """Aim a fault at what a node's core has just begun or ended."""
         kind = report["kind"]
+        if (
+            kind == "resynced"
+            and report["role"] == "slave"
+            and self._target_aims > 0
+            and self._clock.now_ns < self.end_ns
+        ):
+            self._target_aims -= 1
+            self._clock.after(self._aim.randrange(_JUST_SYNCED_NS), self._do, "power", node)
         if kind not in _AIMED_AT or (kind == "attached" and report["sync"] == "none"):
             return
         if self._aims > 0 and self._clock.now_ns < self.end_ns and self._aim.random() < 0.5:
             self._aims -= 1
-            node = self._world.machines[self._aim.randrange(2)]
+            victim = self._world.machines[self._aim.randrange(2)]
             delay_ns = int(self._aim.random() ** 2 * _AIMED_NS)
-            self._clock.after(delay_ns, self._do, self._aim.choice(_AIMED), node)
+            self._clock.after(delay_ns, self._do, self._aim.choice(_AIMED), victim)
 
     def flushing(self, node: "Machine", *, resync: bool) -> None:
         """Aim a loss of power at a node that has just begun to flush while one copy is brought up to date."""
