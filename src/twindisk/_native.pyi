@@ -221,6 +221,7 @@ class SimBundle:
     def take_sent(self) -> list[tuple[int, bytes]]:
         """Return what is to be sent, in order, and over which connection."""
 
+@final
 class SimNode:
     """One node's mirror core and hearts without any I/O, for :mod:`twindisk.sim`.
 
