@@ -22,6 +22,8 @@ from e2e.lab.command import LabError
 CLIENTS = "clients"
 MIRROR = "mirror"
 NAMESPACES = Path("/run/netns")
+_BRIDGE_MACS = {CLIENTS: "02:00:00:00:13:01", MIRROR: "02:00:00:00:13:02"}
+"""A bridge without an address of its own takes the lowest of its ports', another one when that goes: who knows the switch knows it no more."""
 _CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
@@ -67,8 +69,9 @@ class Network:
     def make(self) -> None:
         """Make the switch with its two networks."""
         self._add_namespace(self.switch)
-        for bridge in (CLIENTS, MIRROR):
-            ip("-n", self.switch, "link", "add", bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0")
+        for bridge, mac in _BRIDGE_MACS.items():
+            kind = ("type", "bridge", "stp_state", "0", "forward_delay", "0")
+            ip("-n", self.switch, "link", "add", bridge, "address", mac, *kind)
             ip("-n", self.switch, "link", "set", bridge, "up")
         for address in self._own_addresses:
             ip("-n", self.switch, "addr", "add", address, "dev", CLIENTS)
