@@ -127,12 +127,11 @@ impl Heart {
             *newest_ns = Some(at_ns);
             self.last_heard_ns = Some(now_ns);
         }
-        if is_ask && is_new {
-            self.promised_until_ns = self
-                .promised_until_ns
-                .max(now_ns + Self::promise_ns(self.lease_ns));
-        }
         if is_ask {
+            if is_new {
+                let until_ns = now_ns + Self::promise_ns(self.lease_ns);
+                self.promised_until_ns = self.promised_until_ns.max(until_ns);
+            }
             return Some(self.beat(self.own.answer, at_ns, self.lease_ns));
         }
         if at_ns <= now_ns {

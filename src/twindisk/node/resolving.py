@@ -69,9 +69,10 @@ async def give_way(node: Node, name: str) -> Resolved:
 async def _give_way(node: Node, name: str) -> Resolved:
     mirror, vdisk = mirrors.find(node, name), vdisks.find(node, name)
     if _is_split(node, name):
-        planned, fresh = await _plan(node, vdisk)
+        aside, fresh = await _plan(node, vdisk)
         await node.peer.survive(mirror.peer, mirror.remote, GiveWay(serial=vdisk.serial))
-        lost = await _turn(node, vdisk, planned, fresh, mirror)
+        await _turn(node, vdisk, aside, fresh, mirror)
+        lost = aside.name
         to_open = [name, lost]
     else:
         before = gave_way.lost_of(node.state, vdisk.serial)
@@ -134,8 +135,8 @@ def _names_in(directory: Path) -> set[str]:
     return {path.name.lower() for path in directory.iterdir()}
 
 
-async def _turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> str:
-    """Make the VDisk two; return the name of the one that our copy becomes."""
+async def _turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirror) -> None:
+    """Make the VDisk two."""
     try:
         await vdisks.close_copy(node, old)
         setting_aside.turn(node, old, lost, fresh, mirror)
@@ -146,7 +147,6 @@ async def _turn(node: Node, old: VDisk, lost: VDisk, fresh: VDisk, mirror: Mirro
     node.notices.tell(
         Severity.WARNING, "split-brain-resolved", text, {"vdisk": old.name, "peer": mirror.peer, "lost": lost.name}
     )
-    return lost.name
 
 
 def _is_split(node: Node, name: str) -> bool:

@@ -57,12 +57,22 @@ pub struct Progress {
     pub arrival_ns: u64,
 }
 
+impl Progress {
+    /// Of a connection that is no more.
+    pub const GONE: Self = Self {
+        load_bytes: 0,
+        confirmed_bytes: 0,
+        round_trip_ns: 0,
+        arrival_ns: u64::MAX,
+    };
+}
+
 /// The connections' sockets.
 pub trait Wires {
     /// How a connection is getting on; asked only where there are several.
     fn progress(&mut self, id: ConnectionId) -> Progress;
-    /// Give a connection something to send.
-    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>);
+    /// Give a connection something to send. How many bytes it has been given so far, as [`Progress::confirmed_bytes`] counts them.
+    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) -> u64;
 }
 
 /// A frame that was not kept may be lost, or no connection is left: the link has ended.
@@ -220,10 +230,8 @@ impl Bundle {
             acknowledged: self.told,
         };
         let is_frame = frame.is_some();
-        wires.send(over, preamble, frame);
+        let until_bytes = wires.send(over, preamble, frame);
         if is_frame && self.connections.len() > 1 {
-            let progress = wires.progress(over);
-            let until_bytes = progress.confirmed_bytes + progress.load_bytes;
             self.sent.ends_at(number, until_bytes);
         }
     }

@@ -43,11 +43,12 @@ impl Wires for Wiring {
         }
     }
 
-    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) {
+    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) -> u64 {
         let wire = self.wires.get_mut(&over).expect("an open connection");
         wire.given_bytes += frame.as_ref().map_or(24, sent::len_bytes) as u64;
         let at_ns = self.now_ns + wire.latency_ns;
         wire.way.push_back((at_ns, preamble, frame));
+        wire.given_bytes
     }
 }
 

@@ -14,14 +14,6 @@ use super::records::wrong;
 /// What a byte that waits adds to the time of arrival: a gigabit each second.
 const NS_PER_BYTE: u64 = 8;
 
-/// How a connection that is no more gets on.
-const ENDED: Progress = Progress {
-    load_bytes: 0,
-    confirmed_bytes: 0,
-    round_trip_ns: 0,
-    arrival_ns: u64::MAX,
-};
-
 /// What a bundle knows of a connection, and what it wants sent.
 #[derive(Default)]
 struct Sockets {
@@ -38,7 +30,7 @@ struct Way {
 impl Wires for Sockets {
     fn progress(&mut self, id: ConnectionId) -> Progress {
         let Some(way) = self.ways.get(&id) else {
-            return ENDED;
+            return Progress::GONE;
         };
         let load_bytes = way.given_bytes - way.confirmed_bytes;
         Progress {
@@ -49,16 +41,18 @@ impl Wires for Sockets {
         }
     }
 
-    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) {
+    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) -> u64 {
         let mut bytes = preamble.encode().to_vec();
         if let Some((header, payload)) = frame {
             bytes.extend_from_slice(&header);
             bytes.extend_from_slice(&payload.to_contiguous());
         }
-        if let Some(way) = self.ways.get_mut(&over) {
-            way.given_bytes += bytes.len() as u64;
-            self.sent.push((over, bytes));
-        }
+        let Some(way) = self.ways.get_mut(&over) else {
+            return 0;
+        };
+        way.given_bytes += bytes.len() as u64;
+        self.sent.push((over, bytes));
+        way.given_bytes
     }
 }
 

@@ -339,7 +339,6 @@ impl SimNode {
 
     /// Bytes came over the link.
     fn receive(&mut self, peer: u32, data: &[u8], now_ns: u64) -> PyResult<()> {
-        self.renew(now_ns);
         let link = self
             .links
             .get_mut(&peer)
@@ -352,7 +351,7 @@ impl SimNode {
             messages.push(message);
         }
         for message in messages {
-            self.node.receive(PeerId(peer), message, now_ns);
+            self.take(peer, message, now_ns);
         }
         Ok(())
     }

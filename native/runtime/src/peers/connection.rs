@@ -262,6 +262,11 @@ impl Connection {
         }
     }
 
+    /// Bytes that it has been given to send, the handshake's too.
+    pub fn given_bytes(&self) -> u64 {
+        self.outbox.sent_bytes() + self.outbox.len_bytes() as u64
+    }
+
     /// Whether the connection is made; one that was dialed waits for its word then.
     fn connected(&mut self) -> Result<bool, Broken> {
         match self.stage {

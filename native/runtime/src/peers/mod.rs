@@ -5,7 +5,8 @@
 //! * A peer has at most one link, a bundle of connections ([`twindisk_mirror::bundle`]); a newer authenticated one replaces it, because the peer made it
 //!   after losing the old.
 //! * The mirror core says when a peer counts as up (link and lease) and as lost; events to Python follow its word.
-//! * A peer that was not heard over any path for `silence_ns` is lost even if TCP still stands.
+//! * A peer that was not heard over any path for `silence_ns` is lost even if TCP still stands. A connection whose TCP has had no answer for as long is closed
+//!   even if the peer is heard.
 
 pub mod connection;
 mod dialing;

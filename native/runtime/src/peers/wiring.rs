@@ -14,24 +14,19 @@ pub(super) struct Wiring<'a> {
 
 impl Wires for Wiring<'_> {
     fn progress(&mut self, id: ConnectionId) -> Progress {
-        connection_of(self.endpoints, id).map_or(NO_PROGRESS, |connection| connection.progress())
+        connection_of(self.endpoints, id).map_or(Progress::GONE, |connection| connection.progress())
     }
 
-    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) {
-        if let Some(connection) = connection_of(self.endpoints, over) {
-            connection.send(preamble, frame);
-            self.endpoints[over].mark_dirty(over, self.dirty);
-        }
+    fn send(&mut self, over: ConnectionId, preamble: Preamble, frame: Option<Frame>) -> u64 {
+        let Some(connection) = connection_of(self.endpoints, over) else {
+            return 0;
+        };
+        connection.send(preamble, frame);
+        let given_bytes = connection.given_bytes();
+        self.endpoints[over].mark_dirty(over, self.dirty);
+        given_bytes
     }
 }
-
-/// Of a connection that is no more.
-const NO_PROGRESS: Progress = Progress {
-    load_bytes: 0,
-    confirmed_bytes: 0,
-    round_trip_ns: 0,
-    arrival_ns: u64::MAX,
-};
 
 fn connection_of(endpoints: &mut Slab<Slot>, place: usize) -> Option<&mut Connection> {
     match &mut endpoints.get_mut(place)?.endpoint {
