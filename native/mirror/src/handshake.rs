@@ -18,7 +18,7 @@ use sha2::Sha256;
 
 const MAGIC: [u8; 4] = *b"TDL1";
 /// Version of the mirror link's protocol.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 const ID_BYTES: usize = 16;

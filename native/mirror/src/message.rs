@@ -59,6 +59,8 @@ pub enum Body {
     /// S: no space here for what I was to apply; my range is locked, apply something else there. M: your host's change or update is not made,
     /// one of us has no space for it; nothing is locked.
     NoSpace,
+    /// Slave: there is no space here for a change of its own that the Master has granted; to be granted again.
+    Short,
     /// M: I have made what you have no space for: give your copy up.
     GiveUp,
     /// S: my host asks for this change.

@@ -111,6 +111,12 @@ impl RangeLocks {
         own.all(|entry| entry.granted)
     }
 
+    /// True when a request was granted, and not given back since.
+    #[must_use]
+    pub fn holds(&self, id: LockId) -> bool {
+        self.entries.iter().any(|entry| entry.id == id) && self.has_all(id)
+    }
+
     /// Forget everything.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -12,6 +12,7 @@ from twindisk.sim.checks import Checks
 from twindisk.sim.clock import MS, SECOND, Clock
 from twindisk.sim.cold import Cold
 from twindisk.sim.copier import Copier, Copies, check_copies, choose_targets
+from twindisk.sim.cramped import Cramped
 from twindisk.sim.daemon import checks_of
 from twindisk.sim.disk import BLOCK, Disk
 from twindisk.sim.disk import Record as DiskRecord
@@ -111,6 +112,7 @@ class World:
         self.faults = Faults(self)
         self.verifier = Verifier(self)
         self.pace = random.Random(f"{seed} pace").choice(PACES)
+        self.cramped = Cramped(self)
         self.pauses = Pauses(self)
         self.trace.note("**", "seed %s checks %s size %s", seed, checks, self.size_bytes)
 
@@ -258,6 +260,11 @@ class World:
         if self.cables.spare_wanted:
             self._settle()
             self.cables.spare()
+            self._settle()
+            self.checks.equal()
+        if self.cramped.wanted:
+            self._settle()
+            self.cramped.check()
             self._settle()
             self.checks.equal()
         if self.pauses.wanted:

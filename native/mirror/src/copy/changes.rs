@@ -80,7 +80,7 @@ impl Copy {
             self.apply(id);
             return;
         }
-        if !self.make_room(offset, len_bytes) {
+        if self.lacking.is_any() || !self.make_room(offset, len_bytes) {
             self.waiting_room.push(id);
             return;
         }
@@ -306,9 +306,8 @@ impl Copy {
         if *local_short {
             self.undo(id, Asker::Host(host));
         } else if *peer_short {
-            // It is lost as the Slave now; the change is held until then.
-            *peer_pending = true;
-            self.say(id, Body::GiveUp);
+            (*peer_pending, *peer_short) = (true, false);
+            self.lacking.add(id);
         } else {
             self.end_change(id);
             self.answer_change(host, fua);
@@ -346,18 +345,21 @@ impl Copy {
         }
     }
 
-    /// Slave: the Master has applied and locked our change.
+    /// Slave: the Master has applied and locked our change; or we are to try again what we had no space for.
     pub(super) fn request_granted(&mut self, id: u64) {
-        if let Some(Task {
-            kind: TaskKind::HostRequest { granted, .. },
+        let Some(Task {
+            kind: TaskKind::HostRequest { granted, short, .. },
             ..
         }) = self.tasks.get_mut(&id)
-            && !*granted
-        {
-            *granted = true;
+        else {
+            return self.update_granted(id);
+        };
+        let (was_granted, was_short) = (*granted, *short);
+        (*granted, *short) = (true, false);
+        if !was_granted {
             self.lock(id, true);
-        } else {
-            self.update_granted(id);
+        } else if was_short {
+            self.apply(id);
         }
     }
 

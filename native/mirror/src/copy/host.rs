@@ -94,6 +94,7 @@ impl Copy {
                 change,
                 fua,
                 granted: false,
+                short: false,
             };
             let id = self.add_task(offset, len_bytes, kind);
             self.say(id, ask);

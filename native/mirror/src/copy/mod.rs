@@ -23,6 +23,7 @@ mod flush;
 mod gate;
 mod host;
 mod interrupted;
+mod lacking;
 mod leave;
 mod mode;
 mod no_space;
@@ -94,6 +95,7 @@ pub struct Copy {
     peer_tasks: HashMap<u64, u64>,
     /// Slave: tasks of the Master's changes, by its ids, for which there is no space.
     short: HashMap<u64, u64>,
+    lacking: lacking::Lacking,
     tell_no_space_ns: u64,
     locks: RangeLocks,
     ready: Vec<u64>,
@@ -155,6 +157,7 @@ impl Copy {
             tasks: HashMap::new(),
             peer_tasks: HashMap::new(),
             short: HashMap::new(),
+            lacking: lacking::Lacking::default(),
             tell_no_space_ns: 0,
             locks: RangeLocks::default(),
             ready: Vec::new(),
@@ -309,7 +312,8 @@ impl Copy {
                 || self.step_drain()
                 || self.step_resync()
                 || self.step_verify()
-                || self.step_shared();
+                || self.step_shared()
+                || self.step_lacking();
             if !moved && self.ready.is_empty() {
                 break;
             }
@@ -371,6 +375,7 @@ impl Copy {
         self.tasks.clear();
         self.peer_tasks.clear();
         self.short.clear();
+        self.lacking = lacking::Lacking::default();
         self.shared.abandon();
         self.locks.clear();
         self.ready.clear();

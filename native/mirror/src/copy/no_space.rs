@@ -5,8 +5,8 @@
 //!    ended with an error leaves.
 //! 2. Copies that mirror must not part over it. The range stays locked on both until both hold what the Master holds there
 //!    ([`TaskKind::Undo`]): zeros take no space, and what was there before has its space already.
-//! 3. Where the Master has made the change and the Slave has no space for it, the Slave gives its copy up as if its disk had failed, and the
-//!    Master goes on alone.
+//! 3. Where the Master has made the change and the Slave has no space for it, the Slave tries again ([`super::lacking`]). In the end it gives
+//!    its copy up as if its disk had failed, and the Master goes on alone.
 //! 4. Any other operation that finds no space, such as a resync's or one on a very long range, is a failure of the disk.
 
 use super::task::{Task, TaskKind};
@@ -82,6 +82,10 @@ impl Copy {
                 let asker = Asker::Peer(*peer_id);
                 self.undo(id, asker);
             }
+            TaskKind::HostRequest { short, .. } => {
+                *short = true;
+                self.say(id, Body::Short);
+            }
             TaskKind::PeerApply { peer_id, .. } if may_undo => {
                 let peer_id = *peer_id;
                 self.short.insert(peer_id, id);
@@ -152,7 +156,7 @@ impl Copy {
                 (*peer_pending, *peer_short) = (false, true);
                 self.host_change_progress(id);
             }
-            Some(TaskKind::Undo { .. } | TaskKind::Repair { .. }) => self.say(id, Body::GiveUp),
+            Some(TaskKind::Undo { .. } | TaskKind::Repair { .. }) => self.lacking.add(id),
             _ => {}
         }
     }

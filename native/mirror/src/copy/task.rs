@@ -48,6 +48,8 @@ pub enum TaskKind {
         change: Change,
         fua: bool,
         granted: bool,
+        /// No space for it here, though the Master has made it.
+        short: bool,
     },
     /// A host's update on a copy that orders it itself: its range is read; becomes a `HostChange`.
     HostUpdate {

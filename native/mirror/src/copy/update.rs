@@ -164,6 +164,7 @@ impl Copy {
                 change,
                 fua,
                 granted: true,
+                short: false,
             };
         }
         self.lock(id, true);

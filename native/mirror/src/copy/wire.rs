@@ -49,6 +49,7 @@ impl Copy {
         match body {
             Body::Applied => self.applied_by_peer(id),
             Body::NoSpace => self.peer_found_no_space(id),
+            Body::Short => self.peer_is_short(id),
             // While draining nothing new is begun: the Slave asks again of whoever is Master then.
             // A change of the record may wait for the Slave's commands, so while there is one they go on.
             Body::Request(change) if self.draining.is_none() || self.record_busy() => {

@@ -125,6 +125,7 @@ pub(super) fn body(
         66 => Body::Ask(copy_of(offset, len_bytes, &payload).ok_or(malformed)?),
         67 => Body::Resolved(unmap(offset, len_bytes).ok_or(malformed)?),
         68 => bare(Body::NoSpace)?,
+        73 => bare(Body::Short)?,
         69 => bare(Body::GiveUp)?,
         70 => Body::Watch(Box::new(watch(payload).ok_or(malformed)?)),
         71 => bare(Body::Watched)?,

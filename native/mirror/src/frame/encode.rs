@@ -167,6 +167,7 @@ fn parts(body: &Body) -> Parts {
         Body::Apply(change) => Parts::change_of([10, 11, 60], change),
         Body::Applied => Parts::bare(12),
         Body::NoSpace => Parts::bare(68),
+        Body::Short => Parts::bare(73),
         Body::GiveUp => Parts::bare(69),
         Body::Request(change) => Parts::change_of([13, 14, 61], change),
         Body::Ask(update) => Parts::update(update),

@@ -47,8 +47,6 @@ fn all_bodies() -> Vec<Body> {
         Body::AttachReady(terms),
         Body::AttachGo(terms),
         Body::AttachRefused,
-        Body::NoSpace,
-        Body::GiveUp,
         Body::Resumed,
         Body::Apply(change.clone()),
         Body::Apply(unmap.clone()),
@@ -184,6 +182,9 @@ fn bodies_of_updates() -> Vec<Body> {
             kind: ChangeKind::Unmap,
         }),
         Body::Refused { offset: 511 },
+        Body::NoSpace,
+        Body::Short,
+        Body::GiveUp,
     ]
 }
 

@@ -131,7 +131,11 @@ impl Side {
                         self.disk[range].copy_from_slice(&payload.to_contiguous());
                     }
                     ChangeKind::Unmap => {
-                        self.disk[range].fill(0);
+                        let there = &mut self.disk[range];
+                        if self.full {
+                            self.room_bytes += there.iter().filter(|byte| **byte != 0).count();
+                        }
+                        there.fill(0);
                         self.punched += 1;
                     }
                     ChangeKind::Fill(_) => panic!("no fills here"),
