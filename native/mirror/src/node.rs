@@ -374,7 +374,8 @@ impl Node {
         if !std::mem::take(&mut link.connected) {
             return;
         }
-        if std::mem::take(&mut link.ready) {
+        // A link whose peer breaks the rules must end even before it was ready.
+        if std::mem::take(&mut link.ready) || loss == LinkLoss::Protocol {
             self.out.push(Action::PeerDown { peer, loss });
         }
         for serial in self.mirrored_with(peer) {

@@ -159,5 +159,12 @@ fn a_peer_that_watches_what_is_behind_the_end_loses_its_link() {
     let HostOp::Watch(watch) = watch_of(&[(0, 512), (SIZE_BYTES as u64 - 511, 512)]) else {
         unreachable!("it is a watch");
     };
+    pair.assert_link_ends(Body::Watch(watch.clone()));
+    // Before there is a lease, too.
+    pair.link_down();
+    for side in &mut pair.sides {
+        side.node.lease(PEER, 0, 0, NOW_NS);
+        side.node.link_up(PEER, NOW_NS);
+    }
     pair.assert_link_ends(Body::Watch(watch));
 }
