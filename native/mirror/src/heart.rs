@@ -123,6 +123,7 @@ impl Heart {
         };
         // One that comes again, or late, may be somebody else's: it proves no life, and nothing that was not promised before.
         let is_new = newest_ns.is_none_or(|newest_ns| at_ns > newest_ns);
+        let is_newest = is_new || *newest_ns == Some(at_ns);
         if is_new {
             *newest_ns = Some(at_ns);
             self.last_heard_ns = Some(now_ns);
@@ -132,7 +133,10 @@ impl Heart {
                 let until_ns = now_ns + Self::promise_ns(self.lease_ns);
                 self.promised_until_ns = self.promised_until_ns.max(until_ns);
             }
-            return Some(self.beat(self.own.answer, at_ns, self.lease_ns));
+            // An answer grants a lease from when the peer asked, by its clock. The promise covers that of the newest one, and of older ones unless
+            // that clock has been set back.
+            let is_covered = is_newest || self.promised_until_ns >= now_ns + self.lease_ns;
+            return is_covered.then(|| self.beat(self.own.answer, at_ns, self.lease_ns));
         }
         if at_ns <= now_ns {
             let lease_ns = self.lease_ns.min(granted_ns);
@@ -294,6 +298,18 @@ mod tests {
         assert_eq!(b.last_heard_ns(), Some(30_000));
         b.receive(&first, 40_000);
         assert_eq!(b.last_heard_ns(), Some(30_000), "an old one that is late");
+    }
+
+    #[test]
+    fn an_older_heartbeat_is_answered_as_long_as_the_promise_covers_the_lease() {
+        let (mut a, mut b) = pair();
+        let asks = [1_000, 1_200].map(|now_ns| a.tick(now_ns).expect("due"));
+        b.receive(&asks[1], 10_000).expect("an answer");
+        let spare_ns = Heart::promise_ns(LEASE) - LEASE;
+        let promised_ns = b.promised_until_ns();
+        assert!(b.receive(&asks[0], 10_000 + spare_ns).is_some());
+        assert!(b.receive(&asks[0], 10_001 + spare_ns).is_none());
+        assert_eq!(b.promised_until_ns(), promised_ns);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum ChangeKind {
     Unmap,
     /// These bytes again and again; the range is so many times as long as they are.
     Fill(Payload),
+    /// These bytes, with the space of whole blocks of zeros given back.
+    Sparse(Payload),
 }
 
 /// A change that depends on what it changes; see [`Update::resolve`].

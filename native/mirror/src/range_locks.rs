@@ -2,7 +2,7 @@
 //!
 //! Rules: requests that conflict (overlap, at least one exclusive) are granted in the order in which they came; a
 //! request waits for every earlier conflicting one, granted or waiting. So nothing starves, and on the Master this
-//! order is the order of the VDisk. A request for two ranges takes its place with both at once, so that two of them never
+//! order is the order of the VDisk. On a Slave that lacks space for a while, reads that wait let changes pass. A request for two ranges takes its place with both at once, so that two of them never
 //! wait for each other.
 
 /// Names one request; chosen by the caller, unique while it is held or waits.
@@ -23,6 +23,11 @@ impl Entry {
     fn conflicts(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end && (self.exclusive || other.exclusive)
     }
+
+    /// A read that waits; the second range of a change is none.
+    fn gives_way(&self) -> bool {
+        !self.granted && !self.exclusive && !self.paired
+    }
 }
 
 /// The locks of one copy. Requests in flight are few (hundreds), so a vector in order of arrival is the fastest table.
@@ -30,6 +35,8 @@ impl Entry {
 pub struct RangeLocks {
     entries: Vec<Entry>,
     waiting: usize,
+    /// See [`RangeLocks::changes_first`].
+    changes_first: bool,
 }
 
 impl RangeLocks {
@@ -62,12 +69,31 @@ impl RangeLocks {
     }
 
     fn queue(&mut self, mut entry: Entry) -> bool {
-        entry.granted = !self.entries.iter().any(|earlier| earlier.conflicts(&entry));
+        let place = if self.changes_first && (entry.exclusive || entry.paired) {
+            // Others were granted since.
+            self.entries.sort_by_key(Entry::gives_way);
+            self.entries.partition_point(|earlier| !earlier.gives_way())
+        } else {
+            self.entries.len()
+        };
+        let mut earlier = self.entries[..place].iter();
+        entry.granted = !earlier.any(|earlier| earlier.conflicts(&entry));
         if !entry.granted {
             self.waiting += 1;
         }
-        self.entries.push(entry);
+        self.entries.insert(place, entry);
         entry.granted
+    }
+
+    /// While it is on, shared requests that wait are behind all exclusive ones, those that come later too. The ids that are granted by
+    /// it are appended, in order.
+    pub fn changes_first(&mut self, on: bool, granted: &mut Vec<LockId>) {
+        self.changes_first = on;
+        if on && self.waiting > 0 {
+            // It is stable.
+            self.entries.sort_by_key(Entry::gives_way);
+            self.grant(0, |_| true, granted);
+        }
     }
 
     /// Give a range back (or withdraw a request); the ids that are granted by it are appended, in order.
@@ -87,9 +113,15 @@ impl RangeLocks {
         if self.waiting == 0 {
             return gone.paired;
         }
-        for index in position..self.entries.len() {
+        self.grant(position, |entry| entry.conflicts(&gone), granted);
+        gone.paired
+    }
+
+    /// Grant what nothing stands in the way of any more, among those from a place on of which that may be so.
+    fn grant(&mut self, from: usize, may: impl Fn(&Entry) -> bool, granted: &mut Vec<LockId>) {
+        for index in from..self.entries.len() {
             let entry = self.entries[index];
-            if entry.granted || !entry.conflicts(&gone) {
+            if entry.granted || !may(&entry) {
                 continue;
             }
             if !self.entries[..index]
@@ -103,7 +135,6 @@ impl RangeLocks {
                 }
             }
         }
-        gone.paired
     }
 
     fn has_all(&self, id: LockId) -> bool {
@@ -119,8 +150,7 @@ impl RangeLocks {
 
     /// Forget everything.
     pub fn clear(&mut self) {
-        self.entries.clear();
-        self.waiting = 0;
+        *self = Self::default();
     }
 
     /// How many ranges are held or waited for.
@@ -213,11 +243,32 @@ mod tests {
         assert!(locks.request(3, 100, 10, false));
     }
 
+    #[test]
+    fn reads_that_wait_give_way_while_changes_are_first() {
+        let mut locks = RangeLocks::default();
+        assert!(locks.request(1, 0, 10, true));
+        assert!(!locks.request(2, 0, 20, false));
+        assert!(!locks.request(3, 10, 10, true), "behind the read");
+        let mut granted = Vec::new();
+        locks.changes_first(true, &mut granted);
+        assert_eq!(granted, [3]);
+        assert!(locks.request(4, 20, 10, false));
+        assert!(locks.request(5, 30, 10, true));
+        assert!(!locks.request(6, 20, 10, true), "it is being read");
+        assert!(!locks.request(7, 20, 10, false));
+        assert_eq!(release(&mut locks, 4), [6]);
+        assert_eq!(release(&mut locks, 1), []);
+        assert_eq!(release(&mut locks, 3), [2]);
+        locks.changes_first(false, &mut granted);
+        assert_eq!(release(&mut locks, 6), [7]);
+    }
+
     proptest! {
         #[test]
         fn granted_ranges_never_conflict_and_all_are_granted_in_the_end(
             requests in prop::collection::vec(
                 (0_u64..40, 1_u64..10, any::<bool>(), prop::option::of(50_u64..90)), 1..40),
+            turns in prop::collection::vec(0_usize..40, 0..4),
         ) {
             let mut locks = RangeLocks::default();
             let mut held = Vec::new();
@@ -229,6 +280,9 @@ mod tests {
                 };
                 if granted {
                     held.push(id as u64);
+                }
+                if turns.contains(&id) {
+                    locks.changes_first(!locks.changes_first, &mut held);
                 }
             }
             let mut done = 0;

@@ -268,6 +268,10 @@ pub fn perform(files: &CopyFiles, serial: Serial, op: DiskOp) -> DiskDone {
             ChangeKind::Write(payload) => {
                 write(files, change.offset, &payload).map(|()| DiskDone::Done)
             }
+            ChangeKind::Sparse(payload) => {
+                sparse::write(files, change.offset, &payload.to_contiguous())
+                    .map(|()| DiskDone::Done)
+            }
             ChangeKind::Fill(block) => {
                 fill(files, change.offset, change.len_bytes, &block).map(|()| DiskDone::Done)
             }
@@ -360,7 +364,7 @@ pub fn name_of(op: &DiskOp) -> &'static str {
     match op {
         DiskOp::Read { .. } => "read",
         DiskOp::Change(Change {
-            kind: ChangeKind::Write(_),
+            kind: ChangeKind::Write(_) | ChangeKind::Sparse(_),
             ..
         }) => "write",
         DiskOp::Change(Change {

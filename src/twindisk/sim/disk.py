@@ -6,7 +6,8 @@ Rules:
    it was asked for. Metadata are durable once their completion was reported.
 2. Killing the process keeps everything completed; what was under way is done, not done, or done in part (by block).
 3. Power loss keeps what was flushed; of the rest each block is kept or lost by chance.
-4. A full disk takes no data where there are none: such a change fails, done in part. Zeros take no space, and what was there can be changed.
+4. A full disk takes no data where there are none: such a change fails, done in part. What was there can be changed. Zeros take no space, but only an
+   unmap and a sparse write give some back.
 5. The core never has two operations under way that overlap, if one of them is a change: checked at every start.
 """
 
@@ -28,7 +29,10 @@ _LONG_FLUSH_NS: Final = 100 * MS
 """What such a flush takes at most, beside what every operation takes."""
 NO_SPACE: Final = 28
 """ENOSPC."""
-_RANGED: Final = frozenset({"read", "write", "unmap"})
+_WRITES: Final = frozenset({"write", "sparse"})
+"""Operations that come with the blocks' bytes."""
+_CHANGES: Final = _WRITES | {"unmap"}
+_RANGED: Final = _CHANGES | {"read"}
 """Operations on a range of blocks."""
 
 Action = tuple[Any, ...]
@@ -94,6 +98,8 @@ class Disk:
         self.failing = False
         self.room: int | None = None
         """How many more blocks there is space for; None: any number."""
+        self._zeros: set[int] = set()
+        """Blocks that have space, and hold zeros; known while there is little room."""
         self._unflushed: list[tuple[int, list[tuple[int, bytes]]]] = []
         self._count = 0
         self._running: dict[int, _Running] = {}
@@ -139,8 +145,8 @@ class Disk:
         kind = action[3]
         if kind == "read":
             return self.seen.read(action[4], action[5])
-        if kind in {"write", "unmap"}:
-            return self._change(_blocks_of(action))
+        if kind in _CHANGES:
+            return self._change(_blocks_of(action), gives_back=kind != "write")
         if kind == "flush":
             self._flush(running.flushed_to)
         elif kind == "persist":
@@ -152,20 +158,25 @@ class Disk:
             return [(extent,) for extent in sorted({n * BLOCK // EXTENT for n in self.seen.map})]
         return None
 
-    def _change(self, blocks: list[tuple[int, bytes]]) -> int | None:
+    def _change(self, blocks: list[tuple[int, bytes]], *, gives_back: bool) -> int | None:
         """Apply a change, as far as there is space; return the error number if there is not enough."""
-        if self.room is not None:
-            held = self.seen.map
-            new = [at for at, (number, block) in enumerate(blocks) if block != _ZEROS and number not in held]
-            if len(new) > self.room:
-                part = blocks[: new[self.room]]
-                self.room = 0
-                self._apply(part)
-                return NO_SPACE
-            freed = sum(block == _ZEROS and number in held for number, block in blocks)
-            self.room += freed - len(new)
+        if self.room is None:
+            self._zeros.clear()
+            self._apply(blocks)
+            return None
+        there = self.seen.map.keys() | self._zeros
+        new = [at for at, (number, block) in enumerate(blocks) if block != _ZEROS and number not in there]
+        is_short = len(new) > self.room
+        if is_short:
+            blocks = blocks[: new[self.room]]
+        zeros = {number for number, block in blocks if block == _ZEROS and number in there}
+        self._zeros.difference_update(number for number, _ in blocks)
+        if not gives_back:
+            self._zeros |= zeros
+        self.room = 0 if is_short else self.room - len(new)
+        self.room += len(zeros) if gives_back else 0
         self._apply(blocks)
-        return None
+        return NO_SPACE if is_short else None
 
     def _apply(self, blocks: list[tuple[int, bytes]]) -> None:
         for number, block in blocks:
@@ -236,7 +247,7 @@ class Disk:
     def _maybe(self, action: Action) -> list[tuple[int, bytes]]:
         if action[3] == "persist":
             self._persist(action, stages=self._rng.randrange(5))
-        if action[3] in {"write", "unmap"} and self._rng.random() < 0.7:
+        if action[3] in _CHANGES and self._rng.random() < 0.7:
             return _blocks_of(action)
         return []
 
@@ -248,5 +259,5 @@ class Disk:
 
 def _range(action: Action) -> tuple[int, int, bool]:
     start = action[4]
-    length = len(action[5]) if action[3] == "write" else action[5]
+    length = len(action[5]) if action[3] in _WRITES else action[5]
     return start, start + length, action[3] != "read"

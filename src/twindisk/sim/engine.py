@@ -214,12 +214,10 @@ class Engine:
         self._machine.disks[serial].start(action, done)
 
     def _note_disk(self, action: tuple[Any, ...]) -> None:
-        if action[3] not in {"write", "read"}:
-            self._machine.note("disk %s", action[3:])
-        elif action[3] == "read":
-            self._machine.note("disk read %s %s", action[4], action[5])
+        if action[3] in {"write", "sparse"}:
+            self._machine.note("disk %s %s %s", action[3], action[4], len(action[5]))
         else:
-            self._machine.note("disk write %s %s", action[4], len(action[5]))
+            self._machine.note("disk %s", action[3:])
 
     def _disk_done(self, serial: str, number: int, kind: str, outcome: Any) -> None:
         if kind in {"persist", "flush"}:

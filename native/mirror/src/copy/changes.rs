@@ -236,7 +236,10 @@ impl Copy {
             }
             TaskKind::HostRequest { .. } => self.host_request_applied(id),
             TaskKind::HostUpdate { .. } | TaskKind::PeerUpdate { .. } => self.update_read(id, done),
-            TaskKind::PeerRequest { peer_id, .. } => {
+            TaskKind::PeerRequest {
+                peer_id, granted, ..
+            } => {
+                *granted = true;
                 let peer_id = *peer_id;
                 self.say(peer_id, Body::Granted);
             }
@@ -359,6 +362,7 @@ impl Copy {
         if !was_granted {
             self.lock(id, true);
         } else if was_short {
+            self.order_locks();
             self.apply(id);
         }
     }

@@ -37,7 +37,8 @@ impl Copy {
     /// Master: the Slave has no space for a change of its own that was granted.
     pub(super) fn peer_is_short(&mut self, peer_id: u64) {
         if let Some(&id) = self.peer_tasks.get(&peer_id)
-            && let Some(TaskKind::PeerRequest { .. }) = self.tasks.get(&id).map(|task| &task.kind)
+            && let Some(TaskKind::PeerRequest { granted: true, .. }) =
+                self.tasks.get(&id).map(|task| &task.kind)
         {
             self.lacking.add(id);
         }
@@ -67,7 +68,7 @@ impl Copy {
     /// True while a change other than those that wait here has begun and has not ended.
     fn others_under_way(&self) -> bool {
         self.tasks.iter().any(|(id, task)| {
-            (task.kind.is_change() || matches!(task.kind, TaskKind::Repair { .. }))
+            task.kind.is_change()
                 && self.locks.holds(*id)
                 && !self.waiting_room.contains(id)
                 && !self.lacking.waiting.contains(id)

@@ -85,11 +85,13 @@ impl Copy {
             TaskKind::HostRequest { short, .. } => {
                 *short = true;
                 self.say(id, Body::Short);
+                self.order_locks();
             }
             TaskKind::PeerApply { peer_id, .. } if may_undo => {
                 let peer_id = *peer_id;
                 self.short.insert(peer_id, id);
                 self.say(peer_id, Body::NoSpace);
+                self.order_locks();
             }
             _ => return false,
         }
@@ -111,10 +113,11 @@ impl Copy {
         let (Some(task), DiskDone::Data(found)) = (self.tasks.get(&id), done) else {
             return;
         };
+        // The Slave may have space for all of it: what is a hole here must be one there again, or others lack that space.
         let kind = if found.is_zero() {
             ChangeKind::Unmap
         } else {
-            ChangeKind::Write(found)
+            ChangeKind::Sparse(found)
         };
         let change = Change {
             offset: task.offset,
@@ -190,9 +193,21 @@ impl Copy {
         {
             change.clone_from(by);
             self.short.remove(&peer_id);
+            self.order_locks();
             return Some(id);
         }
         None
+    }
+
+    /// Slave: while a change waits for space here, no other one waits for a read that waits for it: the Master waits for both
+    /// ([`super::lacking`]).
+    pub(super) fn order_locks(&mut self) {
+        let is_short = |task: &Task| matches!(task.kind, TaskKind::HostRequest { short: true, .. });
+        let is_any = !self.short.is_empty() || self.tasks.values().any(is_short);
+        let mut granted = Vec::new();
+        self.locks.changes_first(is_any, &mut granted);
+        granted.reverse();
+        self.ready.append(&mut granted);
     }
 
     /// Have operators told, now and then.

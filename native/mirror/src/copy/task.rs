@@ -66,7 +66,12 @@ pub enum TaskKind {
     /// Master: the Slave's update: its range is read; becomes a `PeerRequest`.
     PeerUpdate { peer_id: u64, update: Update },
     /// Master: the Slave's request; locked until the Slave says unlock.
-    PeerRequest { peer_id: u64, change: Change },
+    PeerRequest {
+        peer_id: u64,
+        change: Change,
+        /// Made here: the Slave was told so.
+        granted: bool,
+    },
     /// Slave: the Master's change.
     PeerApply { peer_id: u64, change: Change },
     /// Master: a read that the Slave cannot do itself.
@@ -189,6 +194,7 @@ impl TaskKind {
                 | Self::PeerRequest { .. }
                 | Self::PeerApply { .. }
                 | Self::Undo { .. }
+                | Self::Repair { .. }
         )
     }
 }

@@ -2,6 +2,7 @@
 
 mod copies;
 mod forsaken;
+mod lacking;
 mod no_space;
 mod overtaken;
 mod own_logs;

@@ -114,7 +114,14 @@ impl Copy {
                 match resolved {
                     Ok(change) => {
                         self.say(peer_id, Body::Resolved(change.clone()));
-                        self.go_on_as(id, TaskKind::PeerRequest { peer_id, change });
+                        self.go_on_as(
+                            id,
+                            TaskKind::PeerRequest {
+                                peer_id,
+                                change,
+                                granted: false,
+                            },
+                        );
                     }
                     Err(offset) => {
                         self.peer_tasks.remove(&peer_id);

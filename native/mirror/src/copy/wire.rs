@@ -58,6 +58,7 @@ impl Copy {
                 let kind = TaskKind::PeerRequest {
                     peer_id: id,
                     change,
+                    granted: false,
                 };
                 let task = self.add_task(offset, len_bytes, kind);
                 self.peer_tasks.insert(id, task);

@@ -125,11 +125,12 @@ pub(super) fn body(
         66 => Body::Ask(copy_of(offset, len_bytes, &payload).ok_or(malformed)?),
         67 => Body::Resolved(unmap(offset, len_bytes).ok_or(malformed)?),
         68 => bare(Body::NoSpace)?,
-        73 => bare(Body::Short)?,
         69 => bare(Body::GiveUp)?,
         70 => Body::Watch(Box::new(watch(payload).ok_or(malformed)?)),
         71 => bare(Body::Watched)?,
         72 => bare(Body::Unwatch { id: offset })?,
+        73 => bare(Body::Short)?,
+        74 => Body::Apply(sparse(offset, payload).ok_or(malformed)?),
         50..=57 => record_body(kind, offset, len_bytes, payload)?,
         80..=84 => verify_body(kind, offset, len_bytes, payload)?,
         _ => return Err(FrameError::Kind(kind)),
@@ -199,6 +200,11 @@ fn write(offset: u64, payload: Bytes) -> Option<Change> {
         len_bytes,
         kind: ChangeKind::Write(payload.into()),
     })
+}
+
+fn sparse(offset: u64, payload: Bytes) -> Option<Change> {
+    let kind = ChangeKind::Sparse(payload.clone().into());
+    write(offset, payload).map(|change| Change { kind, ..change })
 }
 
 fn unmap(offset: u64, len_bytes: u32) -> Option<Change> {

@@ -35,13 +35,14 @@ impl Parts {
         }
     }
 
-    /// `kinds`: of a write, an unmap, a fill.
-    fn change_of(kinds: [u8; 3], change: &Change) -> Self {
-        let [write, unmap, fill] = kinds;
+    /// `kinds`: of a write, an unmap, a fill, a sparse write.
+    fn change_of(kinds: [u8; 4], change: &Change) -> Self {
+        let [write, unmap, fill, sparse] = kinds;
         let kind = match change.kind {
             ChangeKind::Write(_) => write,
             ChangeKind::Unmap => unmap,
             ChangeKind::Fill(_) => fill,
+            ChangeKind::Sparse(_) => sparse,
         };
         Self::change(kind, change)
     }
@@ -71,7 +72,9 @@ impl Parts {
 
     fn change(kind: u8, change: &Change) -> Self {
         let payload = match &change.kind {
-            ChangeKind::Write(payload) | ChangeKind::Fill(payload) => payload.clone(),
+            ChangeKind::Write(payload)
+            | ChangeKind::Fill(payload)
+            | ChangeKind::Sparse(payload) => payload.clone(),
             ChangeKind::Unmap => Payload::default(),
         };
         Self {
@@ -164,14 +167,14 @@ fn parts(body: &Body) -> Parts {
         Body::AttachGo(terms) => Parts::with(4, terms_bytes(terms)),
         Body::AttachRefused => Parts::bare(5),
         Body::Resumed => Parts::bare(6),
-        Body::Apply(change) => Parts::change_of([10, 11, 60], change),
+        Body::Apply(change) => Parts::change_of([10, 11, 60, 74], change),
         Body::Applied => Parts::bare(12),
         Body::NoSpace => Parts::bare(68),
         Body::Short => Parts::bare(73),
         Body::GiveUp => Parts::bare(69),
-        Body::Request(change) => Parts::change_of([13, 14, 61], change),
+        Body::Request(change) => Parts::change_of([13, 14, 61, 13], change),
         Body::Ask(update) => Parts::update(update),
-        Body::Resolved(change) => Parts::change_of([64, 67, 64], change),
+        Body::Resolved(change) => Parts::change_of([64, 67, 64, 64], change),
         Body::Refused { offset } => Parts {
             offset: *offset,
             ..Parts::bare(65)

@@ -154,6 +154,11 @@ fn bodies_of_updates() -> Vec<Body> {
         len_bytes: 3,
         kind: ChangeKind::Write(Bytes::from_static(b"abc").into()),
     };
+    let sparse = Change {
+        offset: 512,
+        len_bytes: 4,
+        kind: ChangeKind::Sparse(Bytes::from_static(b"a\0\0b").into()),
+    };
     vec![
         Body::Apply(fill.clone()),
         Body::Request(fill),
@@ -182,6 +187,7 @@ fn bodies_of_updates() -> Vec<Body> {
             kind: ChangeKind::Unmap,
         }),
         Body::Refused { offset: 511 },
+        Body::Apply(sparse),
         Body::NoSpace,
         Body::Short,
         Body::GiveUp,

@@ -189,6 +189,10 @@ fn disk_action<'py>(
                 let data = PyBytes::new(py, &data.to_contiguous());
                 ("disk", serial, id, "write", offset, data).into_pyobject(py)
             }
+            ChangeKind::Sparse(data) => {
+                let data = PyBytes::new(py, &data.to_contiguous());
+                ("disk", serial, id, "sparse", offset, data).into_pyobject(py)
+            }
             ChangeKind::Fill(block) => {
                 let block = block.to_contiguous();
                 let times = usize::try_from(len_bytes).unwrap_or(usize::MAX) / block.len();

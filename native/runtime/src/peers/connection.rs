@@ -242,11 +242,10 @@ impl Connection {
         self.waits_since_ns = self.quality.waits_since_ns(self.waits_since_ns, now_ns);
     }
 
-    /// How long TCP has had no answer to what it has sent, as of the latest [`Connection::measure`].
+    /// Since when TCP has had no answer to what it has sent, as of the latest [`Connection::measure`]; None: it waits for none.
     #[must_use]
-    pub fn unanswered_ns(&self, now_ns: u64) -> u64 {
+    pub fn waits_since_ns(&self) -> Option<u64> {
         self.waits_since_ns
-            .map_or(0, |since_ns| now_ns.saturating_sub(since_ns))
     }
 
     /// How it is getting on.

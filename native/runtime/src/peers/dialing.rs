@@ -15,7 +15,7 @@ use crate::engine::{Endpoint, Engine};
 const REDIAL_NS: u64 = 200_000_000;
 /// The same while the link stands without the connection.
 const REDIAL_SPARE_NS: u64 = 1_000_000_000;
-/// TCP sends again what is not answered after 0.2 s, 0.6 s and 1.4 s; where a peer may be silent for less than this, that is waited for.
+/// TCP sends again after 0.2 s, 0.6 s and 1.4 s; where the peer may be silent for less than that, that is waited for.
 const UNANSWERED_LEAST_NS: u64 = 1_000_000_000;
 /// A connection that ends sooner after it has joined makes the next wait twice as long: frames that it was given are late each time.
 const SHORT_LIFE_NS: u64 = 10_000_000_000;
@@ -52,16 +52,23 @@ impl Engine {
     }
 
     fn tick_connections(&mut self, peer: usize) {
-        let (now_ns, limit_ns) = (
-            self.core.now_ns,
-            self.settings.silence_ns.max(UNANSWERED_LEAST_NS),
-        );
+        let (now_ns, silence_ns) = (self.core.now_ns, self.settings.silence_ns);
+        let known = &mut self.peers[peer];
+        if now_ns.saturating_sub(known.vitals.last_heard_ns()) > silence_ns / 2 {
+            known.missed_ns = now_ns;
+        }
+        let missed_ns = known.missed_ns;
         for place in self.connections_of(peer) {
             let Some(connection) = self.connection_mut(place) else {
                 continue;
             };
             connection.measure(now_ns);
-            if connection.unanswered_ns(now_ns) > limit_ns {
+            let is_dead = connection.waits_since_ns().is_some_and(|since_ns| {
+                // After an outage TCP may be still for as long as that took: it waits twice as long before each time that it sends again.
+                let times = if missed_ns > since_ns { 2 } else { 1 };
+                now_ns - since_ns > (times * silence_ns).max(UNANSWERED_LEAST_NS)
+            });
+            if is_dead {
                 // A path may let heartbeats through and no TCP: they would say for ever that the peer lives.
                 self.close_connection(place, "silent");
             } else if connection.tick() {

@@ -72,6 +72,8 @@ pub(crate) struct Peer {
     pub(crate) up: bool,
     /// What its heart knows.
     pub(crate) vitals: Arc<Vitals>,
+    /// When it was last found not to have been heard for half of the time that it may be silent.
+    missed_ns: u64,
     /// Why the link was lost, for the event.
     loss: &'static str,
     /// The version that it was said to speak, which is not this node's.
@@ -87,6 +89,7 @@ impl Peer {
             link: None,
             up: false,
             vitals: Arc::default(),
+            missed_ns: 0,
             loss: "reset",
             told_version: None,
         }

@@ -3,10 +3,10 @@
 use super::*;
 use crate::copy::no_space::{ENOSPC, is_no_space};
 
-const BOTH: [usize; 2] = [MASTER, SLAVE];
+pub(super) const BOTH: [usize; 2] = [MASTER, SLAVE];
 
 /// A pair whose first block is a hole, with these disks full.
-fn hole(full: &[usize]) -> Pair {
+pub(super) fn hole(full: &[usize]) -> Pair {
     let mut pair = Pair::new();
     let change = Change {
         offset: 0,
@@ -28,7 +28,7 @@ fn compared() -> HostOp {
     compare_and_write(0, b'2')
 }
 
-fn mode(pair: &Pair, at: usize) -> &'static str {
+pub(super) fn mode(pair: &Pair, at: usize) -> &'static str {
     pair.sides[at].node.copy(SERIAL).unwrap().status().mode
 }
 
@@ -38,7 +38,7 @@ fn assert_equal(pair: &Pair) {
 }
 
 /// Both nodes mirror, hold the same, and take what needs no space.
-fn assert_serve_on(pair: &mut Pair) {
+pub(super) fn assert_serve_on(pair: &mut Pair) {
     assert_equal(pair);
     for at in BOTH {
         assert_eq!(mode(pair, at), "mirroring");
@@ -196,169 +196,4 @@ fn any_other_error_is_a_failure_of_the_disk() {
 fn a_quota_that_is_used_up_is_no_space_either() {
     assert!([28, 122].into_iter().all(is_no_space));
     assert!(![5, 30].into_iter().any(is_no_space));
-}
-
-/// A pair whose first three blocks are holes; there is room for so many of them, on both disks.
-fn cramped(room_blocks: usize) -> Pair {
-    let mut pair = hole(&BOTH);
-    for number in [1, 2] {
-        let change = Change {
-            offset: number * 512,
-            len_bytes: 512,
-            kind: ChangeKind::Unmap,
-        };
-        pair.host(MASTER, 1, HostOp::Change { change, fua: false });
-    }
-    for side in &mut pair.sides {
-        side.room_bytes = room_blocks * 512;
-    }
-    pair
-}
-
-fn write_block(number: u64) -> HostOp {
-    let change = Change {
-        offset: number * 512,
-        len_bytes: 512,
-        kind: ChangeKind::Write(block(b'2')),
-    };
-    HostOp::Change { change, fua: false }
-}
-
-/// Three changes, the last two of the Master's hosts: the Master's disk takes them in this order, the Slave's in that one.
-fn race(pair: &mut Pair, first_at: usize, order: [usize; 3]) {
-    pair.sides[SLAVE].hold_changes = true;
-    for (id, at) in [(10, first_at), (11, MASTER), (12, MASTER)] {
-        pair.host(at, id, write_block(id - 10));
-    }
-    let held = &mut pair.sides[SLAVE].held_changes;
-    let mut sorted: Vec<_> = order.map(|place| held.get(place).cloned()).into();
-    *held = sorted.drain(..).flatten().collect();
-    pair.release_changes(SLAVE);
-}
-
-const ORDERS: [[usize; 3]; 6] = [
-    [0, 1, 2],
-    [0, 2, 1],
-    [1, 0, 2],
-    [1, 2, 0],
-    [2, 0, 1],
-    [2, 1, 0],
-];
-
-#[test]
-fn a_slave_that_took_others_than_the_master_into_the_last_space_follows() {
-    for room_blocks in 0..=3 {
-        for order in ORDERS {
-            for at in BOTH {
-                let mut pair = cramped(room_blocks);
-                race(&mut pair, at, order);
-                for number in 0..3 {
-                    let result = if number < room_blocks {
-                        HostResult::Done
-                    } else {
-                        HostResult::NoSpace
-                    };
-                    let holder = if number == 0 { at } else { MASTER };
-                    let answer = pair.answer(holder, 10 + number as u64);
-                    assert_eq!(answer, Some(&result), "{room_blocks} {order:?} {at}");
-                }
-                let [left, right] = &pair.sides;
-                assert_eq!(left.disk[..2048], right.disk[..2048]);
-                for side in &mut pair.sides {
-                    side.room_bytes = 512;
-                }
-                assert_serve_on(&mut pair);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_slave_with_less_space_gives_up_in_the_end() {
-    for order in ORDERS {
-        for at in BOTH {
-            let mut pair = cramped(2);
-            pair.sides[SLAVE].room_bytes = 512;
-            race(&mut pair, at, order);
-            assert_eq!(mode(&pair, SLAVE), "failed", "{order:?} {at}");
-            assert_eq!(mode(&pair, MASTER), "mirroring");
-            pair.command(SLAVE, Command::StopServing(NotReady::Unavailable));
-            pair.link_down();
-            pair.go_alone(MASTER);
-            assert_eq!(pair.answer(MASTER, 11), Some(&HostResult::Done));
-            assert_eq!(pair.answer(MASTER, 12), Some(&HostResult::NoSpace));
-        }
-    }
-}
-
-#[test]
-fn while_the_slave_lacks_space_nothing_new_begins() {
-    let mut pair = cramped(1);
-    pair.sides[SLAVE].hold_changes = true;
-    for id in [10, 11] {
-        pair.host(MASTER, id, write_block(id - 10));
-    }
-    // The Slave's disk takes the second one first, and the first one finds no space.
-    let held = &mut pair.sides[SLAVE].held_changes;
-    let (first, second) = (held.remove(0), held.remove(0));
-    for (id, op) in [second, first] {
-        pair.sides[SLAVE].hold_changes = false;
-        pair.sides[SLAVE].disk(id, op);
-        pair.sides[SLAVE].hold_changes = true;
-    }
-    pair.run();
-    pair.host(MASTER, 20, write_block(3));
-    pair.host(SLAVE, 21, write_block(3));
-    let unchanged = pair.sides[MASTER].disk[3 * 512];
-    assert_ne!(unchanged, b'2');
-    pair.host(MASTER, 22, read());
-    assert_eq!(pair.answer(MASTER, 22), None, "its range is locked");
-    pair.release_changes(SLAVE);
-    let expected = [
-        (MASTER, 10, HostResult::Done),
-        (MASTER, 11, HostResult::NoSpace),
-        (MASTER, 20, HostResult::Done),
-        (SLAVE, 21, HostResult::Done),
-    ];
-    for (at, id, result) in expected {
-        assert_eq!(pair.answer(at, id), Some(&result), "{id}");
-    }
-    assert_eq!(
-        pair.sides[MASTER].disk[..2048],
-        pair.sides[SLAVE].disk[..2048]
-    );
-}
-
-#[test]
-fn whoever_is_lost_while_the_slave_lacks_space_the_copies_end_equal() {
-    let steps: [fn(&Body) -> bool; 3] = [
-        |body| matches!(body, Body::Short),
-        |body| matches!(body, Body::NoSpace),
-        |body| matches!(body, Body::Apply(change) if change.kind == ChangeKind::Unmap),
-    ];
-    for at in BOTH {
-        for survivor in BOTH {
-            for lose in steps {
-                let mut pair = cramped(1);
-                pair.lose = lose;
-                pair.sides[SLAVE].hold_changes = true;
-                pair.host(at, 10, write_block(0));
-                pair.host(MASTER, 11, write_block(1));
-                pair.sides[SLAVE].held_changes.reverse();
-                pair.release_changes(SLAVE);
-                pair.link_down();
-                pair.go_alone(survivor);
-                for side in &mut pair.sides {
-                    side.full = false;
-                }
-                pair.link_up();
-                pair.attach(survivor, Sync::Source);
-                let [left, right] = &pair.sides;
-                assert_eq!(left.disk[..2048], right.disk[..2048]);
-                for (at, id) in [(at, 10), (MASTER, 11)] {
-                    assert!(pair.answer(at, id).is_some());
-                }
-            }
-        }
-    }
 }

@@ -90,7 +90,7 @@ impl Side {
     fn lacks_space(&mut self, change: &Change) -> bool {
         let range = change.offset as usize..(change.offset + change.len_bytes) as usize;
         let there = &mut self.disk[range];
-        let ChangeKind::Write(payload) = &change.kind else {
+        let (ChangeKind::Write(payload) | ChangeKind::Sparse(payload)) = &change.kind else {
             return false;
         };
         let data = payload.to_contiguous();
@@ -101,8 +101,15 @@ impl Side {
             self.room_bytes -= needed;
             return false;
         }
-        there[..self.room_bytes].copy_from_slice(&data[..self.room_bytes]);
-        self.room_bytes = 0;
+        for (new, old) in data.iter().zip(there) {
+            if *new != 0 && *old == 0 {
+                if self.room_bytes == 0 {
+                    break;
+                }
+                self.room_bytes -= 1;
+            }
+            *old = *new;
+        }
         true
     }
 
@@ -129,6 +136,14 @@ impl Side {
                 match change.kind {
                     ChangeKind::Write(payload) => {
                         self.disk[range].copy_from_slice(&payload.to_contiguous());
+                    }
+                    ChangeKind::Sparse(payload) => {
+                        let data = payload.to_contiguous();
+                        let there = &mut self.disk[range];
+                        let both = there.iter().zip(data.iter());
+                        let freed = both.filter(|(old, new)| **old != 0 && **new == 0);
+                        self.room_bytes += freed.count();
+                        there.copy_from_slice(&data);
                     }
                     ChangeKind::Unmap => {
                         let there = &mut self.disk[range];

@@ -131,6 +131,19 @@ fn it_ends_with_the_attach_and_a_repair_that_was_cut_short_is_resynced() {
 }
 
 #[test]
+fn a_repair_that_was_cut_short_stays_in_the_log_though_all_was_flushed_meanwhile() {
+    let mut pair = Pair::new();
+    pair.corrupt(SLAVE, 5000, b'x');
+    pair.sides[SLAVE].hold_changes = true;
+    pair.verify(Some(Role::Slave));
+    pair.host(MASTER, 1, HostOp::Flush);
+    assert_eq!(pair.answer(MASTER, 1), Some(&HostResult::Done));
+    pair.link_down();
+    let copy = pair.sides[MASTER].node.copy(SERIAL).unwrap();
+    assert_eq!(copy.active.masks().collect::<Vec<_>>(), [(0, 1)]);
+}
+
+#[test]
 fn it_can_be_ended_before_its_time() {
     let mut pair = Pair::new();
     pair.command(MASTER, Command::Verify { repair: None });
