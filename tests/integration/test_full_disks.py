@@ -172,3 +172,17 @@ async def test_where_the_slave_is_full_the_master_goes_on_alone_until_it_is_full
         ]
         await assert_holds(pair, pair.first, written)
         assert "disk-failed" in await events(pair.second)
+
+
+@pytest.mark.promise("P1", "P7")
+async def test_large_writes_into_full_disks_are_refused_and_both_nodes_mirror_on(tmp_path: Path) -> None:
+    """How much of a large write goes in at first differs between the disks."""
+    async with cramped(tmp_path, SMALL, SMALL) as pair:
+        sessions = [await connect(pair, node) for node in pair.nodes]
+        done = await asyncio.gather(*(fill([session], 256 * KIB) for session in sessions))
+        assert all(done)
+        rows = await pair.rows()
+        assert [row and (row.role, row.status) for row in rows.values()] == [
+            ("Master", "Enabled"),
+            ("Slave", "Enabled"),
+        ]

@@ -164,12 +164,11 @@ class Disk:
             self._zeros.clear()
             self._apply(blocks)
             return None
-        there = self.seen.map.keys() | self._zeros
-        new = [at for at, (number, block) in enumerate(blocks) if block != _ZEROS and number not in there]
+        new = [at for at, (number, block) in enumerate(blocks) if block != _ZEROS and not self._has_space(number)]
         is_short = len(new) > self.room
         if is_short:
             blocks = blocks[: new[self.room]]
-        zeros = {number for number, block in blocks if block == _ZEROS and number in there}
+        zeros = {number for number, block in blocks if block == _ZEROS and self._has_space(number)}
         self._zeros.difference_update(number for number, _ in blocks)
         if not gives_back:
             self._zeros |= zeros
@@ -177,6 +176,9 @@ class Disk:
         self.room += len(zeros) if gives_back else 0
         self._apply(blocks)
         return NO_SPACE if is_short else None
+
+    def _has_space(self, number: int) -> bool:
+        return number in self.seen.map or number in self._zeros
 
     def _apply(self, blocks: list[tuple[int, bytes]]) -> None:
         for number, block in blocks:

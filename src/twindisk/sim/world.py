@@ -257,16 +257,13 @@ class World:
 
     def _end(self) -> None:
         """Come to what only some runs come to."""
-        if self.cables.spare_wanted:
-            self._settle()
-            self.cables.spare()
-            self._settle()
-            self.checks.equal()
-        if self.cramped.wanted:
-            self._settle()
-            self.cramped.check()
-            self._settle()
-            self.checks.equal()
+        troubles = ((self.cables.spare_wanted, self.cables.spare), (self.cramped.wanted, self.cramped.check))
+        for wanted, trouble in troubles:
+            if wanted:
+                self._settle()
+                trouble()
+                self._settle()
+                self.checks.equal()
         if self.pauses.wanted:
             self._settle()
             self.pauses.check()

@@ -95,6 +95,7 @@ pub struct Copy {
     peer_tasks: HashMap<u64, u64>,
     /// Slave: tasks of the Master's changes, by its ids, for which there is no space.
     short: HashMap<u64, u64>,
+    /// Master: what the Slave has no space for.
     lacking: lacking::Lacking,
     tell_no_space_ns: u64,
     locks: RangeLocks,

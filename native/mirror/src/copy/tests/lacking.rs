@@ -1,32 +1,48 @@
 //! A Slave without space for what the Master has made: it tries again, and gives up only if it has less space than the Master.
 
-use super::no_space::{BOTH, assert_serve_on, hole, mode};
+use super::no_space::{BOTH, assert_equal, assert_serve_on, hole, mode};
 use super::*;
 
 /// A pair whose first three blocks are holes; there is room for so many of them, on both disks.
 fn cramped(room_blocks: usize) -> Pair {
     let mut pair = hole(&BOTH);
-    for number in [1, 2] {
-        let change = Change {
-            offset: number * 512,
-            len_bytes: 512,
-            kind: ChangeKind::Unmap,
-        };
-        pair.host(MASTER, 1, HostOp::Change { change, fua: false });
-    }
+    pair.host(MASTER, 1, unmap(0, 3));
     for side in &mut pair.sides {
         side.room_bytes = room_blocks * 512;
     }
     pair
 }
 
-fn write_block(number: u64) -> HostOp {
+fn change(number: u64, count: u64, kind: ChangeKind, fua: bool) -> HostOp {
     let change = Change {
         offset: number * 512,
-        len_bytes: 512,
-        kind: ChangeKind::Write(block(b'2')),
+        len_bytes: count * 512,
+        kind,
     };
-    HostOp::Change { change, fua: false }
+    HostOp::Change { change, fua }
+}
+
+fn unmap(number: u64, count: u64) -> HostOp {
+    change(number, count, ChangeKind::Unmap, false)
+}
+
+fn write_blocks(number: u64, count: u64) -> HostOp {
+    let data = Bytes::from(vec![b'2'; count as usize * 512]);
+    change(number, count, ChangeKind::Write(data.into()), false)
+}
+
+fn write_block(number: u64) -> HostOp {
+    write_blocks(number, 1)
+}
+
+/// Have a disk carry out one of the changes that it holds, and go on holding the others.
+fn carry_out(pair: &mut Pair, at: usize, place: usize) {
+    let side = &mut pair.sides[at];
+    let (id, op) = side.held_changes.remove(place);
+    side.hold_changes = false;
+    side.disk(id, op);
+    side.hold_changes = true;
+    pair.run();
 }
 
 /// Three changes, the last two of the Master's hosts: the Master's disk takes them in this order, the Slave's in that one.
@@ -36,8 +52,8 @@ fn race(pair: &mut Pair, first_at: usize, order: [usize; 3]) {
         pair.host(at, id, write_block(id - 10));
     }
     let held = &mut pair.sides[SLAVE].held_changes;
-    let mut sorted: Vec<_> = order.map(|place| held.get(place).cloned()).into();
-    *held = sorted.drain(..).flatten().collect();
+    let sorted = order.iter().filter_map(|&place| held.get(place).cloned());
+    *held = sorted.collect();
     pair.release_changes(SLAVE);
 }
 
@@ -67,8 +83,7 @@ fn a_slave_that_took_others_than_the_master_into_the_last_space_follows() {
                     let answer = pair.answer(holder, 10 + number as u64);
                     assert_eq!(answer, Some(&result), "{room_blocks} {order:?} {at}");
                 }
-                let [left, right] = &pair.sides;
-                assert_eq!(left.disk[..2048], right.disk[..2048]);
+                assert_equal(&pair);
                 for side in &mut pair.sides {
                     side.room_bytes = 512;
                 }
@@ -104,14 +119,8 @@ fn while_the_slave_lacks_space_nothing_new_begins() {
         pair.host(MASTER, id, write_block(id - 10));
     }
     // The Slave's disk takes the second one first, and the first one finds no space.
-    let held = &mut pair.sides[SLAVE].held_changes;
-    let (first, second) = (held.remove(0), held.remove(0));
-    for (id, op) in [second, first] {
-        pair.sides[SLAVE].hold_changes = false;
-        pair.sides[SLAVE].disk(id, op);
-        pair.sides[SLAVE].hold_changes = true;
-    }
-    pair.run();
+    carry_out(&mut pair, SLAVE, 1);
+    carry_out(&mut pair, SLAVE, 0);
     pair.host(MASTER, 20, write_block(3));
     pair.host(SLAVE, 21, write_block(3));
     let unchanged = pair.sides[MASTER].disk[3 * 512];
@@ -128,10 +137,7 @@ fn while_the_slave_lacks_space_nothing_new_begins() {
     for (at, id, result) in expected {
         assert_eq!(pair.answer(at, id), Some(&result), "{id}");
     }
-    assert_eq!(
-        pair.sides[MASTER].disk[..2048],
-        pair.sides[SLAVE].disk[..2048]
-    );
+    assert_equal(&pair);
 }
 
 #[test]
@@ -158,23 +164,13 @@ fn whoever_is_lost_while_the_slave_lacks_space_the_copies_end_equal() {
                 }
                 pair.link_up();
                 pair.attach(survivor, Sync::Source);
-                let [left, right] = &pair.sides;
-                assert_eq!(left.disk[..2048], right.disk[..2048]);
+                assert_equal(&pair);
                 for (at, id) in [(at, 10), (MASTER, 11)] {
                     assert!(pair.answer(at, id).is_some());
                 }
             }
         }
     }
-}
-
-fn write_blocks(number: u64, count: usize) -> HostOp {
-    let change = Change {
-        offset: number * 512,
-        len_bytes: count as u64 * 512,
-        kind: ChangeKind::Write(Bytes::from(vec![b'2'; count * 512]).into()),
-    };
-    HostOp::Change { change, fua: false }
 }
 
 #[test]
@@ -213,14 +209,7 @@ fn a_read_across_what_waits_for_space_and_another_change_holds_nothing_up() {
 fn what_a_change_took_in_part_is_given_back_where_the_slave_had_all_of_it() {
     for reverse in [false, true] {
         let mut pair = cramped(3);
-        pair.host(MASTER, 1, {
-            let change = Change {
-                offset: 3 * 512,
-                len_bytes: 512,
-                kind: ChangeKind::Unmap,
-            };
-            HostOp::Change { change, fua: false }
-        });
+        pair.host(MASTER, 1, unmap(3, 1));
         for side in &mut pair.sides {
             side.room_bytes = 3 * 512;
         }
@@ -234,10 +223,7 @@ fn what_a_change_took_in_part_is_given_back_where_the_slave_had_all_of_it() {
         assert_eq!(pair.answer(MASTER, 10), Some(&HostResult::Done));
         assert_eq!(pair.answer(MASTER, 11), Some(&HostResult::NoSpace));
         assert_eq!(mode(&pair, SLAVE), "mirroring");
-        assert_eq!(
-            pair.sides[MASTER].disk[..2048],
-            pair.sides[SLAVE].disk[..2048]
-        );
+        assert_equal(&pair);
     }
 }
 
@@ -271,15 +257,8 @@ fn jostle(pair: &mut Pair, random: &mut impl FnMut(u64) -> u64) -> Vec<(usize, u
     for id in 100..120 {
         let (at, block) = (random(2) as usize, random(6));
         let op = match random(10) {
-            0 | 1 => {
-                let change = Change {
-                    offset: block * 512,
-                    len_bytes: 512,
-                    kind: ChangeKind::Unmap,
-                };
-                let fua = random(3) == 0;
-                HostOp::Change { change, fua }
-            }
+            0 => change(block, 1, ChangeKind::Unmap, true),
+            1 => unmap(block, 1),
             2 => HostOp::Read {
                 offset: block * 512,
                 len_bytes: 1024,
@@ -289,7 +268,7 @@ fn jostle(pair: &mut Pair, random: &mut impl FnMut(u64) -> u64) -> Vec<(usize, u
                 offset: 0,
                 len_bytes: 4096,
             },
-            _ => write_blocks(block, 1 + random(3) as usize),
+            _ => write_blocks(block, 1 + random(3)),
         };
         pair.host(at, id, op);
         if random(8) == 0 {
@@ -306,14 +285,10 @@ fn jostle(pair: &mut Pair, random: &mut impl FnMut(u64) -> u64) -> Vec<(usize, u
 
 /// Have one of the disks carry out one of its changes.
 fn carry_out_one(pair: &mut Pair, random: &mut impl FnMut(u64) -> u64) {
-    let side = &mut pair.sides[random(2) as usize];
-    let count = side.held_changes.len() as u64;
+    let at = random(2) as usize;
+    let count = pair.sides[at].held_changes.len() as u64;
     if count > 0 {
-        let (id, op) = side.held_changes.remove(random(count) as usize);
-        side.hold_changes = false;
-        side.disk(id, op);
-        side.hold_changes = true;
-        pair.run();
+        carry_out(pair, at, random(count) as usize);
     }
 }
 
@@ -327,13 +302,8 @@ proptest::proptest! {
             state ^= state << 17;
             state % below
         };
-        let mut pair = hole(&BOTH);
-        let change = Change {
-            offset: 0,
-            len_bytes: 8192,
-            kind: ChangeKind::Unmap,
-        };
-        pair.host(MASTER, 1, HostOp::Change { change, fua: false });
+        let mut pair = cramped(room);
+        pair.host(MASTER, 1, unmap(3, 13));
         for side in &mut pair.sides {
             side.room_bytes = room * 512;
         }
@@ -344,8 +314,7 @@ proptest::proptest! {
         for (at, id) in asked {
             proptest::prop_assert!(pair.answer(at, id).is_some(), "{id}");
         }
-        let [left, right] = &pair.sides;
-        proptest::prop_assert_eq!(&left.disk[..8192], &right.disk[..8192]);
+        assert_equal(&pair);
         proptest::prop_assert_eq!([mode(&pair, MASTER), mode(&pair, SLAVE)], ["mirroring"; 2]);
     }
 }
