@@ -22,8 +22,10 @@ LIMIT_MIB = 256
 INITIATOR_MIB, MARGIN_MIB, COMMAND_MIB = 128, 48, 8
 READ, WRITE, WRITE_MORE = 0xC0, 0xA0, 0x20
 UNASKED = {"InitialR2T": "No", "ImmediateData": "Yes", "FirstBurstLength": "262144"}
-SESSIONS = {"unasked": 12}
-"""Of an attack; of the others 4. So many together send more unasked than their initiator may hold."""
+SESSIONS = {"reads": 8, "unasked": 12}
+"""Of an attack; of the others 4. So many together send more unasked than their initiator may hold; of fewer that read, the first may go short at once and then
+take one command at a time, which is little.
+"""
 COMMANDS = 100
 KIB, MIB = 1 << 10, 1 << 20
 FIRST_BURST = bytes(256 * KIB)
